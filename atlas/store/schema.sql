@@ -1,0 +1,222 @@
+-- The atlas database, one row per thing, in the order in which it is read. Every table is written by one stage;
+-- tables that hold tasks take their rows from harvest for corpora and from probe for labelled data.
+-- Lengths of codes, norms and coordinates are in the model's own residual-stream units unless said otherwise.
+
+-- Everything that determines the result: hashes, model, hook, corpora, seeds, settings, versions, threshold.
+CREATE TABLE provenance (
+    key   VARCHAR NOT NULL,
+    value VARCHAR NOT NULL      -- JSON
+);
+
+-- What does not determine it: durations, times, host, command lines. Left out of comparisons and of the site.
+CREATE TABLE run_log (
+    stage VARCHAR NOT NULL,
+    key   VARCHAR NOT NULL,
+    value VARCHAR NOT NULL      -- JSON
+);
+
+-- One row: an expert of the dictionary.
+CREATE TABLE experts (
+    expert       INTEGER NOT NULL,
+    decoder_norm DOUBLE NOT NULL,   -- Frobenius norm of its decoder
+    encoder_norm DOUBLE NOT NULL    -- Frobenius norm of its encoder columns
+);
+
+-- One row: a corpus or a labelled data set that points come from.
+CREATE TABLE tasks (
+    task            INTEGER NOT NULL,   -- 0 is the corpus
+    name            VARCHAR NOT NULL,   -- 'months'
+    title           VARCHAR NOT NULL,   -- 'Months'
+    kind            VARCHAR NOT NULL,   -- 'corpus' or 'labelled'
+    family          VARCHAR NOT NULL,   -- tasks of one family are not told apart by a title: 'calendar', 'number'
+    description     VARCHAR NOT NULL,
+    cyclic          BOOLEAN NOT NULL,   -- the labels close a cycle
+    tokens          BIGINT NOT NULL,    -- tokens run through the dictionary, special tokens not counted
+    held_out_tokens BIGINT NOT NULL,    -- of these, in documents the dictionary was not trained on
+    rows            BIGINT NOT NULL,    -- corpus: tokens; labelled: sentences
+    templates       INTEGER NOT NULL,   -- labelled: sentence templates; corpus: 0
+    dropped         BIGINT NOT NULL     -- labelled: sentences whose label would have been cut off
+);
+
+-- One row: a label of a labelled task, in the task's own order.
+CREATE TABLE labels (
+    task                 INTEGER NOT NULL,
+    label                INTEGER NOT NULL,  -- from 0, in order
+    name                 VARCHAR NOT NULL,  -- 'September'
+    value                DOUBLE NOT NULL,   -- place on the task's own axis (a number, a year, an index)
+    rows                 BIGINT NOT NULL,   -- sentences
+    training_occurrences BIGINT             -- times it occurs in the training text; NULL where that is not known
+);
+
+-- One row: a named target that a task's probes are fitted to.
+CREATE TABLE hypotheses (
+    task        INTEGER NOT NULL,
+    hypothesis  INTEGER NOT NULL,
+    name        VARCHAR NOT NULL,       -- 'cyc_12m'
+    title       VARCHAR NOT NULL,       -- '12-month ring'
+    shape       VARCHAR NOT NULL,       -- 'ring' or 'ordinal': what a supported order is called
+    description VARCHAR NOT NULL,       -- how the targets follow from the label
+    targets     DOUBLE[][] NOT NULL,    -- label, target
+    chance      DOUBLE NOT NULL,        -- R² that tight clusters at random places reach on average: 3 / (labels - 1)
+    p_smallest  DOUBLE,                 -- the smallest adjusted p over experts; NULL where none is testable
+    q           DOUBLE,                 -- Benjamini-Hochberg over all hypotheses of this atlas
+    testable    INTEGER NOT NULL        -- experts in the family that p is adjusted over
+);
+
+-- One row: a run of consecutive tokens as the language model saw it, special tokens left out.
+CREATE TABLE windows (
+    task     INTEGER NOT NULL,
+    "window" INTEGER NOT NULL,          -- from 0 within its task
+    document BIGINT NOT NULL,           -- corpus: ordinal of the document; labelled: the sentence
+    ordinal  INTEGER NOT NULL,          -- which window of its document
+    tokens   INTEGER[] NOT NULL,        -- token ids
+    position INTEGER,                   -- labelled: index into tokens of the probed token
+    label    INTEGER,                   -- labelled only
+    template INTEGER,                   -- labelled only
+    report   BOOLEAN                    -- labelled only: its template belongs to the report set
+);
+
+-- One row: the text of a token id, with its leading space.
+CREATE TABLE vocabulary (
+    task   INTEGER NOT NULL,
+    token  INTEGER NOT NULL,
+    text   VARCHAR NOT NULL,
+    count  BIGINT NOT NULL              -- corpus: exact occurrences in it; labelled: in its sentences
+);
+
+-- One row: what an expert did on a corpus.
+CREATE TABLE expert_stats (
+    task              INTEGER NOT NULL,
+    expert            INTEGER NOT NULL,
+    firings           BIGINT NOT NULL,  -- tokens it fired on
+    held_out_firings  BIGINT NOT NULL,  -- of these, in held-out documents
+    rate              DOUBLE NOT NULL,  -- firings / tokens
+    importance        DOUBLE NOT NULL,  -- ΔFVU on held-out tokens: how much worse the reconstruction gets without it
+    mean_norm         DOUBLE,           -- mean norm where it fires; NULL where it never does
+    max_norm          DOUBLE,
+    silent            BOOLEAN NOT NULL, -- no firing on held-out tokens
+    dense             BOOLEAN NOT NULL  -- rate above 0.1
+);
+
+-- One row: a firing kept for display, in expert order. Corpus: a uniform sample. Labelled: every firing at a probed token.
+CREATE TABLE points (
+    task     INTEGER NOT NULL,
+    expert   INTEGER NOT NULL,
+    "window" INTEGER NOT NULL,
+    position INTEGER NOT NULL,          -- index into the window's tokens
+    label    INTEGER,                   -- labelled only
+    x        FLOAT NOT NULL,            -- contribution on the expert's principal axes
+    y        FLOAT NOT NULL,
+    z        FLOAT NOT NULL,
+    norm     FLOAT NOT NULL             -- norm of the code
+);
+
+-- One row: a firing kept as evidence, strongest first, distinct contexts only.
+CREATE TABLE top_firings (
+    task     INTEGER NOT NULL,
+    expert   INTEGER NOT NULL,
+    stratum  VARCHAR NOT NULL,          -- 'top'
+    rank     INTEGER NOT NULL,          -- from 0
+    "window" INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    norm     FLOAT NOT NULL
+);
+
+-- One row: a token that an expert fires on, by its share of the divergence from the corpus, largest first.
+CREATE TABLE expert_tokens (
+    task    INTEGER NOT NULL,
+    expert  INTEGER NOT NULL,
+    rank    INTEGER NOT NULL,           -- from 0
+    token   INTEGER NOT NULL,
+    count   INTEGER NOT NULL,           -- among the sampled firings
+    sampled INTEGER NOT NULL,           -- sampled firings of the expert
+    share   DOUBLE NOT NULL,            -- count / sampled
+    lift    DOUBLE NOT NULL             -- smoothed share over the token's base rate
+);
+
+-- One row: a bin of an expert's norms; bins are logarithmic from the threshold up, eight to a doubling, empty ones left out.
+CREATE TABLE norm_histogram (
+    task   INTEGER NOT NULL,
+    expert INTEGER NOT NULL,
+    bin    INTEGER NOT NULL,
+    lower  DOUBLE NOT NULL,             -- smallest norm in the bin
+    count  BIGINT NOT NULL
+);
+
+-- One row: how well a hypothesis can be read from an expert. Experts are ranked on the ranking templates;
+-- r2_all and its interval are from the report templates, which had no part in the ranking.
+CREATE TABLE scores (
+    task              INTEGER NOT NULL,
+    hypothesis        INTEGER NOT NULL,
+    expert            INTEGER NOT NULL,
+    rank              INTEGER NOT NULL, -- from 0, by r2_ranking
+    r2_ranking        DOUBLE NOT NULL,  -- all-row R², cross-validated over groups of ranking templates
+    r2_all            DOUBLE NOT NULL,  -- all-row R² on the report templates
+    r2_all_low        DOUBLE NOT NULL,  -- 95 % interval, bootstrap over report templates
+    r2_all_high       DOUBLE NOT NULL,
+    r2_fires          DOUBLE,           -- the same on active report rows only; NULL below 2 rows
+    rows_fires        BIGINT NOT NULL,  -- active report rows
+    r2_left_out_label DOUBLE NOT NULL,  -- each label predicted from a fit without it
+    covered           INTEGER NOT NULL, -- coverage: labels it fires on in at least half their rows
+    covered_least     DOUBLE,           -- the smallest such rate; NULL where covered is 0
+    active_rows       BIGINT NOT NULL,
+    testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
+    p_order           DOUBLE,           -- label-order null; NULL where not testable
+    p_order_adjusted  DOUBLE,           -- max-T over the testable experts
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted ≤ 0.05, r2_left_out_label > 0
+);
+
+-- One row: what a hypothesis reaches without any expert, on the same rows and folds.
+CREATE TABLE baselines (
+    task       INTEGER NOT NULL,
+    hypothesis INTEGER NOT NULL,
+    reference  VARCHAR NOT NULL,        -- 'chance', 'random_projection', 'top_components', 'word_embedding'
+    metric     VARCHAR NOT NULL,        -- 'r2_all' or 'r2_left_out_label'
+    value      DOUBLE NOT NULL
+);
+
+-- One row: an expert on a label, where it fires on at least one of its rows.
+CREATE TABLE label_stats (
+    task   INTEGER NOT NULL,
+    label  INTEGER NOT NULL,
+    expert INTEGER NOT NULL,
+    fired  INTEGER NOT NULL,            -- rows of the label it fires on
+    fires  DOUBLE NOT NULL,             -- P(fires | label)
+    lift   DOUBLE NOT NULL,             -- smoothed fires over the corpus firing rate
+    x      FLOAT NOT NULL,              -- mean contribution over those rows
+    y      FLOAT NOT NULL,
+    z      FLOAT NOT NULL
+);
+
+-- One row: an expert's title and the number that it rests on.
+CREATE TABLE titles (
+    expert  INTEGER NOT NULL,
+    title   VARCHAR NOT NULL,
+    basis   VARCHAR NOT NULL,           -- 'order', 'task', 'tokens', 'silent'
+    task    INTEGER,                    -- basis 'order' and 'task'
+    measure VARCHAR NOT NULL,           -- what the number is: 'R² all rows', 'lift', 'firings'
+    value   DOUBLE NOT NULL
+);
+
+-- One row: an expert as the first page lists it, most important first.
+CREATE VIEW expert_overview AS
+SELECT
+    e.expert,
+    t.title,
+    t.basis,
+    t.task AS title_task,
+    t.measure,
+    t.value,
+    s.firings,
+    s.held_out_firings,
+    s.rate,
+    s.importance,
+    s.mean_norm,
+    s.silent,
+    s.dense,
+    e.decoder_norm
+FROM experts AS e
+JOIN titles AS t USING (expert)
+JOIN expert_stats AS s USING (expert)
+WHERE s.task = 0
+ORDER BY s.importance DESC, e.expert;
