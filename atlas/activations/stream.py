@@ -1,0 +1,159 @@
+"""Chunks of documents to blocks of residual-stream rows, each row with its window and position.
+
+What a block holds depends on the chunk and the recorded settings alone: windows are padded to the next multiple of 32 tokens,
+run in batches of one length, and their rows go out in blocks of one fixed size, the last one filled with zero rows. A short
+block would change the bits of a matrix product, and another padding those of a transformer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int32, Int64
+from torch import Tensor
+
+from atlas.activations.corpus import Document
+from atlas.activations.model import LanguageModel, Specials
+
+PADDING_STEP = 32
+"""Windows are padded to a multiple of this many tokens."""
+
+BLOCK_ROWS = {"cpu": 256, "cuda": 4096}
+"""Rows that go to the encoder at once, per kind of device."""
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """How text becomes rows. All of it is recorded: another value gives other bits."""
+
+    window_tokens: int = 128
+    """Tokens of a window, special tokens included."""
+    model_batch: int = 32
+    """Windows that the language model runs at once."""
+
+
+class Window(NamedTuple):
+    """A run of consecutive tokens of one document, special tokens left out."""
+
+    document: int
+    """Ordinal of the document in the corpus."""
+    ordinal: int
+    """Which window of its document."""
+    token_ids: list[int]
+    held_out: bool
+    """The dictionary was not trained on it."""
+
+    @property
+    def content(self) -> int:
+        """A 63-bit hash of the token ids: windows of equal text have equal content."""
+        raw = np.asarray(self.token_ids, dtype=np.int32).tobytes()
+        return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") >> 1
+
+
+class Tokens(NamedTuple):
+    """What is known of each row of a block besides its vector; one entry per real row, padding rows left out."""
+
+    document: Int64[Tensor, "token"]
+    window: Int32[Tensor, "token"]
+    """Ordinal of the window in its document."""
+    position: Int32[Tensor, "token"]
+    """Index into the window's tokens, special tokens not counted."""
+    token_id: Int32[Tensor, "token"]
+    content: Int64[Tensor, "token"]
+    """Hash of the window's token ids."""
+    held_out: Bool[Tensor, "token"]
+
+
+class Block(NamedTuple):
+    """Rows for the encoder: always `BLOCK_ROWS` of them, the first `len(tokens.document)` real, the others zero."""
+
+    x: Float[Tensor, "row d_in"]
+    tokens: Tokens
+
+
+def chunk_windows(chunk: Iterable[Document], tokenizer: Any, config: StreamConfig) -> list[Window]:
+    """Return the windows of a chunk, in order; windows never cross documents and hold no special tokens."""
+    specials = Specials(tokenizer)
+    width = config.window_tokens - len(specials.prefix) - len(specials.suffix)
+    windows = []
+    for document in chunk:
+        # verbose: no warning about documents longer than the model's context, which is why there are windows
+        ids = tokenizer.encode(document.text, add_special_tokens=False, verbose=False)
+        for ordinal, start in enumerate(range(0, len(ids), width)):
+            windows.append(Window(document.ordinal, ordinal, ids[start : start + width], document.held_out))
+    return windows
+
+
+def blocks(windows: list[Window], model: LanguageModel, config: StreamConfig) -> Iterator[Block]:
+    """Yield the rows of all windows of one chunk as fixed-size blocks, special tokens and padding left out."""
+    specials = Specials(model.tokenizer)
+    size = BLOCK_ROWS[model.device.type]
+    rows: list[Tensor] = []
+    tokens: list[Tokens] = []
+    held = 0
+    for batch in _batches(windows, specials, config):
+        batch_rows, batch_tokens = _run(batch, model, specials)
+        rows.append(batch_rows)
+        tokens.append(batch_tokens)
+        held += len(batch_rows)
+        if held >= size:
+            x, about = torch.cat(rows), _cat(tokens)
+            whole = held - held % size
+            for start in range(0, whole, size):
+                yield Block(x[start : start + size], Tokens(*(column[start : start + size] for column in about)))
+            rows, tokens, held = [x[whole:]], [Tokens(*(column[whole:] for column in about))], held - whole
+    if held:
+        x = torch.cat(rows)
+        filled = torch.zeros(size, x.shape[1], dtype=x.dtype, device=x.device)
+        filled[:held] = x
+        yield Block(filled, _cat(tokens))
+
+
+def _batches(windows: list[Window], specials: Specials, config: StreamConfig) -> Iterator[list[Window]]:
+    """Yield windows in batches of one padded length, shortest first, in corpus order within a length."""
+    by_length: dict[int, list[Window]] = {}
+    for window in windows:
+        length = len(specials.wrap(window.token_ids))
+        by_length.setdefault(-(-length // PADDING_STEP) * PADDING_STEP, []).append(window)
+    for _, same in sorted(by_length.items()):
+        for start in range(0, len(same), config.model_batch):
+            yield same[start : start + config.model_batch]
+
+
+def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple[Tensor, Tokens]:
+    """Return the rows of a batch's own tokens, in window order, and what is known of them."""
+    wrapped = [specials.wrap(window.token_ids) for window in batch]
+    width = -(-max(map(len, wrapped)) // PADDING_STEP) * PADDING_STEP
+    ids = torch.full((len(batch), width), specials.pad)
+    attended = torch.zeros_like(ids)
+    kept = torch.zeros(ids.shape, dtype=torch.bool)
+    first = len(specials.prefix)
+    for row, (window, whole) in enumerate(zip(batch, wrapped, strict=True)):
+        ids[row, : len(whole)] = torch.tensor(whole)
+        attended[row, : len(whole)] = 1
+        # Text may spell a special token out; it is not evidence either.
+        kept[row, first : first + len(window.token_ids)] = torch.tensor([i not in specials.ids for i in window.token_ids])
+    device = model.device
+    x = model.rows(ids.to(device), attended.to(device))[kept.to(device)]
+    at, position = kept.nonzero(as_tuple=True)
+
+    def column(values: list[Any], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(values, dtype=dtype)[at].to(device)
+
+    return x, Tokens(
+        document=column([window.document for window in batch], torch.int64),
+        window=column([window.ordinal for window in batch], torch.int32),
+        position=(position - first).int().to(device),
+        token_id=ids[kept].int().to(device),
+        content=column([window.content for window in batch], torch.int64),
+        held_out=column([window.held_out for window in batch], torch.bool),
+    )
+
+
+def _cat(parts: list[Tokens]) -> Tokens:
+    return Tokens(*(torch.cat(columns) for columns in zip(*parts, strict=True)))

@@ -1,0 +1,7 @@
+"""What is mapped: a sparse mixture of autoencoders."""
+
+from atlas.dictionary.checkpoint import Checkpoint, load, save
+from atlas.dictionary.config import SmixaeConfig
+from atlas.dictionary.smixae import Firings, Smixae, Weights
+
+__all__ = ["Checkpoint", "Firings", "Smixae", "SmixaeConfig", "Weights", "load", "save"]

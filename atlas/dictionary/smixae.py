@@ -1,0 +1,123 @@
+"""A trained SMIXAE: encode, gate, decode."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+from torch.nn.functional import leaky_relu
+
+from atlas.dictionary.config import SmixaeConfig
+
+LEAK = 1e-4
+"""Slope of the encoder's LeakyReLU below zero."""
+
+
+class Firings(NamedTuple):
+    """Which experts fired on which rows of a batch, sorted by (token, expert)."""
+
+    token: Int32[Tensor, "firing"]
+    """Row in the batch."""
+    expert: Int32[Tensor, "firing"]
+    """From 0 to n_experts - 1."""
+    code: Float[Tensor, "firing d_code"]
+    """Bottleneck vector as the gate saw it, in units of the rescaled bottleneck."""
+
+
+class Weights(NamedTuple):
+    """The tensors of a SMIXAE; expert i owns columns i·d_expert … (i+1)·d_expert - 1 of `W_enc`, and these rows of `W_dec`."""
+
+    W_enc: Float[Tensor, "d_in d_hidden"]
+    b_enc: Float[Tensor, "d_hidden"]
+    W_bottleneck: Float[Tensor, "expert d_expert d_code"]
+    W_latent_dec: Float[Tensor, "expert d_code d_expert"]
+    W_dec: Float[Tensor, "d_hidden d_in"]
+    b_dec: Float[Tensor, "d_in"]
+
+
+def decoder(weights: Weights) -> Float[Tensor, "expert d_code d_in"]:
+    """Return each expert's linear map from its code to the residual stream, W_latent_dec · W_dec."""
+    n_experts, _, d_expert = weights.W_latent_dec.shape
+    return weights.W_latent_dec @ weights.W_dec.view(n_experts, d_expert, -1)
+
+
+def codes(
+    x: Float[Tensor, "token d_in"], weights: Weights, scale: Float[Tensor, "expert"] | None
+) -> Float[Tensor, "token expert d_code"]:
+    """Return every expert's code before the gate, times `scale` (the decoder norms, where codes are rescaled)."""
+    n_experts, d_expert, _ = weights.W_bottleneck.shape
+    hidden = leaky_relu(torch.addmm(weights.b_enc, x, weights.W_enc), LEAK).view(-1, n_experts, d_expert)
+    # Batched over experts: (expert, token, d_expert) · (expert, d_expert, d_code).
+    code = torch.bmm(hidden.transpose(0, 1), weights.W_bottleneck).transpose(0, 1)
+    return code if scale is None else code * scale[:, None]
+
+
+class Smixae:
+    """A SMIXAE at inference: codes gated by one scalar threshold on their norm, rows in and out unscaled.
+
+    Whether a row fires an expert depends on that row alone, never on its batch. What is constant at inference
+    (decoders, their norms) is computed once.
+    """
+
+    def __init__(self, config: SmixaeConfig, weights: Weights, threshold: float) -> None:
+        self.config = config
+        self.weights = weights
+        self.threshold = threshold
+        self.decoder: Float[Tensor, "expert d_code d_in"] = decoder(weights)
+        """Each expert's linear map from code to residual stream."""
+        self.decoder_norm: Float[Tensor, "expert"] = self.decoder.flatten(1).norm(dim=1)
+        """Frobenius norm of each decoder."""
+        self.decoder_gram: Float[Tensor, "expert d_code d_code"] = self.decoder @ self.decoder.transpose(1, 2)
+        """Inner products of each decoder's rows: z · gram · z is a contribution's squared length."""
+        self._scale = self.decoder_norm if config.rescale_by_decoder_norm else None
+
+    @property
+    def d_in(self) -> int:
+        """Width of the residual stream."""
+        return self.config.d_in
+
+    @property
+    def n_experts(self) -> int:
+        """Experts in the dictionary."""
+        return self.config.n_experts
+
+    @property
+    def d_code(self) -> int:
+        """Numbers in one code."""
+        return self.config.d_code
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.weights.W_enc.device
+
+    def to(self, device: torch.device | str) -> Smixae:
+        """Return the same dictionary with its weights on `device`."""
+        return Smixae(self.config, Weights(*(w.to(device) for w in self.weights)), self.threshold)
+
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token expert d_code"]:
+        """Return gated codes: zero vectors where the norm does not pass the threshold (strictly)."""
+        code = codes(x, self.weights, self._scale)
+        return code * (code.norm(dim=2, keepdim=True) > self.threshold)
+
+    @torch.no_grad()
+    def firings(self, x: Float[Tensor, "token d_in"]) -> Firings:
+        """Return the (token, expert) pairs whose norm passes the threshold, with their codes, sorted by token, then expert."""
+        code = codes(x, self.weights, self._scale)
+        token, expert = (code.norm(dim=2) > self.threshold).nonzero(as_tuple=True)
+        return Firings(token.int(), expert.int(), code[token, expert])
+
+    @torch.no_grad()
+    def decode(self, codes: Float[Tensor, "token expert d_code"]) -> Float[Tensor, "token d_in"]:
+        """Return the reconstruction: the sum of every expert's contribution, and the decoder bias."""
+        return codes.flatten(1) @ self.decoder.flatten(0, 1) + self.weights.b_dec
+
+    @torch.no_grad()
+    def reconstruction(self, firings: Firings, n_tokens: int) -> Float[Tensor, "token d_in"]:
+        """Return the reconstruction of `n_tokens` rows from their firings."""
+        dense = torch.zeros(n_tokens, self.n_experts, self.d_code, device=self.device)
+        dense[firings.token, firings.expert] = firings.code
+        return self.decode(dense)

@@ -1,0 +1,44 @@
+"""The command `atlas`: one group, and the one place where a mendable error becomes a line on stderr."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from atlas.errors import AtlasError
+
+COMMANDS = ("demo", "build", "train", "harvest", "probe", "assemble", "bake")
+"""In the order of `atlas --help`."""
+
+
+class _Commands(click.Group):
+    """Loads a command's file when it is asked for, so that `--help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"pipelines.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AtlasError as error:
+            raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "transformers", "datasets"):
+                raise
+            raise click.ClickException(
+                f"This command needs {error.name}. Install the extra that has it: pip install 'expert-atlas[compute]'"
+            ) from error
+
+
+@click.command(cls=_Commands)
+@click.version_option(package_name="expert-atlas", prog_name="atlas")
+def main() -> None:
+    """Map what every expert of a SMIXAE does, and bake it into a site that opens from disk."""
