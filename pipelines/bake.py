@@ -28,5 +28,5 @@ def run(atlas: Path, out: Path) -> Path:
     from atlas.bake import bake
 
     report = bake(atlas, out)
-    say(f"Baked {report.n_experts:,} experts into {out}: {report.n_files:,} files, {report.n_bytes / 1e6:.1f} MB")
+    say(f"Baked {report.experts:,} experts into {out}: {report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB")
     return out / "index.html"

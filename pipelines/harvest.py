@@ -46,8 +46,8 @@ def command(
     from pipelines.loading import load_subject
 
     part = Shard.parse(shard)
-    # Shards share the work folder, each with files of its own; the lock is theirs, not the folder's.
-    with locked(work, f"harvest-{part.index}-of-{part.count}"):
+    # Shards share the work folder, each with files of its own, so each holds a lock of its own.
+    with locked(work, "all" if part.count == 1 else f"harvest-{part.index}-of-{part.count}"):
         run(load_subject(checkpoint, model, hook, device), corpus, part.index, part.count, seed, work)
 
 

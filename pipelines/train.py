@@ -11,6 +11,7 @@ from pipelines.options import corpus_option, device_option, work_option
 from pipelines.progress import bar, say
 
 if TYPE_CHECKING:
+    from atlas.dictionary.training import Step
     from atlas.train import TrainConfig
 
 
@@ -89,16 +90,11 @@ def run(model: str, hook: str, corpus: str, config: TrainConfig, device: str, wo
     with locked(work):
         language_model = load_model(model, hook, torch_device(device))
         with bar("Reading rows", "tokens") as rows, bar("Training", "steps", config.training.steps) as steps:
-            folder = train_stage(
-                language_model,
-                load_corpus(corpus),
-                work,
-                config,
-                gathered=lambda n: rows.update(n - rows.n),
-                stepped=lambda step: (
-                    steps.set_postfix_str(f"unexplained {step.fvu:.3f}, dead {step.dead}", refresh=False),
-                    steps.update(step.step - steps.n),
-                ),
-            )
+
+            def stepped(step: Step) -> None:
+                steps.set_postfix_str(f"unexplained {step.fvu:.3f}, dead {step.dead}", refresh=False)
+                steps.update(step.step - steps.n)
+
+            folder = train_stage(language_model, load_corpus(corpus), work, config, lambda n: rows.update(n - rows.n), stepped)
     say(f"The dictionary is in {folder}")
     return folder

@@ -52,7 +52,7 @@ def observe(x: Float[Tensor, "token d_in"], firings: Firings, tokens: Tokens, sm
     row, expert, code = firings.token[real].long(), firings.expert[real].long(), firings.code[real]
     # ‖r + zD‖² - ‖r‖² = 2 z·(D r) + ‖zD‖², with r the residual and D the expert's decoder.
     along = (residual @ smixae.decoder.flatten(0, 1).T).view(n_real, smixae.n_experts, smixae.d_code)[row, expert]
-    energy = torch.einsum("fc,fcd,fd->f", code, smixae.decoder_gram[expert], code)
+    energy = (torch.bmm(code[:, None], smixae.decoder_gram[expert])[:, 0] * code).sum(dim=1)
     key = firing_keys(seed, corpus, tokens.document[row], tokens.window[row].long(), tokens.position[row].long(), expert)
     return Observed(
         x=x[:n_real],
@@ -96,29 +96,24 @@ class Totals:
         self.sums["held_out_tokens"] += held_out.sum()
         self.sums["firings"] += torch.bincount(seen.expert, minlength=n_experts)
         self.sums["held_out_firings"] += torch.bincount(seen.expert[firing_held_out], minlength=n_experts)
-        self._add("norm", seen.norm, seen.expert)
-        self._add("gain", seen.gain[firing_held_out], seen.expert[firing_held_out])
+        self._add("norm", _per_expert(seen.norm, seen.expert, n_experts))
+        self._add("gain", _per_expert(seen.gain[firing_held_out], seen.expert[firing_held_out], n_experts))
         self.max_norm.scatter_reduce_(0, seen.expert, seen.norm, "amax")
         x, residual = seen.x[held_out], seen.residual[held_out]
-        first = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        self._add("x", x.flatten(), torch.arange(x.shape[1], device=x.device).repeat(len(x)))
-        self._add("x_squared", x.square().sum(dim=1), first)
-        self._add("residual_squared", residual.square().sum(dim=1), first)
+        self._add("x", _fixed(x).sum(dim=0))
+        self._add("x_squared", _fixed(x.square().sum(dim=1)).sum(dim=0, keepdim=True))
+        self._add("residual_squared", _fixed(residual.square().sum(dim=1)).sum(dim=0, keepdim=True))
 
-    def _add(self, name: str, values: Float[Tensor, "value"], entry: Int64[Tensor, "value"]) -> None:
-        """Add values to entries of a fixed-point sum. Integers add up to the same whatever their order."""
-        fixed = (values.double() * FIXED_POINT).round()
+    def _add(self, name: str, part: Int64[Tensor, "entry"]) -> None:
         total = self.sums[name]
-        if float(fixed.abs().sum()) + float(total.abs().max()) >= 2**62:
+        if int(total.abs().max()) + int(part.abs().max()) >= 2**62:
             raise SumOverflow(f"The sum of {name} left its 64 bits. Map a smaller part of the corpus.")
-        total.index_add_(0, entry, fixed.long())
+        total += part
 
     def merge(self, other: Totals) -> None:
         """Add what another part of the corpus gave."""
-        for name, total in self.sums.items():
-            if float(total.abs().max()) + float(other.sums[name].abs().max()) >= 2**62:
-                raise SumOverflow(f"The sum of {name} left its 64 bits. Map a smaller part of the corpus.")
-            total += other.sums[name]
+        for name, part in other.sums.items():
+            self._add(name, part)
         self.max_norm = torch.maximum(self.max_norm, other.max_norm)
 
     def state(self) -> dict[str, Tensor]:
@@ -132,6 +127,23 @@ class Totals:
         restored.max_norm = state["max_norm"]
         restored.sums = {name: state[name] for name in restored.sums}
         return restored
+
+
+def _fixed(values: Float[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
+    """Return values as fixed-point integers, which add up to the same in any order.
+
+    Raises:
+        SumOverflow: a block of such values could overflow by itself.
+    """
+    if values.numel() and float(values.abs().max()) * FIXED_POINT >= 2**40:
+        raise SumOverflow(f"A value of {float(values.abs().max()):.3g} is too large for the fixed-point sums of a harvest.")
+    return (values.double() * FIXED_POINT).round().long()
+
+
+def _per_expert(values: Float[Tensor, "firing"], expert: Int64[Tensor, "firing"], n_experts: int) -> Int64[Tensor, "expert"]:
+    """Return the fixed-point sum of each expert's values."""
+    total = torch.zeros(n_experts, dtype=torch.int64, device=values.device)
+    return total.index_add_(0, expert, _fixed(values))
 
 
 class NormHistogram:

@@ -26,7 +26,7 @@ class Hypothesis:
     title: str
     kind: Literal["ring", "linear", "log"]
     """ring: sine and cosine of the value within `period`; linear: the value; log: ln(1 + value)."""
-    period: float | None
+    period: int | None
 
     @property
     def shape(self) -> str:
@@ -37,7 +37,7 @@ class Hypothesis:
     def description(self) -> str:
         """How the targets follow from the label's value."""
         return {
-            "ring": f"sine and cosine of 2π · value / {self.period:g}" if self.period else "",
+            "ring": f"sine and cosine of 2π · value / {self.period}" if self.period else "",
             "linear": "the value",
             "log": "ln(1 + value)",
         }[self.kind]

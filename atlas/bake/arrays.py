@@ -1,0 +1,68 @@
+"""Arrays as the page reads them: Plotly's typed arrays, coordinates in whole steps of one scale."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Typed = dict[str, str]
+
+STEPS = 32_000
+"""Steps from the middle of a frame to its side: fits in two bytes with room for rounding."""
+_NAMES = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"}
+
+
+def typed(array: Array) -> Typed:
+    """Return an array in Plotly's form, `{"dtype", "bdata"}`, little-endian."""
+    return {"dtype": _NAMES[array.dtype.name], "bdata": base64.b64encode(_bytes(array)).decode("ascii")}
+
+
+def packed(array: Array) -> Typed:
+    """Return an array in the same form, gzipped: `{"dtype", "gzip"}`. Pays for text, never for coordinates."""
+    squeezed = zlib.compress(_bytes(array), 9, wbits=31)
+    return {"dtype": _NAMES[array.dtype.name], "gzip": base64.b64encode(squeezed).decode("ascii")}
+
+
+def narrow(array: Array) -> Array:
+    """Return counts or indices in the fewest bytes that hold them."""
+    most = int(array.max(initial=0))
+    return array.astype(np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32)
+
+
+def _bytes(array: Array) -> bytes:
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The cube that an expert is drawn in: one scale for all three axes."""
+
+    centre: Array
+    half: float
+    """Half the cube's side, in the units of the coordinates."""
+
+    @classmethod
+    def around(cls, xyz: Array) -> Frame:
+        """Return the smallest cube, sides along the axes, around points of shape (point, 3)."""
+        low, high = xyz.min(axis=0), xyz.max(axis=0)
+        return cls((low + high) / 2, max(float((high - low).max()) / 2, 1e-9))
+
+    @property
+    def unit(self) -> float:
+        """What one step stands for, in the units of the coordinates."""
+        return self.half / STEPS
+
+    def stepped(self, xyz: Array) -> Array:
+        """Return points as whole steps from the middle of the frame, int16."""
+        return np.rint((xyz - self.centre) / self.unit).astype(np.int16)
+
+
+def spread(count: int, most: int) -> Array:
+    """Return at most `most` of the indices below `count`, evenly spaced."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(np.int64)

@@ -1,0 +1,123 @@
+"""Figure skeletons: Plotly layout and traces without coordinates, one per task and scheme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from atlas.bake.arrays import STEPS
+from atlas.bake.colours import GROUND, LINE, MUTED, SCHEMES, TEXT, Scheme, label_colours, ordered
+from atlas.store import Task
+
+FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+DIRECT_LABELS = 20
+"""A task with at most this many labels has each of them written at its class mean; a larger one, ten."""
+ZOOM = 1.6
+"""Brings the cube of the frame near the edges of the scene, for every way that it can be turned."""
+MARGIN = 1.04
+"""The axes reach a little past the outermost point."""
+
+
+def skeletons(task: Task) -> dict[Scheme, dict[str, Any]]:
+    """Return a task's figure by scheme. Coordinates are whole steps of an expert's frame.
+
+    The traces are points, class means, the line through class means, and the three axes. `layout.scene.annotations`
+    holds two samples: a class mean's label and an axis' name.
+    """
+    return {scheme: _skeleton(task, scheme) for scheme in SCHEMES}
+
+
+def label_step(task: Task) -> int:
+    """Return n where every n-th label is written out."""
+    return 1 if len(task.labels) <= DIRECT_LABELS else -(-len(task.labels) // 10)
+
+
+def label_places(task: Task) -> list[float]:
+    """Return where each label stands on the colour axis: its value, or its number where the labels are named."""
+    return [label.value if _on_an_axis(task) else float(number) for number, label in enumerate(task.labels)]
+
+
+def _skeleton(task: Task, scheme: Scheme) -> dict[str, Any]:
+    points = go.Scatter3d(mode="markers", hoverinfo="none", marker={"size": 3, "opacity": 0.75, "coloraxis": "coloraxis"})
+    means = go.Scatter3d(
+        mode="markers",
+        hoverinfo="skip",
+        marker={
+            "size": 9 if len(task.labels) <= DIRECT_LABELS else 6,
+            "coloraxis": "coloraxis",
+            "line": {"color": GROUND[scheme], "width": 2},
+        },
+    )
+    joined = go.Scatter3d(mode="lines", hoverinfo="skip", line={"color": MUTED[scheme], "width": 2})
+    axes = go.Scatter3d(mode="lines", hoverinfo="skip", line={"color": LINE[scheme], "width": 1})
+    axis = {"visible": False, "showspikes": False, "range": [-MARGIN * STEPS, MARGIN * STEPS], "autorange": False}
+    layout = go.Layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": TEXT[scheme]},
+        showlegend=False,
+        hovermode="closest",
+        coloraxis=_coloraxis(task, scheme),
+        scene={
+            "xaxis": axis,
+            "yaxis": axis,
+            "zaxis": axis,
+            "aspectmode": "manual",
+            "aspectratio": {"x": ZOOM, "y": ZOOM, "z": ZOOM},
+            "bgcolor": "rgba(0,0,0,0)",
+            "dragmode": "orbit",
+            # The first two axes face the reader, as in the list; the third leans in.
+            "camera": {
+                "projection": {"type": "orthographic"},
+                "up": {"x": 0, "y": 1, "z": 0},
+                "eye": {"x": 0.55, "y": 0.55, "z": 1.55},
+            },
+            "annotations": [
+                {"showarrow": False, "yshift": 13, "font": {"size": 12, "color": TEXT[scheme]}},
+                {"showarrow": False, "font": {"size": 12, "color": MUTED[scheme]}},
+            ],
+        },
+    )
+    built = go.Figure(data=[points, means, joined, axes], layout=layout)
+    built.layout.template = None  # Plotly's own is 7 kB of defaults that nothing here uses
+    figure = built.to_plotly_json()
+    return {"data": figure["data"], "layout": figure["layout"]}
+
+
+def _coloraxis(task: Task, scheme: Scheme) -> dict[str, Any]:
+    bar = {
+        "orientation": "h",
+        "thickness": 8,
+        "len": 0.5,
+        "x": 0.5,
+        "y": 0.0,
+        "yanchor": "bottom",
+        "outlinewidth": 0,
+        "nticks": 6,
+        "tickfont": {"size": 12, "color": MUTED[scheme]},
+    }
+    if not task.labels:
+        title = {"text": "norm", "side": "top", "font": {"size": 12, "color": MUTED[scheme]}}
+        return {"colorscale": _stops(ordered(np.linspace(0, 1, 9), scheme)), "colorbar": bar | {"title": title}}
+    places = label_places(task)
+    ends = {"cmin": min(places), "cmax": max(places)}
+    if _on_an_axis(task):
+        return {
+            "colorscale": _stops(ordered(np.linspace(0, 1, 9), scheme)),
+            "colorbar": bar | {"tickformat": "d"},
+            **ends,
+        }
+    return {"colorscale": _stops(label_colours(task, scheme)), "showscale": False, **ends}
+
+
+def _on_an_axis(task: Task) -> bool:
+    """Return whether there are too many ordered labels to be named: they are read off a colour axis."""
+    return not task.cyclic and len(task.labels) > DIRECT_LABELS
+
+
+def _stops(colours: list[str]) -> list[list[Any]]:
+    if len(colours) == 1:
+        colours = colours * 2
+    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]

@@ -1,0 +1,117 @@
+"""What the first page says in words before any script runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atlas.bake.numbers import count, percent, significant
+from atlas.bake.overview import Counts
+from atlas.store import Task
+
+
+@dataclass(frozen=True)
+class TaskFact:
+    """A labelled task on the first page."""
+
+    title: str
+    labels: int
+    sentences: str
+    training: str
+    """How often its labels occurred in the training text."""
+    supported: str
+    """Experts with a supported order."""
+
+
+@dataclass(frozen=True)
+class FactGroup:
+    """A heading with what there is to know under it."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class FrontPage:
+    """Everything that index.html prints."""
+
+    title: str
+    summary: str
+    groups: tuple[FactGroup, ...]
+    tasks: tuple[TaskFact, ...]
+
+
+def front_page(provenance: Mapping[str, Any], tasks: Sequence[Task], counts: Counts) -> FrontPage:
+    """Return the first page's words from what determined the result."""
+    model = provenance["model"]
+    return FrontPage(
+        title=f"Atlas of {model['id']} · {model['hook']}",
+        summary=_summary(counts, tasks[0]),
+        groups=tuple(_groups(provenance, tasks[0])),
+        tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
+    )
+
+
+def _summary(counts: Counts, corpus: Task) -> str:
+    return (
+        f"{count(counts.experts)} experts: {count(counts.silent)} silent on {count(corpus.held_out_tokens)} held-out "
+        f"tokens, {count(counts.dense)} dense, {count(counts.supported)} with a supported order, "
+        f"{count(counts.without_claim)} without any claim."
+    )
+
+
+def _groups(provenance: Mapping[str, Any], corpus_task: Task) -> list[FactGroup]:
+    model, dictionary, corpus = provenance["model"], provenance["dictionary"], provenance["corpus"]
+    fidelity, training = provenance["fidelity"], provenance.get("training")
+    groups = [
+        _group(
+            "Model",
+            ("Name", model["id"]),
+            ("Hook", model["hook"]),
+            ("Width", count(model["d_in"])),
+            ("Note", model["note"]),
+        ),
+        _group(
+            "Dictionary",
+            ("Kind", dictionary["architecture"]),
+            ("Experts", count(dictionary["n_experts"])),
+            ("Width", f"{dictionary['d_expert']} each, code of {dictionary['d_code']}"),
+            ("Threshold", significant(dictionary["threshold"])),
+            ("Firings", f"{significant(fidelity['firings_per_token'])} per token"),
+            ("Unexplained", f"{percent(fidelity['fvu_held_out'])} of variance, held out"),
+        ),
+        _group(
+            "Corpus",
+            ("Name", corpus["title"]),
+            ("Documents", count(corpus["documents"])),
+            ("Tokens", count(corpus_task.tokens)),
+            ("Held out", f"{count(corpus_task.held_out_tokens)} tokens"),
+        ),
+    ]
+    if training:
+        groups.append(
+            _group(
+                "Training text",
+                ("Tokens", count(training["tokens"])),
+                ("Steps", count(training["steps"])),
+                ("Carriers", f"{percent(training['carrier_share'])} of tokens in sentences made to carry labels"),
+            )
+        )
+    return groups
+
+
+def _group(title: str, *facts: tuple[str, str | None]) -> FactGroup:
+    return FactGroup(title, tuple((name, value) for name, value in facts if value))
+
+
+def _task_fact(task: Task, counts: Counts) -> TaskFact:
+    occurrences = [label.training_occurrences for label in task.labels]
+    known = [number for number in occurrences if number is not None]
+    return TaskFact(
+        title=task.title,
+        labels=len(task.labels),
+        sentences=count(task.rows),
+        training=count(sum(known)) if len(known) == len(occurrences) else "unknown",
+        supported=count(counts.by_task.get(task.task, 0)),
+    )

@@ -1,0 +1,146 @@
+"""Every expert on one line: the columns that the page starts with, and the small clouds of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atlas.bake.arrays import narrow, spread, typed
+from atlas.store import Task
+
+CLOUD_POINTS = 64
+COLUMNS = (
+    *("expert", "title", "basis", "title_task", "measure", "value"),
+    *("firings", "rate", "importance", "mean_norm", "silent", "dense"),
+)
+BEST_COLUMNS = ("task", "hypothesis", "r2_all", "r2_all_low", "r2_all_high", "order_supported")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The negative summary: what an atlas does not claim."""
+
+    experts: int
+    silent: int
+    dense: int
+    supported: int
+    """With a supported order for at least one hypothesis."""
+    without_claim: int
+    """Neither silent, nor with a supported order, nor with a title that names a task."""
+    by_task: Mapping[int, int]
+    """Experts with a supported order, by task."""
+
+    @classmethod
+    def of(cls, experts: pl.DataFrame, scores: pl.DataFrame) -> Counts:
+        """Count over the overview and the scores of all experts."""
+        ordered = scores.filter("order_supported").select("task", "expert").unique()
+        claimed = (
+            pl.col("silent")
+            | pl.col("basis").is_in(["order", "task"])
+            | pl.col("expert").is_in(ordered["expert"].unique().to_list())
+        )
+        return cls(
+            experts=len(experts),
+            silent=int(experts["silent"].sum()),
+            dense=int(experts["dense"].sum()),
+            supported=ordered["expert"].n_unique(),
+            without_claim=len(experts.filter(~claimed)),
+            by_task=dict(ordered.group_by("task").len().sort("task").iter_rows()),
+        )
+
+
+def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """Return each expert's best hypothesis: supported before not, its title's task before others, then by rank score.
+
+    One row per expert that has a testable score, with BEST_COLUMNS. The choice looks at ranking templates only, so that
+    the printed score, from the report templates, is not flattered by it.
+    """
+    return (
+        scores.filter("testable")
+        .join(experts.select("expert", "title_task"), on="expert")
+        .with_columns(at_home=(pl.col("task") == pl.col("title_task")).fill_null(False))
+        .sort(
+            ["expert", "at_home", "order_supported", "r2_ranking", "task", "hypothesis"],
+            descending=[False, True, True, True, False, False],
+        )
+        .unique("expert", keep="first", maintain_order=True)
+        .select("expert", *BEST_COLUMNS)
+    )
+
+
+def columns(experts: pl.DataFrame, best: pl.DataFrame) -> dict[str, list[Any]]:
+    """Return one list per field, in the order of the overview; floats with six significant figures."""
+    renamed = best.rename({name: f"best_{name}" for name in BEST_COLUMNS})
+    joined = experts.select(COLUMNS).join(renamed, on="expert", how="left", maintain_order="left")
+    rounded = joined.with_columns(pl.selectors.float().round_sig_figs(6))
+    return {name: rounded[name].to_list() for name in rounded.columns}
+
+
+def cloud_task(expert: Mapping[str, Any], points: Mapping[int, pl.DataFrame]) -> int | None:
+    """Return the task that an expert's small cloud shows: its title's where it has points there, else the corpus."""
+    wanted = (expert["title_task"], 0)
+    return next((task for task in wanted if task is not None and task in points), None)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An expert in the list."""
+
+    task: int | None
+    """None where there is no point at all."""
+    xyz: npt.NDArray[Any]
+    """(point, 3), int8, from the middle of the points' own cube."""
+    label: npt.NDArray[Any]
+    """Label plus one; 0 where the task has none."""
+
+    @classmethod
+    def of(cls, task: int | None, points: pl.DataFrame | None) -> Cloud:
+        """Choose points evenly over the labels, else over the rows."""
+        if points is None:
+            return cls(None, np.empty((0, 3), np.int8), np.empty(0, np.int64))
+        by_label = points.sort("label", maintain_order=True)
+        few = by_label[spread(len(by_label), CLOUD_POINTS)]
+        xyz = few.select("x", "y", "z").to_numpy().astype(np.float64)
+        middle = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
+        # The whole cloud stays in view however it is turned, so the farthest point sets the scale.
+        reach = max(float(np.linalg.norm(xyz - middle, axis=1).max()), 1e-9)
+        label = few.select(pl.col("label").cast(pl.Int64) + 1).to_series().fill_null(0).to_numpy()
+        return cls(task, np.rint((xyz - middle) / reach * 127).astype(np.int8), label)
+
+
+def cloud_payload(clouds: Sequence[Cloud]) -> dict[str, Any]:
+    """Return a few experts' clouds end to end."""
+    return {
+        "points": [len(cloud.label) for cloud in clouds],
+        "xyz": typed(np.concatenate([cloud.xyz for cloud in clouds])),
+        "label": typed(narrow(np.concatenate([cloud.label for cloud in clouds]))),
+    }
+
+
+def task_payload(task: Task) -> dict[str, Any]:
+    """Return what the page knows of a task from the start, labels and hypotheses with it."""
+    return {
+        "task": task.task,
+        "name": task.name,
+        "title": task.title,
+        "cyclic": task.cyclic,
+        "report_rows": task.report_rows,
+        "hypotheses": [
+            {
+                "hypothesis": hypothesis.hypothesis,
+                "title": hypothesis.title,
+                "description": hypothesis.description,
+                "testable": hypothesis.testable,
+                "references": {name: hypothesis.references[name] for name in REFERENCES if name in hypothesis.references},
+            }
+            for hypothesis in task.hypotheses
+        ],
+    }
+
+
+REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")

@@ -1,0 +1,79 @@
+"""What can be said about an expert, in a sentence or three, each resting on a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from atlas.bake.numbers import count, interval, percent, score, significant
+from atlas.store import Hypothesis, Task
+
+Row = Mapping[str, Any]
+
+
+def sayings(expert: Row, scores: Sequence[Row], tasks: Mapping[int, Task], *, n_experts: int) -> list[str]:
+    """Return the sentences for one expert.
+
+    `expert` is a row of the overview, `scores` its rows of that table.
+    """
+    if expert["silent"]:
+        return [_silent(expert, tasks[0])]
+    supported = sorted((row for row in scores if row["order_supported"]), key=lambda row: -row["r2_ranking"])
+    said = [_order(row, tasks[row["task"]], n_experts) for row in supported]
+    if expert["basis"] == "task":
+        said.append(_task(expert, tasks[expert["title_task"]], supported))
+    elif not supported:
+        said.append(
+            "No claim: it keeps to no labelled task, and no order of labels is supported. "
+            "Its title names the tokens that it fires on most above their base rate."
+        )
+    said.append(_weight(expert))
+    if supported:
+        said.append("What can be read from a code need not be what the model reads there: that is not tested here.")
+    return said
+
+
+def _silent(expert: Row, corpus: Task) -> str:
+    others = corpus.tokens - corpus.held_out_tokens
+    elsewhere = f" It fired {count(expert['firings'])} times on the other {count(others)}." if expert["firings"] else ""
+    return (
+        f"It fired on none of the {count(corpus.held_out_tokens)} held-out tokens.{elsewhere} "
+        "Nothing is claimed about what it does."
+    )
+
+
+def _order(row: Row, task: Task, n_experts: int) -> str:
+    hypothesis = next(known for known in task.hypotheses if known.hypothesis == row["hypothesis"])
+    reached = interval(row["r2_all"], row["r2_all_low"], row["r2_all_high"])
+    return (
+        f"The order of {task.title} ({hypothesis.title}) can be read from its code: R² {reached} on "
+        f"{count(task.report_rows)} sentences, better than shuffled orders (adjusted p {significant(row['p_order_adjusted'])}), "
+        f"and {score(row['r2_left_out_label'])} on labels left out of the fit." + _floor(row, hypothesis, n_experts)
+    )
+
+
+def _floor(row: Row, hypothesis: Hypothesis, n_experts: int) -> str:
+    floor = hypothesis.references.get("random_projection")
+    if floor is None:
+        return ""
+    best = f"the best of {count(n_experts)} random projections reaches {score(floor)}"
+    if row["r2_all"] <= floor:
+        return f" But {best}: the score alone does not set it apart."
+    return f" {best[0].upper()}{best[1:]}."
+
+
+def _task(expert: Row, task: Task, supported: Sequence[Row]) -> str:
+    order = "" if any(row["task"] == task.task for row in supported) else " No order of them is supported."
+    return f"It fires on {task.title} far more than on other text ({_rests_on(expert)}).{order}"
+
+
+def _rests_on(expert: Row) -> str:
+    return f"{expert['measure']} {significant(expert['value'])}"
+
+
+def _weight(expert: Row) -> str:
+    dense = "It is dense: it" if expert["dense"] else "It"
+    return (
+        f"{dense} fires on {percent(expert['rate'])} of tokens; without it, "
+        f"{percent(expert['importance'])} more of the variance of held-out tokens goes unexplained."
+    )

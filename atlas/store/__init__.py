@@ -1,0 +1,7 @@
+"""The DuckDB file between the two halves: the only package that opens DuckDB."""
+
+from atlas.store.reading import Hypothesis, Label, Store, Task
+from atlas.store.schema import SCHEMA_VERSION
+from atlas.store.writing import write_atlas
+
+__all__ = ["SCHEMA_VERSION", "Hypothesis", "Label", "Store", "Task", "write_atlas"]

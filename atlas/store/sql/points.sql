@@ -1,0 +1,5 @@
+-- The firings kept for display of a few experts, in the order in which they were written.
+SELECT task, expert, "window", position, label, x, y, z, norm
+FROM points
+WHERE expert IN (SELECT unnest($experts))
+ORDER BY rowid;

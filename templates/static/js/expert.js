@@ -1,0 +1,305 @@
+"use strict";
+// An expert's page: what can be said, on what evidence, and its cloud.
+(() => {
+  const { make, draw, count, number, aligned, score, interval, percent, token } = atlas.words;
+  const { load, array, unpack } = atlas.payloads;
+  const HOVER_TOKENS = 5;
+  const CONTEXT_TOKENS = 12;
+  const NORM_STEPS = 65535;
+
+  class Page {
+    #root; #manifest; #scene; #shown = 0; #resets = 0; #expert = null;
+
+    constructor(root, manifest) {
+      this.#root = root;
+      this.#manifest = manifest;
+      this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.set({ camera }));
+      this.#part("colour").addEventListener("change", (event) => atlas.route.set({ colour: event.target.value, camera: atlas.route.state.camera }));
+      this.#part("reset").addEventListener("click", () => this.#reset());
+      atlas.scheme.changes.addEventListener("change", () => { if (!root.hidden) this.#draw(atlas.route.state); });
+    }
+
+    async show(state, { arrived }) {
+      const row = this.#manifest.experts.expert.indexOf(state.expert);
+      const same = this.#expert?.row === row && row >= 0;
+      if (same) {
+        if (this.#expert.data && state.colour !== this.#expert.colour) this.#draw(state);
+        return;
+      }
+      this.#expert = { row };
+      const turn = ++this.#shown;
+      this.#head(row, state);
+      if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
+      if (row < 0) return;
+      try {
+        const shard = await load(`experts/${Math.floor(row / this.#manifest.shards.experts)}`);
+        if (turn !== this.#shown) return;
+        this.#expert = { row, texts: shard.texts, data: shard.experts[state.expert] };
+        this.#fill();
+        await this.#draw(state);
+      } catch (error) { if (turn === this.#shown) this.#trouble(error.message); }
+    }
+
+    #reset() {
+      this.#resets += 1;
+      atlas.route.set({ camera: null });
+      this.#draw(atlas.route.state);
+    }
+
+    #part(name) { return this.#root.querySelector(`[data-${name}]`); }
+
+    #field(name) { return this.#manifest.experts[name][this.#expert.row]; }
+
+    #trouble(message) {
+      this.#part("trouble").textContent = message ?? "";
+      this.#part("trouble").hidden = !message;
+    }
+
+    #head(row, { expert, sort }) {
+      const columns = this.#manifest.experts;
+      this.#trouble(row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
+      this.#part("body").hidden = row < 0;
+      const rests = row < 0 || columns.silent[row] ? "" : ` (${columns.measure[row]} ${number(columns.value[row])})`;
+      this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), rests]));
+      this.#part("back").href = atlas.route.link({ expert: null });
+      const order = atlas.list.order(columns, sort);
+      const place = order.indexOf(row);
+      for (const link of this.#root.querySelectorAll("[data-step]")) {
+        const to = columns.expert[order[place + Number(link.dataset.step)]];
+        link.style.visibility = row < 0 || to === undefined ? "hidden" : "visible";
+        if (to === undefined) continue;
+        link.href = atlas.route.link({ expert: to });
+        link.querySelector("[data-step-number]").textContent = to;
+        link.setAttribute("aria-label", `${link.dataset.step < 0 ? "Previous" : "Next"}: expert ${to}`);
+      }
+    }
+
+    #fill() {
+      const { data } = this.#expert;
+      this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, sentence)));
+      this.#section("scores", data.scores.task.length, () => this.#scores());
+      this.#section("contexts", data.contexts.length, () => [this.#contexts()]);
+      this.#section("tokens", data.tokens.text.length, () => [this.#tokens()]);
+      this.#section("labels", data.labels.task.length, () => this.#labels());
+      this.#section("norms", data.norms.count.length, () => [this.#norms()]);
+      this.#part("stage").hidden = !data.tasks.length;
+      this.#part("colour").replaceChildren(...data.tasks.map(({ task }) => {
+        const { name, title } = this.#task(task);
+        return make("option", { value: name }, task === 0 ? `norm, on the corpus` : title);
+      }));
+    }
+
+    #section(name, filled, nodes) {
+      this.#root.querySelector(`[data-section="${name}"]`).hidden = !filled;
+      if (filled) this.#part(name).replaceChildren(...nodes());
+    }
+
+    #task(number) { return this.#manifest.tasks.find(({ task }) => task === number); }
+
+    // --- the cloud ---
+
+    async #draw(state) {
+      const { data } = this.#expert;
+      if (!data?.tasks.length) return;
+      const expert = this.#expert;
+      expert.colour = state.colour;
+      const wanted = data.tasks.find(({ task }) => this.#task(task).name === state.colour)
+        ?? data.tasks.find(({ task }) => task === this.#field("title_task")) ?? data.tasks[0];
+      const task = this.#task(wanted.task);
+      this.#part("colour").value = task.name;
+      const skeleton = await load(`tasks/${task.task}`);
+      const sentences = task.labels.name.length ? await this.#sentences(skeleton) : null;
+      const hover = sentences ? null : (expert.hover ??= await unpack(data.hover));
+      if (expert !== this.#expert || expert.colour !== state.colour) return;
+      const drawn = wanted.decoded ??= { norm: array(wanted.norm.steps), window: wanted.window && array(wanted.window) };
+      const norm = (at) => drawn.norm[at] / NORM_STEPS * wanted.norm.most;
+      const label = (at) => sentences.label[sentences.row.get(drawn.window[at])];
+      const points = drawn.norm.length;
+      const supported = data.scores.task.some((scored, at) => scored === task.task && data.scores.order_supported[at]);
+      this.#part("drawn").replaceChildren(this.#caption(task, points, wanted, supported));
+      await this.#scene.show({
+        figure: skeleton.figure[atlas.scheme.name()],
+        x: wanted.x, y: wanted.y, z: wanted.z,
+        colour: Float32Array.from({ length: points }, (_, at) => (sentences ? task.labels.place[label(at)] : norm(at))),
+        means: this.#means(task, wanted.means),
+        joined: supported, closed: task.cyclic,
+        origin: data.origin, camera: state.camera, key: `${state.expert}/${this.#resets}`,
+        describe: (at) => (sentences
+          ? describe(this.#sentence(sentences, drawn.window[at]), task.labels.name[label(at)], norm(at))
+          : describe(this.#hovered(hover, at), null, norm(at))),
+      });
+    }
+
+    #caption(task, points, { kept, means }, supported) {
+      const many = points < kept ? `${count(points)} of ${count(kept)} firings` : `${count(points)} firings`;
+      if (!task.labels.name.length) return `${many} on the corpus, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes.`;
+      const marks = !means?.label.length ? "" : `; large marks are class means${supported ? ", joined in label order" : ". Order not supported, so they are not joined"}`;
+      return `${many} at the labels of ${task.title}${marks}.`;
+    }
+
+    #means(task, means) {
+      if (!means) return { x: [], y: [], z: [], colour: [], text: [] };
+      const [x, y, z] = ["x", "y", "z"].map((axis) => Array.from(array(means[axis])));
+      return {
+        x, y, z,
+        colour: means.label.map((label) => task.labels.place[label]),
+        text: means.label.map((label) => (label % task.label_step ? null : task.labels.name[label])),
+      };
+    }
+
+    async #sentences(payload) {
+      payload.unpacked ??= Promise.all(["length", "tokens", "position", "label"].map((name) => unpack(payload[name]))).then(([length, tokens, position, label]) => {
+        let start = 0;
+        const starts = Array.from(length, (one) => (start += one) - one);
+        const row = new Map(Array.from(array(payload.window), (window, at) => [window, at]));
+        return { texts: payload.texts, length, tokens, position, label, starts, row };
+      });
+      return payload.unpacked;
+    }
+
+    #sentence({ texts, length, tokens, position, starts, row }, window) {
+      const at = row.get(window);
+      const words = Array.from(tokens.subarray(starts[at], starts[at] + length[at]), (index) => texts[index]);
+      return split(words, position[at]);
+    }
+
+    #hovered(hover, at) {
+      const width = 2 * HOVER_TOKENS + 1;
+      const words = Array.from(hover.subarray(at * width, (at + 1) * width), (index) => this.#expert.texts[index]);
+      return split(words, HOVER_TOKENS);
+    }
+
+    // --- the evidence ---
+
+    #scores() {
+      const { scores } = this.#expert.data;
+      const rows = scores.task.map((task, at) => ({ ...Object.fromEntries(Object.entries(scores).map(([name, column]) => [name, column[at]])), task: this.#task(task) }));
+      rows.sort((one, other) => other.order_supported - one.order_supported || other.r2_all - one.r2_all);
+      const tested = rows.filter((row) => row.testable);
+      const rest = rows.filter((row) => !row.testable);
+      return [
+        ...tested.map((row) => this.#score(row)),
+        ...(rest.length ? [make("p", { class: "note" }, `Not tested, for want of active rows: ${rest.map((row) => `${row.task.title}, ${hypothesis(row).title} (n ${count(row.active_rows)})`).join("; ")}.`)] : []),
+      ];
+    }
+
+    #score(row) {
+      const { title, references, testable } = hypothesis(row);
+      const result = { of: `${row.task.title}, ${title}`, value: row.r2_all, low: row.r2_all_low, high: row.r2_all_high };
+      const facts = [
+        `n ${count(row.task.report_rows)} sentences, fires in ${count(row.rows_fires)}`,
+        `covers ${row.covered} of ${row.task.labels.name.length} labels`,
+        `left-out labels R² ${score(row.r2_left_out_label)}`,
+        `adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`,
+      ];
+      return make("div", { class: "score" },
+        make("p", { class: "score-head" }, make("span", {}, make("b", {}, row.task.title), ` · ${title}`),
+          make("span", { class: row.order_supported ? "supported" : "unsupported" }, row.order_supported ? "order supported" : "order not supported"),
+          make("span", { class: "figure" }, `R² ${interval(row.r2_all, row.r2_all_low, row.r2_all_high)}`)),
+        atlas.strip(result, references, { width: Math.min(560, this.#part("findings").clientWidth), long: true }),
+        make("p", { class: "note" }, facts.join(" · ")));
+    }
+
+    #contexts() {
+      const { data, texts } = this.#expert;
+      const most = Math.max(...data.contexts.map(({ norm }) => norm));
+      return make("ol", {}, ...data.contexts.map(({ norm, tokens }) => {
+        const context = split(tokens.map((index) => texts[index]), CONTEXT_TOKENS);
+        return make("li", {}, make("span", { class: "norm" }, aligned(norm)), line(context, norm / most));
+      }));
+    }
+
+    #tokens() {
+      const { data: { tokens }, texts } = this.#expert;
+      const most = Math.max(...tokens.share);
+      const rows = tokens.text.map((index, at) => make("tr", {},
+        make("th", { scope: "row", class: "token" }, ...token(texts[index])),
+        make("td", { class: "bar" }, bar(tokens.share[at] / most)),
+        make("td", {}, percent(tokens.share[at])),
+        make("td", {}, `${count(tokens.count[at])} of ${count(tokens.sampled[at])}`),
+        make("td", {}, `${number(tokens.lift[at])}×`)));
+      return table(["Token", "", "Share", "Firings", "Lift"], rows);
+    }
+
+    #labels() {
+      const { labels } = this.#expert.data;
+      const tasks = [...new Set(labels.task)];
+      return tasks.map((number_) => {
+        const task = this.#task(number_);
+        const at = labels.task.flatMap((one, index) => (one === number_ ? [index] : []));
+        const covered = at.filter((index) => labels.fires[index] >= 0.5).length;
+        const rows = at.map((index) => this.#label(task, labels, index));
+        const details = make("details", {}, make("summary", {}, `${task.title}: fires on at least half the rows of ${covered} of ${task.labels.name.length} labels`),
+          make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` }, table(["Label", "", "Fires", "Rows", "Lift"], rows)));
+        details.open = number_ === this.#field("title_task");
+        return details;
+      });
+    }
+
+    #label(task, labels, at) {
+      const label = labels.label[at];
+      const swatch = make("span", { class: "swatch" });
+      swatch.style.setProperty("--light", task.labels.colours.light[label]);
+      swatch.style.setProperty("--dark", task.labels.colours.dark[label]);
+      return make("tr", {},
+        make("th", { scope: "row" }, swatch, task.labels.name[label]),
+        make("td", { class: "bar" }, bar(labels.fires[at])),
+        make("td", {}, percent(labels.fires[at])),
+        make("td", {}, `${count(labels.fired[at])} of ${count(task.labels.rows[label])}`),
+        make("td", {}, `${number(labels.lift[at])}×`));
+    }
+
+    #norms() {
+      const { bin, lower, count: counts } = this.#expert.data.norms;
+      const [width, height, foot] = [440, 96, 18];
+      const low = Math.log2(lower[0]) - bin[0] / 8;   // the threshold
+      const high = Math.log2(lower.at(-1)) + 1 / 8;
+      const most = Math.max(...counts);
+      const at = (value) => (Math.log2(value) - low) / (high - low) * width;
+      const slot = width / (high - low) / 8;
+      const picture = draw("svg", { class: "histogram", viewBox: `0 0 ${width} ${height + foot}`, role: "img", "aria-label": `Norms from ${number(lower[0])} to ${number(2 ** high)}, most often near ${number(lower[counts.indexOf(most)])}` });
+      lower.forEach((from, bin) => {
+        const tall = counts[bin] / most * (height - 4);
+        picture.append(draw("rect", { x: at(from) + 0.5, y: height - tall, width: Math.max(1, slot - 1), height: tall }));
+      });
+      picture.append(draw("path", { class: "axis", d: `M0 ${height}.5H${width}` }));
+      const ticks = [0, 1, 2, 3, 4, 5, 6].map((doubling) => low + doubling).filter((tick) => tick <= high + 1e-9);
+      ticks.forEach((tick, index) => {
+        const x = (tick - low) / (high - low) * width;
+        picture.append(draw("text", { x, y: height + 14, "text-anchor": index === 0 ? "start" : x > width - 20 ? "end" : "middle" }, number(2 ** tick)));
+      });
+      const total = counts.reduce((sum, one) => sum + one, 0);
+      return make("figure", {}, picture, make("figcaption", { class: "note" }, `${count(total)} firings; norm on a logarithmic axis from the threshold up.`));
+    }
+  }
+
+  const hypothesis = (row) => row.task.hypotheses.find((one) => one.hypothesis === row.hypothesis);
+
+  const split = (words, at) => ({ before: words.slice(0, at), firing: words[at], after: words.slice(at + 1) });
+
+  // A context on one line, its firing token in the middle; level is its intensity from 0 to 1.
+  function line({ before, firing, after }, level) {
+    const lead = /^ (?=\S)/.test(firing) ? " " : "";   // the space before a word is not part of what lights up
+    const mark = make("mark", {}, ...token(firing.slice(lead.length)));
+    mark.style.setProperty("--level", level.toFixed(3));
+    const side = (name, words, end = "") => make("span", { class: name }, make("bdi", {}, ...words.flatMap(token), end));
+    return make("span", { class: "context" }, side("before", before, lead), mark, side("after", after));
+  }
+
+  function describe(context, label, norm) {
+    const what = [label === null ? [] : [`${label}`], [`norm ${number(norm)}`]].flat().join(" · ");
+    return [make("p", { class: "note" }, what), line(context, 1)];
+  }
+
+  function bar(share) {
+    const filled = make("span", { class: "filled" });
+    filled.style.inlineSize = `${Math.min(1, share) * 100}%`;
+    return filled;
+  }
+
+  const table = (names, rows) => make("table", {},
+    make("thead", {}, make("tr", {}, ...names.map((name) => (name ? make("th", { scope: "col" }, name) : make("td"))))),
+    make("tbody", {}, ...rows));
+
+  atlas.expert = { Page };
+})();

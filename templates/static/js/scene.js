@@ -1,0 +1,222 @@
+"use strict";
+// The one three-dimensional scene of the site: a Plotly figure whose skeleton came from Python, joined to an expert's
+// arrays. Browsers drop WebGL contexts beyond a dozen or so, so the same one serves every expert.
+(() => {
+  const { array, script } = atlas.payloads;
+  const PLOTLY = "assets/vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js";
+  const STEPS = 32000;
+  const REACH = 1.04 * STEPS;
+  const escaped = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
+
+  // Plotly says that it has drawn even where there is no WebGL, so ask first.
+  function hasWebGL() {
+    try {
+      const pen = document.createElement("canvas").getContext("webgl");
+      pen?.getExtension("WEBGL_lose_context")?.loseContext();
+      return Boolean(pen);
+    } catch { return false; }
+  }
+
+  const CAMERA = ["eye", "center", "up"];
+  function writeCamera(camera, zoom) {
+    const numbers = CAMERA.flatMap((part) => [camera[part].x, camera[part].y, camera[part].z]);
+    return [...numbers, zoom].map((number) => Number(number.toFixed(2))).join("_");
+  }
+  function readCamera(text) {
+    const numbers = (text ?? "").split("_").map(Number);
+    if (numbers.length !== 10 || !numbers.every(Number.isFinite)) return null;
+    const part = (at) => ({ x: numbers[at], y: numbers[at + 1], z: numbers[at + 2] });
+    return { eye: part(0), center: part(3), up: part(6), zoom: numbers[9] };
+  }
+
+  // The lines through the origin, one per axis, and where their names stand.
+  function axes([x, y, z]) {
+    const line = { x: [-REACH, REACH, null, x, x, null, x, x], y: [y, y, null, -REACH, REACH, null, y, y], z: [z, z, null, z, z, null, -REACH, REACH] };
+    return { line, ends: [{ x: REACH, y, z }, { x, y: REACH, z }, { x, y, z: REACH }] };
+  }
+
+  class Scene {
+    #box; #tip; #drawn = 0; #cloud = null; #flat = null; #onCamera;
+
+    constructor(box, tip, onCamera) {
+      this.#box = box;
+      this.#tip = tip;
+      this.#onCamera = onCamera;
+      box.addEventListener("pointermove", (event) => { this.pointer = event; this.#place(); });
+      box.addEventListener("pointerleave", () => this.#hide());
+      if (!hasWebGL()) this.#flat = new Flat(box);
+    }
+
+    get isFlat() { return Boolean(this.#flat); }
+
+    // cloud: { figure, x, y, z, colour, means: { x, y, z, colour, text }, joined, closed, origin, camera, describe }
+    async show(cloud) {
+      const turn = ++this.#drawn;
+      this.#cloud = cloud;
+      this.#hide();
+      if (this.#flat) { this.#flat.show(cloud); this.#box.dataset.ready = ""; return; }
+      await script(PLOTLY);
+      if (turn !== this.#drawn) return;
+      const first = !this.#box.classList.contains("js-plotly-plot");
+      await Plotly.react(this.#box, this.#traces(cloud), this.#layout(cloud), { displayModeBar: false, responsive: true });
+      if (first) this.#listen();
+      this.#box.dataset.ready = "";
+    }
+
+    #traces({ figure, x, y, z, colour, means, joined, closed, origin }) {
+      const [points, marks, line, cross] = figure.data;
+      const around = (values) => (closed && values.length ? [...values, values[0]] : [...values]);
+      return [
+        { ...points, x, y, z, marker: { ...points.marker, color: colour } },
+        { ...marks, x: means.x, y: means.y, z: means.z, marker: { ...marks.marker, color: means.colour } },
+        { ...line, ...(joined ? { x: around(means.x), y: around(means.y), z: around(means.z) } : { x: [], y: [], z: [] }) },
+        { ...cross, ...axes(origin).line },
+      ];
+    }
+
+    #layout({ figure, means, origin, camera, key }) {
+      const [label, end] = figure.layout.scene.annotations;
+      const view = readCamera(camera);
+      const annotations = [
+        ...means.text.flatMap((text, at) => (text === null ? [] : [{ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(text) }])),
+        ...axes(origin).ends.map((place, axis) => ({ ...end, ...place, text: String(axis + 1) })),
+      ];
+      const scene = { ...figure.layout.scene, annotations };
+      if (view) scene.camera = { ...scene.camera, eye: view.eye, center: view.center, up: view.up };
+      // Plotly fits the height; a scene taller than wide has to be fitted by its width.
+      const zoom = view?.zoom ?? scene.aspectratio.x * Math.min(1, this.#box.clientWidth / this.#box.clientHeight);
+      scene.aspectratio = { x: zoom, y: zoom, z: zoom };
+      return { ...figure.layout, scene, uirevision: key };
+    }
+
+    #listen() {
+      this.#box.on("plotly_hover", ({ points }) => {
+        const point = points.find(({ curveNumber }) => curveNumber === 0);
+        if (point) this.#point(point.pointNumber);
+      });
+      this.#box.on("plotly_unhover", () => this.#hide());
+      this.#box.on("plotly_relayout", () => {
+        const { camera, aspectratio } = this.#box._fullLayout.scene;
+        this.#onCamera(writeCamera(camera, aspectratio.x));
+      });
+    }
+
+    #point(index) {
+      this.#tip.replaceChildren(...this.#cloud.describe(index));
+      this.#tip.hidden = false;
+      this.#place();
+    }
+
+    #place() {
+      if (this.#tip.hidden || !this.pointer) return;
+      const { clientX, clientY } = this.pointer;
+      const { offsetWidth, offsetHeight } = this.#tip;
+      const left = Math.max(8, Math.min(innerWidth - offsetWidth - 8, clientX - offsetWidth / 2));
+      const above = clientY - offsetHeight - 16;
+      this.#tip.style.left = `${left}px`;
+      this.#tip.style.top = `${above < 8 ? clientY + 20 : above}px`;
+    }
+
+    #hide() { this.#tip.hidden = true; }
+  }
+
+  // Where there is no WebGL: the same cloud on a 2-D canvas, turned by dragging or with the arrow keys.
+  class Flat {
+    #canvas; #cloud; #view = { ...atlas.cloud.VIEW };
+
+    constructor(box) {
+      this.#canvas = document.createElement("canvas");
+      this.#canvas.tabIndex = 0;
+      this.#canvas.setAttribute("role", "img");
+      this.#canvas.setAttribute("aria-label", "Cloud of points, seen without WebGL. Arrow keys turn it.");
+      box.append(this.#canvas);
+      this.#canvas.addEventListener("pointermove", (event) => {
+        if (event.buttons) this.#turn(event.movementX / 150, event.movementY / 150);
+      });
+      this.#canvas.addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        this.#turn(...step);
+      });
+      new ResizeObserver(() => this.#paint()).observe(box);
+    }
+
+    show(cloud) {
+      const decode = (values) => (values.bdata ? array(values) : values);
+      const colours = scale(cloud.figure.layout.coloraxis, cloud.colour);
+      const [x, y, z] = [cloud.x, cloud.y, cloud.z].map(decode);
+      const marks = scale(cloud.figure.layout.coloraxis, cloud.means.colour, cloud.colour);
+      const means = cloud.means.text.map((text, at) => ({ x: cloud.means.x[at] / STEPS, y: cloud.means.y[at] / STEPS, z: cloud.means.z[at] / STEPS, colour: marks[at], text }));
+      this.#cloud = { ...cloud, means, points: Array.from(x, (_, at) => ({ x: x[at] / STEPS, y: y[at] / STEPS, z: z[at] / STEPS, colour: colours[at] })) };
+      this.#view = { ...atlas.cloud.VIEW };
+      this.#paint();
+    }
+
+    #turn(yaw, pitch) {
+      this.#view.yaw -= yaw;
+      this.#view.pitch += pitch;
+      this.#paint();
+    }
+
+    #paint() {
+      const { clientWidth: width, clientHeight: height } = this.#canvas.parentElement;
+      if (!this.#cloud || !width) return;
+      const pen = atlas.cloud.prepare(this.#canvas, width, height);
+      const size = Math.min(width, height) / 2 / 1.45;
+      const project = atlas.cloud.projection(this.#view);
+      const at = (x, y, z) => project(x, y, z).map((value) => value * size);
+      const { layout, data } = this.#cloud.figure;
+      const { line } = axes(this.#cloud.origin.map((value) => value));
+      this.#lines(pen, at, [line.x, line.y, line.z].map((values) => values.map((value) => value === null ? null : value / STEPS)), data[3].line.color);
+      atlas.cloud.dots(pen, this.#cloud.points, this.#view, { scale: size, radius: 1.8 });
+      const means = this.#cloud.means;
+      if (this.#cloud.joined) {
+        const path = this.#cloud.closed ? [...means, ...means.slice(0, 1)] : means;
+        this.#lines(pen, at, ["x", "y", "z"].map((axis) => path.map((mean) => mean[axis])), data[2].line.color);
+      }
+      atlas.cloud.dots(pen, means, this.#view, { scale: size, radius: 4.5 });
+      pen.scale(1, -1);
+      pen.fillStyle = layout.font.color;
+      pen.font = `12px ${layout.font.family}`;
+      pen.textAlign = "center";
+      for (const mean of means) {
+        const [x, y] = at(mean.x, mean.y, mean.z);
+        if (mean.text !== null) pen.fillText(mean.text, x, -y - 9);
+      }
+    }
+
+    #lines(pen, at, [xs, ys, zs], colour) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = 1;
+      pen.beginPath();
+      let up = true;
+      xs.forEach((x, index) => {
+        if (x === null) { up = true; return; }
+        const [left, top] = at(x, ys[index], zs[index]);
+        if (up) pen.moveTo(left, top); else pen.lineTo(left, top);
+        up = false;
+      });
+      pen.stroke();
+    }
+  }
+
+  // Colours of values on a Plotly colour axis.
+  function scale({ colorscale, cmin, cmax }, values, over = values) {
+    const low = cmin ?? over.reduce((least, value) => Math.min(least, value), Infinity);
+    const high = cmax ?? over.reduce((most, value) => Math.max(most, value), -Infinity);
+    return Array.from(values, (value) => {
+      const place = high > low ? (value - low) / (high - low) : 0;
+      const above = Math.max(1, colorscale.findIndex(([stop]) => stop >= place));
+      const [[from, one], [to, other]] = [colorscale[above - 1], colorscale[above]];
+      return mix(one, other, to > from ? Math.max(0, (place - from) / (to - from)) : 0);
+    });
+  }
+
+  function mix(one, other, share) {
+    const channel = (colour, at) => parseInt(colour.slice(at, at + 2), 16);
+    return `rgb(${[1, 3, 5].map((at) => Math.round(channel(one, at) * (1 - share) + channel(other, at) * share)).join(" ")})`;
+  }
+
+  atlas.scene = { Scene };
+})();

@@ -1,0 +1,247 @@
+"""Text is read in a fixed order, cut into the same chunks for everyone, and refused with a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+
+from atlas.activations import corpus as corpus_module
+from atlas.activations.corpus import CHUNK_CHARACTERS, Corpus, Document, load_corpus, python_docs
+from atlas.errors import CorpusError
+
+TEXTS = ["One small document.", "A second one,\n\nwith a blank line; ünïcode, too.", "Third."]
+
+STORED = {
+    ".txt": "\n\n\n".join(TEXTS),
+    ".jsonl": "\n".join(json.dumps({"id": i, "text": text}) for i, text in enumerate(TEXTS)) + "\n\n",
+    ".json": json.dumps([{"text": TEXTS[0]}, TEXTS[1], {"text": TEXTS[2], "more": None}]),
+}
+
+
+def of(*texts: str) -> Corpus:
+    return Corpus("made", "Made", "Made for a test.", lambda: iter(texts))
+
+
+def written(folder: Path, name: str, content: str | bytes) -> Corpus:
+    """A corpus file; nothing is read of it yet."""
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return load_corpus(str(path))
+
+
+def texts(corpus: Corpus) -> list[str]:
+    return [document.text for document in corpus.read()]
+
+
+# Python's own documentation
+
+
+def test_python_docs_hold_a_million_characters() -> None:
+    documents = texts(load_corpus("python-docs"))
+
+    assert len(documents) > 300
+    assert sum(map(len, documents)) > 1_000_000
+    assert all(document.strip() for document in documents)
+
+
+def test_python_docs_hold_no_document_twice() -> None:
+    counts = Counter(texts(python_docs()))
+
+    assert [text for text, n in counts.items() if n > 1] == []
+
+
+def test_python_docs_are_the_same_in_another_process() -> None:
+    command = "from atlas.activations.corpus import python_docs; print(python_docs().sha256())"
+    root = Path(corpus_module.__file__).parents[2]
+
+    other = subprocess.run(
+        [sys.executable, "-c", command], cwd=root, env={**os.environ, "PYTHONHASHSEED": "5"}, capture_output=True, text=True, check=True
+    )
+
+    assert other.stdout.strip() == python_docs().sha256()
+
+
+def test_docstrings_are_joined_by_module_and_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, own = "A docstring that stands in two modules of one library.", "A docstring that only this module has, long enough."
+    for name, source in {
+        "a.py": f'"""{shared}"""\ndef f():\n    """{own}"""\nclass C:\n    """Short."""\n',
+        "b.py": f'def f():\n    """{shared}"""\n',
+        "c.py": f'async def f():\n    """{own[::-1]}"""\n    def g():\n        """{own[::-1]}"""\n',
+        "test/d.py": '"""A docstring of the test suite, which nobody reads as English."""\n',
+        "template.py": "this is {not} Python\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+
+    documents = corpus_module._python_documents.__wrapped__()
+
+    assert [document for document in documents if "docstring" in document or own[::-1] in document][-2:] == [
+        f"{shared}\n\n{own}",
+        own[::-1],
+    ]
+    assert len(documents) <= len(topics) + 2
+
+
+# Held-out documents and chunks
+
+
+def test_about_a_fifth_of_the_documents_is_held_out() -> None:
+    documents = list(of(*(f"Document number {i}." for i in range(2000))).read())
+
+    assert 0.17 < sum(document.held_out for document in documents) / 2000 < 0.23
+    assert 0.1 < sum(document.held_out for document in python_docs().read()) / len(texts(python_docs())) < 0.3
+
+
+def test_holding_out_depends_on_the_text_alone() -> None:
+    forwards = {document.text: document.held_out for document in of(*map(str, range(50))).read()}
+    backwards = {document.text: document.held_out for document in of(*map(str, range(49, -1, -1))).read()}
+
+    assert forwards == backwards
+    assert len(set(forwards.values())) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        pytest.param([3, 4], [[3, 4]], id="one short chunk"),
+        pytest.param([131_072, 5], [[131_072], [5]], id="a document of exactly a chunk"),
+        pytest.param([131_071, 1, 5], [[131_071, 1], [5]], id="the last character closes"),
+        pytest.param([131_071, 0, 9], [[131_071, 0, 9]], id="one character less does not"),
+        pytest.param([400_000, 400_000], [[400_000], [400_000]], id="a document is never parted"),
+        pytest.param([60_000] * 7, [[60_000] * 3, [60_000] * 3, [60_000]], id="the document that reaches it belongs to it"),
+    ],
+)
+def test_chunks_are_closed_by_the_document_that_fills_them(sizes: list[int], expected: list[list[int]]) -> None:
+    chunks = list(of(*("x" * size for size in sizes)).chunks())
+
+    assert [[len(document.text) for document in chunk] for chunk in chunks] == expected
+    assert [document.ordinal for chunk in chunks for document in chunk] == list(range(len(sizes)))
+
+
+def test_chunks_of_the_python_docs_are_the_corpus_in_order() -> None:
+    chunks = list(python_docs().chunks())
+
+    assert [document for chunk in chunks for document in chunk] == list(python_docs().read())
+    for chunk in chunks[:-1]:
+        characters = [len(document.text) for document in chunk]
+        assert sum(characters[:-1]) < CHUNK_CHARACTERS <= sum(characters)
+
+
+def test_two_readers_at_once_get_the_same_chunks() -> None:
+    corpus = of(*(f"{i}" * 40_000 for i in range(9)))
+    first, second = corpus.chunks(), corpus.chunks()
+    next(first)
+
+    interleaved = list(zip(second, first, strict=False))
+    whole = list(corpus.chunks())
+
+    assert interleaved == list(zip(whole, whole[1:], strict=False))
+
+
+def test_hash_knows_where_documents_end() -> None:
+    assert len({of("ab", "c").sha256(), of("a", "bc").sha256(), of("abc").sha256(), of("c", "ab").sha256()}) == 4
+    assert of("ab", "c").sha256() == of("ab", "c").sha256()
+
+
+# Files
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
+@pytest.mark.parametrize("ending", STORED)
+def test_file_is_read_in_order(ending: str, zipped: bool, tmp_path: Path) -> None:
+    content = STORED[ending].encode("utf-8")
+
+    corpus = written(tmp_path, f"some.text{ending}{'.gz' if zipped else ''}", gzip.compress(content) if zipped else content)
+
+    assert [(document.ordinal, document.text) for document in corpus.read()] == list(enumerate(TEXTS))
+    assert texts(corpus) == TEXTS, "a corpus can be read twice"
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u0085", "\x1c"], ids=["line separator", "next line", "file separator"])
+def test_record_of_jsonl_ends_at_a_newline_only(character: str, tmp_path: Path) -> None:
+    text = f"one{character}two"
+    # U+001C must be escaped in JSON; the others may stand as they are.
+    record = json.dumps({"text": text}, ensure_ascii=character < " ")
+
+    assert texts(written(tmp_path, "a.jsonl", record + "\n" + record)) == [text, text]
+
+
+def test_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
+    assert texts(written(tmp_path, "a.jsonl", '{"text": "one"}\r\n{"text": "two"}\r\n')) == ["one", "two"]
+
+
+def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
+    # JSON can spell half of a surrogate pair, which no tokenizer takes.
+    documents = texts(written(tmp_path, "a.jsonl", r'{"text": "half of a pair: \ud83d."}'))
+
+    assert documents[0].encode("utf-8").startswith(b"half of a pair: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        pytest.param("a.txt", bytes(range(256)), r"a\.txt' cannot be read as UTF-8 text: 'utf-8' codec can't decode", id="binary"),
+        pytest.param("a.txt.gz", b"not gzipped", r"a\.txt\.gz' cannot be read as UTF-8 text: Not a gzipped", id="not gzip"),
+        pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:-9], r"a\.txt\.gz' cannot be read", id="truncated gzip"),
+        pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:10] + b"\xff" * 20, r"a\.txt\.gz' cannot be read", id="broken gzip"),
+        pytest.param("a.jsonl", '{"text": "good"}\n{"text": ', r"a\.jsonl' is not jsonl: Expecting value", id="bad JSON line"),
+        pytest.param("a.json", "[1", r"a\.json' is not json: Expecting", id="bad JSON"),
+        pytest.param("a.json", '{"text": ["one", "two"]}', r"a\.json' holds a dict", id="JSON object"),
+        pytest.param("a.json", '"abc"', r"a\.json' holds a str", id="JSON string"),
+        pytest.param("a.json", "3", r"a\.json' holds a int", id="JSON number"),
+        pytest.param("a.json", "null", r"a\.json' holds a NoneType", id="JSON null"),
+        pytest.param(
+            "a.jsonl",
+            '{"text": "good"}\n{"body": "bad", "id": 1}',
+            r"Record 1 of '.*a\.jsonl' has no text column; it has body, id",
+            id="no text column",
+        ),
+        pytest.param("a.jsonl", "[1, 2]", r"Record 0 of '.*a\.jsonl' has no text column; it has list", id="record is a list"),
+        pytest.param("a.txt", "", r"The corpus 'a\.txt' holds no text", id="empty file"),
+        pytest.param("a.json", "[]", r"The corpus 'a\.json' holds no text", id="no records"),
+        pytest.param("a.jsonl", '{"text": " "}\n{"text": ""}', r"The corpus 'a\.jsonl' holds no text", id="blank records"),
+    ],
+)
+def test_file_that_cannot_be_read_is_refused(name: str, content: str | bytes, message: str, tmp_path: Path) -> None:
+    corpus = written(tmp_path, name, content)
+
+    with pytest.raises(CorpusError, match=message):
+        list(corpus.chunks())
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a.pdf", r"\.pdf"), ("a.tar.gz", r"\.tar"), ("plain", "file without an ending"), ("plain.gz", "file without an ending")],
+)
+def test_unknown_ending_is_refused(name: str, found: str, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=rf"' is a {found}; a corpus file is \.txt, \.jsonl or \.json"):
+        written(tmp_path, name, "text")
+
+
+def test_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="is a folder; a corpus is a file, a data set's id, or 'python-docs'"):
+        load_corpus(str(tmp_path))
+
+
+@pytest.mark.parametrize("source", ["nowhere.txt", "python-doc", "some/where/missing.jsonl"])
+def test_missing_corpus_is_refused(source: str) -> None:
+    with pytest.raises(CorpusError, match=rf"No corpus at '{source}'\. Give a \.txt, \.jsonl or \.json file, a data set's id"):
+        load_corpus(source)
+
+
+def test_unreachable_data_set_is_refused() -> None:
+    documents: Iterator[Document] = load_corpus("nobody/nothing:train").read()
+
+    with pytest.raises(CorpusError, match="The data set 'nobody/nothing:train' cannot be loaded: "):
+        next(documents)

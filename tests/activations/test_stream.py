@@ -1,0 +1,174 @@
+"""Every token of the text reaches the encoder once, in blocks of one size, with the row that its window alone would give."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+import tiny
+from atlas.activations.corpus import Document
+from atlas.activations.model import LanguageModel
+from atlas.activations.stream import BLOCK_ROWS, Block, StreamConfig, Window, blocks, chunk_windows
+from atlas.errors import AtlasError, ConfigError
+
+SIZE = BLOCK_ROWS["cpu"]
+CONFIG = StreamConfig(window_tokens=40, model_batch=4)
+AROUND = {"GPT2LMHeadModel": ([], []), "LlamaForCausalLM": (["<s>"], []), "BertModel": (["[CLS]"], ["[SEP]"])}
+"""Tokens that each tiny model's tokenizer puts before and behind a window."""
+
+
+def documents(model: LanguageModel) -> list[Document]:
+    """Short documents, a long one, an empty one, one that comes twice, and one that spells the special tokens out."""
+    short = tiny.documents(14)
+    spelled = f"the atlas {' '.join(model.tokenizer.all_special_tokens)} holds 42 tokens"
+    texts = [*short, " ".join(short[:4]), "", short[3], spelled]
+    return [Document(100 + i, text, i % 3 == 0) for i, text in enumerate(texts)]
+
+
+def around(model: LanguageModel) -> tuple[list[int], list[int]]:
+    before, behind = AROUND[model.class_name]
+    return model.tokenizer.convert_tokens_to_ids(before), model.tokenizer.convert_tokens_to_ids(behind)
+
+
+def naive_windows(model: LanguageModel) -> list[tuple[int, int, list[int]]]:
+    """(document, window, token ids), cut from each document by itself."""
+    before, behind = around(model)
+    width = CONFIG.window_tokens - len(before) - len(behind)
+    cut = []
+    for document in documents(model):
+        left, ordinal = model.tokenizer(document.text, add_special_tokens=False)["input_ids"], 0
+        while left:
+            cut.append((document.ordinal, ordinal, left[:width]))
+            left, ordinal = left[width:], ordinal + 1
+    return cut
+
+
+def streamed(model: LanguageModel) -> list[Block]:
+    return list(blocks(chunk_windows(documents(model), model.tokenizer, CONFIG), model, CONFIG))
+
+
+@pytest.fixture(scope="module")
+def found(tiny_model: LanguageModel) -> list[Block]:
+    """The blocks of all documents."""
+    return streamed(tiny_model)
+
+
+def places(found: list[Block]) -> list[tuple[int, int, int]]:
+    """(document, window, position) of every row, in the order of the rows."""
+    return [
+        place
+        for block in found
+        for place in zip(block.tokens.document.tolist(), block.tokens.window.tolist(), block.tokens.position.tolist(), strict=True)
+    ]
+
+
+def test_windows_cut_each_document_by_itself(tiny_model: LanguageModel) -> None:
+    windows = chunk_windows(documents(tiny_model), tiny_model.tokenizer, CONFIG)
+
+    assert [(window.document, window.ordinal, window.token_ids) for window in windows] == naive_windows(tiny_model)
+    assert max(window.ordinal for window in windows) > 0, "one document must be longer than a window"
+    held_out = {document.ordinal: document.held_out for document in documents(tiny_model)}
+    assert all(window.held_out == held_out[window.document] for window in windows)
+
+
+def test_every_token_comes_once_with_its_place(tiny_model: LanguageModel, found: list[Block]) -> None:
+    special = set(tiny_model.tokenizer.all_special_ids)
+    expected = [
+        (document, window, position, token)
+        for document, window, ids in naive_windows(tiny_model)
+        for position, token in enumerate(ids)
+        if token not in special
+    ]
+
+    token_ids = [token for block in found for token in block.tokens.token_id.tolist()]
+
+    assert sorted((*place, token) for place, token in zip(places(found), token_ids, strict=True)) == expected
+
+
+def test_special_tokens_never_come_even_where_the_text_spells_them(tiny_model: LanguageModel, found: list[Block]) -> None:
+    special = set(tiny_model.tokenizer.all_special_ids)
+    spelled = {token for _, _, ids in naive_windows(tiny_model) for token in ids} & special
+
+    token_ids = torch.cat([block.tokens.token_id for block in found])
+
+    assert spelled, "the text must hold some"
+    assert not special.intersection(token_ids.tolist())
+
+
+def test_blocks_have_one_size_and_end_in_zero_rows(found: list[Block]) -> None:
+    real = [len(block.tokens.document) for block in found]
+    assert len(found) > 1 and real[:-1] == [SIZE] * (len(found) - 1) and 0 < real[-1] <= SIZE
+    assert all(block.x.shape == (SIZE, tiny.D_MODEL) for block in found)
+    assert all(len(column) == n for block, n in zip(found, real, strict=True) for column in block.tokens)
+    assert not found[-1].x[real[-1] :].any()
+    assert all(block.x[:n].any(dim=1).all() for block, n in zip(found, real, strict=True))
+
+
+def test_rows_are_those_of_each_window_run_alone_without_padding(tiny_model: LanguageModel, found: list[Block]) -> None:
+    before, behind = around(tiny_model)
+    alone = {}
+    for document, window, ids in naive_windows(tiny_model):
+        whole = torch.tensor([[*before, *ids, *behind]])
+        for position, row in enumerate(tiny_model.rows(whole, torch.ones_like(whole))[0][len(before) :]):
+            alone[document, window, position] = row
+
+    rows = torch.cat([block.x[: len(block.tokens.document)] for block in found])
+    torch.testing.assert_close(rows, torch.stack([alone[place] for place in places(found)]), atol=1e-4, rtol=0)
+
+
+def test_same_chunk_gives_the_same_bits(tiny_model: LanguageModel, found: list[Block]) -> None:
+    again = streamed(tiny_model)
+
+    for one, two in zip(found, again, strict=True):
+        assert torch.equal(one.x, two.x)
+        assert all(torch.equal(a, b) for a, b in zip(one.tokens, two.tokens, strict=True))
+
+
+def test_windows_of_equal_text_have_equal_content(bert: LanguageModel) -> None:
+    windows = chunk_windows(documents(bert), bert.tokenizer, CONFIG)
+    texts = Counter(tuple(window.token_ids) for window in windows)
+
+    contents = Counter(window.content for window in windows)
+
+    assert sorted(contents.values()) == sorted(texts.values()) and max(texts.values()) == 2
+    assert all(0 <= content < 2**63 for content in contents)
+
+
+def test_rows_carry_their_windows_content_and_whether_it_is_held_out(bert: LanguageModel) -> None:
+    windows = {(w.document, w.ordinal): w for w in chunk_windows(documents(bert), bert.tokenizer, CONFIG)}
+
+    found = streamed(bert)
+
+    content = torch.cat([block.tokens.content for block in found]).tolist()
+    held_out = torch.cat([block.tokens.held_out for block in found]).tolist()
+    assert content == [windows[place[:2]].content for place in places(found)]
+    assert held_out == [windows[place[:2]].held_out for place in places(found)]
+
+
+def test_exactly_full_blocks_are_followed_by_none(bert: LanguageModel) -> None:
+    token = bert.tokenizer.convert_tokens_to_ids("the")
+    windows = [Window(i, 0, [token] * 32, False) for i in range(2 * SIZE // 32)]
+
+    found = list(blocks(windows, bert, CONFIG))
+
+    assert [len(block.tokens.document) for block in found] == [SIZE, SIZE]
+
+
+def test_text_without_tokens_gives_no_blocks(bert: LanguageModel) -> None:
+    assert list(blocks(chunk_windows([Document(0, " ", False)], bert.tokenizer, CONFIG), bert, CONFIG)) == []
+
+
+@pytest.mark.parametrize("window_tokens", [2, 1, 0], ids=["special tokens only", "not even those", "nothing"])
+def test_window_without_room_for_a_token_is_refused(window_tokens: int, bert: LanguageModel) -> None:
+    with pytest.raises(ConfigError, match=f"window_tokens is {window_tokens}"):
+        chunk_windows(documents(bert), bert.tokenizer, StreamConfig(window_tokens=window_tokens))
+
+
+def test_window_longer_than_the_model_reads_is_refused(bert: LanguageModel) -> None:
+    longer = StreamConfig(window_tokens=200)
+    windows = [Window(0, 0, [bert.tokenizer.convert_tokens_to_ids("the")] * 198, False)]
+
+    with pytest.raises(AtlasError, match="128"):
+        list(blocks(windows, bert, longer))

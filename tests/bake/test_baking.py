@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import HOSTILE, write_synthetic
+
+from atlas.bake import BakeReport, bake, templates_root
+from atlas.errors import AtlasMissing
+from atlas.store import Store, write_atlas
+
+
+@pytest.fixture(scope="module")
+def atlas_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic atlas."""
+    return write_synthetic(tmp_path_factory.mktemp("atlas") / "atlas.duckdb")
+
+
+@pytest.fixture(scope="module")
+def report(atlas_path: Path, tmp_path_factory: pytest.TempPathFactory) -> BakeReport:
+    """The report of its bake."""
+    return bake(atlas_path, tmp_path_factory.mktemp("baked") / "site")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def payload(folder: Path, name: str) -> Any:
+    """Return what a payload file gives to atlas.receive."""
+    (path,) = folder.glob(f"data/{name}.*js" if "/" in name else f"data/{name}.js")
+    prefix = f"atlas.receive({json.dumps(name)},"
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(prefix) and text.endswith(");\n")
+    return json.loads(text[len(prefix) : -len(");\n")])
+
+
+def test_baking_twice_gives_the_same_bytes(atlas_path: Path, report: BakeReport, tmp_path: Path) -> None:
+    again = bake(atlas_path, tmp_path / "elsewhere" / "again")
+    assert contents(again.folder) == contents(report.folder)
+
+
+def test_the_report_counts_what_was_written(report: BakeReport) -> None:
+    data = [path for path in (report.folder / "data").rglob("*.js")]
+    assert (report.experts, report.payloads) == (40, len(data) - 1)
+    assert report.payload_bytes == sum(path.stat().st_size for path in data)
+
+
+def test_the_manifest_names_every_payload(report: BakeReport) -> None:
+    files = payload(report.folder, "atlas")["files"]
+    assert {f"{name}.{digest}.js" for name, digest in files.items()} == {
+        path.relative_to(report.folder / "data").as_posix() for path in report.folder.glob("data/*/*.js")
+    }
+
+
+def test_no_page_or_payload_knows_where_it_was_made(atlas_path: Path, report: BakeReport) -> None:
+    for name, content in contents(report.folder).items():
+        assert str(atlas_path.parent).encode() not in content, name
+
+
+def test_every_link_and_script_of_the_page_is_there(report: BakeReport) -> None:
+    page = (report.folder / "index.html").read_text(encoding="utf-8")
+    named = [part.split('"')[0] for attribute in ('src="', 'href="') for part in page.split(attribute)[1:]]
+    local = [address for address in named if not address.startswith(("#", "data:"))]
+    assert len(local) >= 13
+    assert all((report.folder / address).is_file() for address in local)
+
+
+def test_the_page_allows_no_inline_script(report: BakeReport) -> None:
+    page = (report.folder / "index.html").read_text(encoding="utf-8")
+    assert "script-src 'self';" in page and "unsafe-eval" not in page
+    assert page.count("<script") == page.count("<script src=") + page.count("<script defer src=")
+
+
+def test_the_page_says_what_it_is_before_any_script(report: BakeReport) -> None:
+    page = (report.folder / "index.html").read_text(encoding="utf-8")
+    assert "40 experts: 2 silent on 104,551 held-out tokens, 2 dense, 13 with a supported order, 20 without any claim." in page
+    for fact in ("tiny-synthetic", "blocks.3.hook_resid_post", "bidirectional encoder", "318,402", "4.8\u202f% of tokens"):
+        assert fact in page
+    assert '<th scope="row">Months</th><td>12</td><td>198</td><td>8</td>' in page
+
+
+def test_an_atlas_without_a_training_record_says_nothing_of_it(tmp_path: Path) -> None:
+    from synthetic import synthetic_tables
+
+    tables = synthetic_tables()
+    keys = tables["provenance"]["key"]
+    tables["provenance"]["value"][keys.index("training")] = "null"
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    folder = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
+    assert "Training text" not in (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_experts_stand_in_the_lists_first_order(atlas_path: Path, report: BakeReport) -> None:
+    manifest = payload(report.folder, "atlas")
+    with Store(atlas_path) as store:
+        assert manifest["experts"]["expert"] == store.experts()["expert"].to_list()
+    size = manifest["shards"]["experts"]
+    assert list(payload(report.folder, "experts/1")["experts"]) == [
+        str(expert) for expert in manifest["experts"]["expert"][size : 2 * size]
+    ]
+
+
+def test_hostile_text_travels_as_data(report: BakeReport) -> None:
+    texts = {text for shard in range(5) for text in payload(report.folder, f"experts/{shard}")["texts"]}
+    assert set(HOSTILE) <= texts
+
+
+def test_a_thousand_points_stay_small(tmp_path: Path) -> None:
+    from synthetic import Size
+
+    size = Size(experts=8, windows=200, window_tokens=128, points=1_000, month_templates=80, number_templates=10)
+    made = bake(write_synthetic(tmp_path / "atlas.duckdb", size=size), tmp_path / "site")
+    (shard,) = made.folder.glob("data/experts/*.js")
+    assert shard.stat().st_size / 8 < 90_000
+
+
+def test_a_missing_atlas_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(AtlasMissing):
+        bake(tmp_path / "none.duckdb", tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_baking_needs_no_torch(atlas_path: Path, tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+for name in ("torch", "transformers", "safetensors", "pyarrow"):
+    sys.modules[name] = None
+from atlas.bake import bake
+bake(Path({str(atlas_path)!r}), Path({str(tmp_path / "site")!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_templates_come_from_the_checkout_or_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (templates_root() / "index.html.jinja").is_file()
+    package = tmp_path / "atlas"
+    (package / "templates").mkdir(parents=True)
+    monkeypatch.setattr("atlas.__file__", str(package / "__init__.py"))
+    assert templates_root() == package / "templates"

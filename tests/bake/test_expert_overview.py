@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores
+
+EXPERTS = pl.DataFrame(
+    {
+        "expert": [0, 1, 2, 3, 4],
+        "title_task": [1, None, None, 1, None],
+        "basis": ["order", "tokens", "silent", "task", "tokens"],
+        "silent": [False, False, True, False, False],
+        "dense": [False, True, False, False, False],
+    },
+    schema_overrides={"title_task": pl.Int32},
+)
+
+
+def scores(*rows: tuple[int, int, int, float, bool, bool]) -> pl.DataFrame:
+    names = ("task", "hypothesis", "expert", "r2_ranking", "testable", "order_supported")
+    frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("task").cast(pl.Int32))
+    r2_all = pl.col("r2_ranking") - 0.1
+    return frame.with_columns(r2_all=r2_all, r2_all_low=r2_all - 0.1, r2_all_high=r2_all + 0.1)
+
+
+def test_the_summary_counts_what_is_not_claimed() -> None:
+    counts = Counts.of(EXPERTS, scores((1, 0, 0, 0.8, True, True), (1, 1, 0, 0.7, True, True), (2, 0, 4, 0.6, True, True)))
+    assert (counts.experts, counts.silent, counts.dense, counts.supported) == (5, 1, 1, 2)
+    # 0 and 4 have an order, 3 a task, 2 is silent: only the dense one is without any claim.
+    assert counts.without_claim == 1
+    assert counts.by_task == {1: 1, 2: 1}
+
+
+def test_the_best_hypothesis_is_chosen_without_the_printed_score() -> None:
+    rows = scores(
+        (2, 0, 0, 0.9, True, True),
+        (1, 0, 0, 0.5, True, False),
+        (1, 1, 0, 0.4, True, True),
+        (2, 0, 1, 0.2, True, False),
+        (1, 0, 1, 0.3, True, False),
+        (1, 0, 3, 0.9, False, False),
+    )
+    best = best_scores(EXPERTS, rows)
+    # Expert 0 stays with its title's task and takes the supported hypothesis; expert 3 has nothing testable.
+    assert best.select("expert", "task", "hypothesis").rows() == [(0, 1, 1), (1, 1, 0)]
+
+
+def test_a_cloud_takes_points_from_every_label() -> None:
+    label = np.repeat(np.arange(12), 30)
+    points = pl.DataFrame({"label": label, "x": label * 1.0, "y": 0.0, "z": 0.0})
+    cloud = Cloud.of(1, points)
+    assert cloud.xyz.shape == (CLOUD_POINTS, 3) and cloud.xyz.dtype == np.int8
+    assert set(cloud.label) == set(range(1, 13))
+    assert (cloud.xyz[:, 0].min(), cloud.xyz[:, 0].max()) == (-127, 127)
+
+
+def test_an_expert_without_points_has_an_empty_cloud() -> None:
+    assert Cloud.of(None, None).xyz.shape == (0, 3)

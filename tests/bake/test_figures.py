@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from atlas.bake.colours import SCHEMES, Scheme
+from atlas.bake.figures import label_places, label_step, skeletons
+from atlas.store import Hypothesis, Label, Task
+
+ORDER = Hypothesis(0, "linear", "linear", "ordinal", "", 0.03, 9, {})
+
+
+def task(labels: int, *, cyclic: bool = False, first: int = 0) -> Task:
+    named = tuple(Label(str(value), float(value), 10, None) for value in range(first, first + labels))
+    return Task(1, "t", "T", "labelled", "t", "", cyclic, 0, 0, 0, 0, 0, named, (ORDER,) if labels else ())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_skeleton_has_no_coordinates_and_no_template(scheme: Scheme) -> None:
+    figure = skeletons(task(12, cyclic=True))[scheme]
+    assert all(name not in trace for trace in figure["data"] for name in "xyz")
+    assert "template" not in figure["layout"]
+    assert len(json.dumps(figure)) < 4_000
+
+
+def test_the_axes_have_one_scale_and_no_perspective() -> None:
+    scene = skeletons(task(0))["light"]["layout"]["scene"]
+    assert scene["xaxis"]["range"] == scene["yaxis"]["range"] == scene["zaxis"]["range"]
+    assert len(set(scene["aspectratio"].values())) == 1
+    assert scene["camera"]["projection"]["type"] == "orthographic"
+
+
+def test_few_labels_are_named_and_many_are_read_off_an_axis() -> None:
+    assert label_step(task(12)) == 1
+    assert label_step(task(100)) == 10
+    assert label_places(task(12, first=1905)) == [float(place) for place in range(12)]
+    assert label_places(task(100, first=1905))[:2] == [1905.0, 1906.0]
+    axis = skeletons(task(100, first=1905))["light"]["layout"]["coloraxis"]
+    assert (axis["cmin"], axis["cmax"]) == (1905, 2004)
+
+
+def test_a_task_with_a_single_label_has_a_scale() -> None:
+    assert [stop for stop, _ in skeletons(task(1))["light"]["layout"]["coloraxis"]["colorscale"]] == [0, 1]

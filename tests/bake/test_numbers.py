@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from atlas.bake.numbers import count, interval, percent, score, significant
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0, "0"), (1.0, "1"), (0.00123456, "0.00123"), (14.25, "14.2"), (1234.5, "1,230"), (0.5, "0.5"), (-2.0, "−2")],
+)
+def test_three_significant_figures_at_most(number: float, text: str) -> None:
+    assert significant(number) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0 %"), (0.23, "23 %"), (0.0851, "8.5 %"), (0.00031, "0.031 %"), (1e-7, "< 0.001 %"), (-0.012, "−1.2 %")],
+)
+def test_percentages_have_two(share: float, text: str) -> None:
+    assert percent(share).replace("\u202f", " ") == text
+
+
+def test_intervals_stand_in_brackets() -> None:
+    assert interval(0.61, 0.54, 0.67) == "0.61 (0.54–0.67)"
+    assert interval(-0.01, -0.11, 0.02) == "−0.01 (−0.11 to 0.02)"
+
+
+def test_nothing_is_minus_zero() -> None:
+    assert score(-0.001) == "0.00"
+
+
+def test_counts_are_grouped() -> None:
+    assert count(318402) == "318,402"

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from atlas.bake.sayings import sayings
+from atlas.store import Hypothesis, Label, Task
+
+RING = Hypothesis(0, "cyc_12m", "12-month ring", "ring", "", 0.27, 14, {"random_projection": 0.58})
+CORPUS = Task(0, "docs", "Docs", "corpus", "corpus", "", False, 318_402, 104_551, 318_402, 0, 0, (), ())
+MONTHS = Task(1, "months", "Months", "labelled", "calendar", "", True, 900, 900, 120, 48, 10, (Label("May", 4.0, 10, 3),), (RING,))
+EXPERT = {
+    **{"basis": "order", "title_task": 1, "measure": "R² all rows", "value": 0.61, "silent": False, "dense": False},
+    **{"firings": 900, "rate": 0.085, "importance": 0.0031},
+}
+SCORE = {
+    **{"task": 1, "hypothesis": 0, "r2_ranking": 0.6, "r2_all": 0.61, "r2_all_low": 0.54, "r2_all_high": 0.67},
+    **{"r2_left_out_label": 0.5, "p_order_adjusted": 0.0005, "order_supported": True},
+}
+
+
+def said(expert: dict[str, Any], *scores: dict[str, Any]) -> str:
+    sentences = sayings(EXPERT | expert, scores, {0: CORPUS, 1: MONTHS}, n_experts=256)
+    return " ".join(sentences).replace("\u202f", " ")
+
+
+def test_a_supported_order_is_said_with_its_numbers() -> None:
+    text = said({}, SCORE)
+    assert "The order of Months (12-month ring) can be read from its code: R² 0.61 (0.54–0.67) on 48 sentences" in text
+    assert "adjusted p 0.0005" in text and "0.50 on labels left out" in text
+    assert "The best of 256 random projections reaches 0.58." in text
+    assert "not tested here" in text
+
+
+def test_a_score_below_the_floor_is_said_to_be() -> None:
+    assert "does not set it apart" in said({}, SCORE | {"r2_all": 0.5})
+
+
+def test_a_task_without_order_says_so() -> None:
+    text = said({"basis": "task", "measure": "lift", "value": 14.2}, SCORE | {"order_supported": False})
+    assert "far more than on other text (lift 14.2). No order of them is supported." in text
+
+
+def test_no_claim_is_said_plainly() -> None:
+    assert said({"basis": "tokens", "title_task": None}).startswith("No claim:")
+
+
+def test_silence_names_the_tokens_it_rests_on() -> None:
+    assert said({"silent": True, "firings": 0}) == (
+        "It fired on none of the 104,551 held-out tokens. Nothing is claimed about what it does."
+    )
+    assert "It fired 7 times on the other 213,851." in said({"silent": True, "firings": 7})
+
+
+@pytest.mark.parametrize("word", ["knows", "understands", "represents"])
+def test_nothing_is_claimed_that_was_not_tested(word: str) -> None:
+    assert word not in said({"dense": True}, SCORE)

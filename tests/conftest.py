@@ -1,0 +1,49 @@
+"""Things that many tests need. A hub look-up without network costs half a minute of retries, so the hub is off."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tiny
+from atlas.activations.corpus import Corpus, load_corpus
+from atlas.activations.model import LanguageModel
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of a tiny GPT-2, Llama and BERT with their tokenizers."""
+    root = tmp_path_factory.mktemp("models")
+    return {kind: tiny.language_model(kind, root / kind) for kind in tiny.KINDS}
+
+
+@pytest.fixture(scope="session", params=tiny.KINDS)
+def tiny_model(request: pytest.FixtureRequest, models: dict[str, Path]) -> LanguageModel:
+    """Each of the tiny models, cut after its second block."""
+    return LanguageModel.load(str(models[request.param]), tiny.HOOKS[request.param])
+
+
+@pytest.fixture(scope="session")
+def bert(models: dict[str, Path]) -> LanguageModel:
+    """The tiny BERT, cut after its second block."""
+    return LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"])
+
+
+@pytest.fixture(scope="session")
+def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small corpus as a .jsonl file."""
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in tiny.documents()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(corpus_file: Path) -> Corpus:
+    """The same, as a corpus."""
+    return load_corpus(str(corpus_file))

@@ -1,0 +1,367 @@
+"""One pass gives the same tables however it is cut and interrupted, and they are what a dense model run in full would give."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel
+
+import tiny
+from atlas.activations.corpus import Corpus, load_corpus
+from atlas.activations.model import LanguageModel
+from atlas.activations.stream import StreamConfig, blocks, chunk_windows
+from atlas.dictionary import Checkpoint, Smixae, load, save
+from atlas.errors import ConfigError, ModelError, WorkOccupied
+from atlas.harvest.harvest import HarvestConfig, Shard, harvest, survey
+from atlas.stages import Column, Ragged, finished
+
+CONFIG = HarvestConfig(sample=40, top=8, stream=StreamConfig(window_tokens=32, model_batch=4))
+NEVER = 1e9
+"""Seconds between two saves that no test lasts."""
+
+
+class Interrupted(Exception):
+    """Stands for a run that is stopped from outside."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks() -> Iterator[None]:
+    """Chunks of a few documents, so that a small corpus has several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
+        yield
+
+
+def corpus_of(path: Path, texts: list[str]) -> Corpus:
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    return load_corpus(str(path))
+
+
+def dictionary_for(model: LanguageModel, corpus: Corpus, folder: Path, metadata: dict[str, Any] | None = None) -> Checkpoint:
+    """A random dictionary, shifted and scaled to the model's rows so that every expert fires on some and not on others."""
+    windows = chunk_windows(corpus.read(), model.tokenizer, CONFIG.stream)
+    x = torch.cat([block.x[: len(block.tokens.document)] for block in blocks(windows, model, CONFIG.stream)])
+    wide = tiny.dictionary(threshold=1.0)
+    W_enc = wide.weights.W_enc / x.std()
+    b_enc = wide.weights.b_enc - x.mean(dim=0) @ W_enc
+    save(Smixae(wide.config, wide.weights._replace(W_enc=W_enc, b_enc=b_enc), wide.threshold), folder, metadata or {})
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(bert: LanguageModel, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A dictionary for the tiny BERT, trained on no corpus in particular."""
+    return dictionary_for(bert, corpus, tmp_path_factory.mktemp("checkpoint"))
+
+
+Tables = dict[str, dict[str, Column]]
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """The tables of one uninterrupted run."""
+    work = tmp_path_factory.mktemp("whole")
+    assert harvest(checkpoint, bert, corpus, work, CONFIG)
+    return finished(work, "harvest").tables
+
+
+def raw(column: Column) -> object:
+    """A column as something that is equal only to the same bits."""
+    if isinstance(column, Ragged):
+        return raw(column.values), raw(column.offsets)
+    if isinstance(column, np.ndarray):
+        return column.dtype.str, column.shape, column.tobytes()
+    return column
+
+
+def assert_same(found: Tables, expected: Tables) -> None:
+    assert {table: set(columns) for table, columns in found.items()} == {t: set(columns) for t, columns in expected.items()}
+    differ = [
+        f"{table}.{name}"
+        for table, columns in expected.items()
+        for name, column in columns.items()
+        if raw(found[table][name]) != raw(column)
+    ]
+    assert differ == []
+
+
+# However it is cut
+
+
+def test_corpus_has_several_chunks_and_kept_firings_are_few(whole: Tables, corpus: Corpus) -> None:
+    """What the tests below need: something to cut, and something to choose."""
+    assert survey(corpus).chunks >= 7
+    firings = whole["expert_stats"]["firings"]
+    assert np.count_nonzero(firings > CONFIG.sample) >= 10
+    assert len(whole["top_firings"]["rank"]) >= 60
+
+
+@pytest.mark.parametrize("count", [2, 5, 20])
+def test_shards_in_any_order_give_the_tables_of_one_run(
+    count: int, checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
+) -> None:
+    """Twenty shards are more than there are chunks: some have nothing to do."""
+    order = list(range(count))
+    random.Random(count).shuffle(order)
+
+    done = [harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(index, count)) for index in order]
+
+    assert done == [False] * (count - 1) + [True]
+    assert_same(finished(tmp_path, "harvest").tables, whole)
+
+
+def test_run_stopped_at_every_chunk_gives_the_same_tables(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
+) -> None:
+    n_chunks = survey(corpus).chunks
+    reached: list[int] = []
+
+    def stop(*, chunks: int, of: int, tokens: int) -> None:
+        reached.append(chunks)
+        raise Interrupted
+
+    for _ in range(n_chunks):
+        with pytest.raises(Interrupted):
+            harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=stop, save_every_s=0.0)
+    assert harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=stop, save_every_s=0.0)
+
+    assert reached == list(range(1, n_chunks + 1)), "a chunk was run twice, or left out"
+    assert_same(finished(tmp_path, "harvest").tables, whole)
+
+
+def test_run_stopped_before_its_first_save_starts_anew(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
+) -> None:
+    def stop(*, chunks: int, of: int, tokens: int) -> None:
+        if chunks == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=stop, save_every_s=NEVER)
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
+
+    assert_same(finished(tmp_path, "harvest").tables, whole)
+
+
+def test_windows_of_an_interrupted_run_on_other_text_are_not_taken_for_this_ones(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
+) -> None:
+    """The other corpus has one long document to a chunk, so its documents lie in other chunks."""
+    long = corpus_of(tmp_path / "long.jsonl", [" ".join([f"turns round {i} "] * 100) for i in range(30)])
+    n_chunks = survey(corpus).chunks
+
+    def stop(*, chunks: int, of: int, tokens: int) -> None:
+        if chunks == n_chunks + 8:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        harvest(checkpoint, bert, long, tmp_path, CONFIG, progress=stop, save_every_s=NEVER)
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
+
+    assert_same(finished(tmp_path, "harvest").tables, whole)
+
+
+def test_progress_counts_chunks_and_tokens(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int, int]] = []
+
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=lambda *, chunks, of, tokens: told.append((chunks, of, tokens)))
+
+    n_chunks = survey(corpus).chunks
+    assert [(chunks, of) for chunks, of, _ in told] == [(number, n_chunks) for number in range(1, n_chunks + 1)]
+    tokens = [count for _, _, count in told]
+    assert sorted(set(tokens)) == tokens
+    assert tokens[-1] == whole["tasks"]["tokens"][0]
+
+
+# A work folder that is in use
+
+
+def test_finished_stage_is_not_run_again(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in (tmp_path / "harvest").iterdir()}
+
+    def never(*, chunks: int, of: int, tokens: int) -> None:
+        raise AssertionError("a chunk was run again")
+
+    assert harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=never)
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in (tmp_path / "harvest").iterdir()} == before
+
+
+OTHER_SETTINGS = HarvestConfig(sample=40, top=8, seed=1, stream=CONFIG.stream)
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["parts", "finished"])
+def test_other_settings_are_refused_by_name(
+    stopped: bool, checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(0, 2) if stopped else Shard())
+
+    with pytest.raises(WorkOccupied, match=r"'.*harvest' was made from another settings\. Name another work folder with --work"):
+        harvest(checkpoint, bert, corpus, tmp_path, OTHER_SETTINGS, Shard(0, 2) if stopped else Shard())
+
+
+def test_parts_of_other_settings_are_not_merged(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(0, 2))
+
+    with pytest.raises(WorkOccupied, match="was made from another settings"):
+        harvest(checkpoint, bert, corpus, tmp_path, OTHER_SETTINGS, Shard(1, 2))
+
+
+def test_other_text_and_another_dictionary_are_named_together(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
+    other_text = corpus_of(tmp_path / "other.jsonl", tiny.documents(20))
+    other_dictionary = load(tiny.checkpoint(tmp_path / "checkpoint", {}, seed=5))
+
+    with pytest.raises(WorkOccupied, match="made from another checkpoint, corpus"):
+        harvest(other_dictionary, bert, other_text, tmp_path, CONFIG)
+
+
+# What it refuses
+
+
+def test_model_of_another_width_is_refused(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    narrow = load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=8))
+
+    with pytest.raises(ModelError, match=r"has 16 numbers per token at 'encoder\.layer\.1', the checkpoint reads 8; name the model"):
+        harvest(narrow, bert, corpus, tmp_path, CONFIG)
+
+
+def test_values_that_are_not_finite_are_refused_with_their_documents(
+    models: dict[str, Path], checkpoint: Checkpoint, corpus: Corpus, tmp_path: Path
+) -> None:
+    broken = LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"])
+    ids = {document.ordinal: set(broken.tokenizer(document.text)["input_ids"]) for document in corpus.read()}
+    documents = Counter(token for found in ids.values() for token in found)
+    only_here = next(token for token, n in documents.items() if n == 1)
+    (bad,) = (ordinal for ordinal, found in ids.items() if only_here in found)
+    chunk = next(chunk for chunk in corpus.chunks() if chunk[0].ordinal <= bad <= chunk[-1].ordinal)
+    with torch.no_grad():
+        broken.embeddings[only_here] = float("nan")
+
+    message = f"returned values that are not finite in documents {chunk[0].ordinal} to {chunk[-1].ordinal}"
+    with pytest.raises(ModelError, match=message):
+        harvest(checkpoint, broken, corpus, tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("setting", ["sample", "top"])
+def test_keeping_nothing_is_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"{setting} is 0; a harvest keeps at least 1 firing"):
+        HarvestConfig(**{setting: 0})
+
+
+@pytest.mark.parametrize("text", ["", "1", "2/2", "-1/2", "a/b", "1/2/3", "0/0", "1/"])
+def test_text_that_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{text}' is not a shard; write i/N"):
+        Shard.parse(text)
+
+
+def test_shard_is_read_from_text() -> None:
+    assert Shard.parse("3/4") == Shard(3, 4)
+
+
+# Text that the dictionary was trained on
+
+
+@pytest.mark.parametrize("trained_here", [True, False], ids=["trained on this text", "trained elsewhere"])
+def test_only_documents_that_training_never_saw_are_held_out(
+    trained_here: bool, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    training = {"corpus_sha256": corpus.sha256() if trained_here else "0" * 64}
+    checkpoint = dictionary_for(bert, corpus, tmp_path / "checkpoint", {"training": training})
+
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
+
+    tasks = finished(tmp_path, "harvest").tables["tasks"]
+    special = set(bert.tokenizer.all_special_ids)
+    lengths = {
+        document: sum(token not in special for token in bert.tokenizer(document.text)["input_ids"]) for document in corpus.read()
+    }
+    assert 0 < sum(document.held_out for document in lengths) < len(lengths) / 2
+    assert tasks["tokens"] == [sum(lengths.values())]
+    held_out = sum(length for document, length in lengths.items() if document.held_out or not trained_here)
+    assert tasks["held_out_tokens"] == [held_out]
+
+
+# Against a dense run
+
+
+Place = tuple[int, int, int]
+
+
+def dense_run(model: LanguageModel, smixae: Smixae, texts: list[str]) -> tuple[dict[Place, int], dict[Place, torch.Tensor]]:
+    """Token and norm of every expert at every (document, window, position), one unpadded window at a time, nothing batched."""
+    full = AutoModel.from_pretrained(model.name)
+    tokenizer = model.tokenizer
+    before = {"bert": [tokenizer.cls_token_id], "llama": [tokenizer.bos_token_id], "gpt2": []}[full.config.model_type]
+    after = [tokenizer.sep_token_id] if full.config.model_type == "bert" else []
+    width = CONFIG.stream.window_tokens - len(before) - len(after)
+    token_at: dict[Place, int] = {}
+    norms: dict[Place, torch.Tensor] = {}
+    for document, text in enumerate(texts):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        for window, start in enumerate(range(0, len(ids), width)):
+            part = ids[start : start + width]
+            with torch.no_grad():
+                states = full(input_ids=torch.tensor([before + part + after]), output_hidden_states=True).hidden_states
+            # hidden_states[0] are the embeddings: the second block's output is the third of them.
+            rows = states[2][0, len(before) : len(before) + len(part)]
+            for position, (token, norm) in enumerate(zip(part, smixae.encode(rows).norm(dim=2), strict=True)):
+                if token not in tokenizer.all_special_ids:
+                    token_at[document, window, position] = token
+                    norms[document, window, position] = norm
+    return token_at, norms
+
+
+def test_tables_equal_those_of_a_dense_run(tiny_model: LanguageModel, tmp_path: Path) -> None:
+    special = tiny_model.tokenizer.all_special_tokens[-1]
+    texts = [*tiny.documents(24), tiny.documents()[3], f"every expert {special} holds 42 tokens", " ".join(tiny.documents(5))]
+    corpus = corpus_of(tmp_path / "texts.jsonl", texts)
+    checkpoint = dictionary_for(tiny_model, corpus, tmp_path / "checkpoint")
+
+    harvest(checkpoint, tiny_model, corpus, tmp_path, CONFIG)
+
+    tables: dict[str, dict[str, Any]] = finished(tmp_path, "harvest").tables
+    token_at, norms = dense_run(tiny_model, checkpoint.smixae, texts)
+    assert tables["tasks"]["tokens"] == [len(token_at)]
+    counted = {t: n for t, n in zip(tables["vocabulary"]["token"], tables["vocabulary"]["count"], strict=True) if n}
+    assert counted == Counter(token_at.values())
+
+    norm = torch.stack(list(norms.values()))
+    fires = norm > 0
+    # Padding and batching move a norm by a few units in the last place: one that close to the threshold may go either way.
+    raw_norm = torch.where(fires, norm, torch.inf)
+    near = ((raw_norm - checkpoint.smixae.threshold).abs() < 1e-5).sum(dim=0).numpy() + 1
+    assert fires.sum() > 1000
+    assert (fires.sum(dim=0) > 0).all()
+    assert (np.abs(tables["expert_stats"]["firings"] - fires.sum(dim=0).numpy()) <= near).all()
+    np.testing.assert_allclose(tables["expert_stats"]["max_norm"], norm.max(dim=0).values, rtol=1e-4)
+
+    windows = tables["windows"]
+    tokens = windows["tokens"].rows()
+    for table in ("points", "top_firings"):
+        shown = tables[table]
+        for expert, window, position, strength in zip(
+            *(shown[name] for name in ("expert", "window", "position", "norm")), strict=True
+        ):
+            place = int(windows["document"][window]), int(windows["ordinal"][window]), int(position)
+            assert tokens[window][position] == token_at[place]
+            assert strength == pytest.approx(float(norms[place][expert]), rel=1e-4)
+
+    top = tables["top_firings"]
+    strongest = top["norm"][top["rank"] == 0]
+    assert top["expert"][top["rank"] == 0].tolist() == list(range(checkpoint.smixae.n_experts))
+    np.testing.assert_allclose(strongest, norm.max(dim=0).values, rtol=1e-4)

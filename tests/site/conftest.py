@@ -1,0 +1,65 @@
+"""A baked synthetic atlas, opened from disk in headless Chromium with the network cut."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+from synthetic import write_synthetic
+
+from atlas.bake import bake
+
+TOOLS = Path(__file__).parents[2] / "tools"
+LOCAL = ("file:", "data:", "blob:")
+Open = Callable[[str], Page]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """The Chromium that tools/chromium.py finds, drawing WebGL in software."""
+    # In a process of its own: it starts Playwright, which a test run may do only once.
+    ask = "from chromium import installed; print(installed() or '')"
+    path = subprocess.run([sys.executable, "-c", ask], cwd=TOOLS, capture_output=True, text=True, check=True).stdout.strip()
+    if not path:
+        pytest.fail("No Chromium found. Run tools/chromium.py to get one.")
+    arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+    return browser_type_launch_args | {"executable_path": path, "args": arguments}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a baked synthetic atlas."""
+    root = tmp_path_factory.mktemp("site")
+    return bake(write_synthetic(root / "atlas.duckdb"), root / "site").folder
+
+
+@pytest.fixture
+def quiet_page(context: BrowserContext) -> Iterator[Page]:
+    """A page without network that fails its test on a script error or a request that leaves the disk."""
+    context.set_offline(True)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else complaints.append(request.url)
+    )
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    yield page
+    assert not complaints
+
+
+@pytest.fixture
+def open_at(quiet_page: Page, site: Path) -> Open:
+    """Opens the atlas at an address after the #, as a pasted link would."""
+
+    def at(route: str = "") -> Page:
+        quiet_page.goto((site / "index.html").as_uri() + route)
+        return quiet_page
+
+    return at

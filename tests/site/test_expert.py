@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+Open = Callable[[str], Page]
+
+
+COLOURED = """async png => {
+  const picture = new Image();
+  picture.src = `data:image/png;base64,${png}`;
+  await picture.decode();
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  const pen = canvas.getContext("2d");
+  pen.drawImage(picture, 0, 0);
+  const data = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+  let coloured = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    coloured += Math.max(data[at], data[at + 1], data[at + 2]) - Math.min(data[at], data[at + 1], data[at + 2]) > 40;
+  }
+  return coloured;
+}"""
+
+
+def coloured(page: Page) -> int:
+    """Return how many pixels of the scene have a colour: its axes, names and ground are grey."""
+    scene = page.locator("[data-scene]")
+    expect(scene).to_have_attribute("data-ready", "", timeout=20_000)
+    page.wait_for_timeout(300)
+    return page.evaluate(COLOURED, base64.b64encode(scene.screenshot()).decode())
+
+
+def test_an_expert_opens_from_the_list_and_back_returns_to_it(open_at: Open) -> None:
+    page = open_at("#/?sort=number")
+    page.get_by_role("link", name="Expert 12:").click()
+    expect(page.get_by_role("heading", name="Expert 12")).to_be_visible()
+    expect(page.get_by_role("heading", name="Expert 12")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"#/expert/12\?sort=number$"))
+    page.go_back()
+    expect(page.get_by_role("list", name="Experts")).to_be_visible()
+    expect(page.get_by_role("link", name="Expert 12:")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"#/\?sort=number$"))
+
+
+def test_webgl_draws_the_cloud(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    assert coloured(page) > 500
+    for month in ("January", "June", "December"):
+        expect(page.locator("[data-scene]").get_by_text(month, exact=True)).to_be_visible()
+    expect(page.get_by_text("large marks are class means, joined in label order.")).to_be_visible()
+
+
+def test_colour_and_address_go_together(open_at: Open) -> None:
+    page = open_at("#/expert/1")
+    coloured(page)
+    page.get_by_label("Colour by").select_option("Months")
+    expect(page).to_have_url(re.compile("colour=months"))
+    expect(page.get_by_text(re.compile(r"firings at the labels of Months"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("Colour by")).to_have_value("months")
+    expect(page.get_by_text(re.compile(r"firings at the labels of Months"))).to_be_visible()
+
+
+def test_class_means_are_not_joined_without_a_supported_order(open_at: Open) -> None:
+    page = open_at("#/expert/2")
+    expect(page.get_by_text("Order not supported, so they are not joined.")).to_be_visible()
+    expect(page.get_by_text("order not supported").first).to_be_visible()
+
+
+def test_the_camera_survives_a_reload(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    coloured(page)
+    box = page.locator("[data-scene]").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 300, box["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 340, steps=4)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("camera="))
+    camera = "document.querySelector('[data-scene]')._fullLayout.scene.camera.eye.x.toFixed(2)"
+    turned = page.evaluate(camera)
+    page.reload()
+    coloured(page)
+    assert page.evaluate(camera) == turned
+    page.get_by_role("button", name="Reset view").click()
+    expect(page).not_to_have_url(re.compile("camera="))
+    page.wait_for_timeout(500)
+    assert page.evaluate(camera) != turned
+
+
+def test_a_point_shows_its_context(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    coloured(page)
+    box = page.locator("[data-scene]").bounding_box()
+    assert box
+    tip = page.locator("[data-tip]")
+    for step in range(80):
+        page.mouse.move(box["x"] + 5 + step * (box["width"] - 10) / 80, box["y"] + box["height"] * 0.42)
+        page.wait_for_timeout(30)
+        if tip.is_visible():
+            break
+    expect(tip).to_contain_text("norm")
+    expect(tip.locator("mark")).to_have_text(re.compile("January|February|March|June|July|August"))
+    page.mouse.move(5, 5)
+    expect(tip).to_be_hidden()
+
+
+def test_previous_and_next_follow_the_sort(open_at: Open) -> None:
+    page = open_at("#/expert/12?sort=number")
+    page.get_by_role("link", name="Next: expert 13").click()
+    expect(page.get_by_role("heading", name="Expert 13")).to_be_visible()
+    page.get_by_role("link", name="Previous: expert 12").click()
+    page.get_by_role("link", name="Previous: expert 11").click()
+    expect(page.get_by_role("heading", name="Expert 11")).to_be_visible()
+    page.get_by_role("link", name="All experts").click()
+    expect(page.get_by_label("Sort by")).to_have_value("number")
+
+
+def test_the_ends_of_the_list_have_no_step_beyond(open_at: Open) -> None:
+    page = open_at("#/expert/0?sort=number")
+    expect(page.get_by_role("link", name="Next: expert 1", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("Previous"))).to_have_count(0)
+
+
+def test_numbers_stand_with_what_they_rest_on(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    expect(page.get_by_role("heading", name="What can be said")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"can be read from its code: R² 0\.55 \(0\.48–0\.61\) on 48 sentences"))).to_be_visible()
+    expect(
+        page.get_by_text(re.compile(r"n 48 sentences.*covers 12 of 12 labels.*adjusted p 0\.002 over 14 experts"))
+    ).to_be_visible()
+    expect(page.get_by_text("best random projection 0.58", exact=True)).to_be_visible()
+
+
+def test_evidence_is_shown(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    expect(page.locator("[data-contexts] li")).to_have_count(20)
+    expect(page.locator("[data-contexts] mark")).to_have_count(20)
+    tokens = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Token"))
+    expect(tokens.get_by_role("row")).to_have_count(13)
+    labels = page.get_by_role("region", name="Months, label by label")
+    expect(labels.get_by_role("row")).to_have_count(13)
+    expect(page.get_by_role("img", name=re.compile("^Norms from"))).to_be_visible()
+
+
+def test_a_silent_expert_has_a_page_without_pictures(open_at: Open) -> None:
+    page = open_at("#/expert/3")
+    expect(page.get_by_text("It fired on none of the 104,551 held-out tokens.")).to_be_visible()
+    expect(page.locator("[data-scene]")).to_be_hidden()
+    expect(page.get_by_role("heading", level=3)).to_have_count(1)
+
+
+def test_an_expert_that_is_not_there_is_said_in_place(open_at: Open) -> None:
+    page = open_at("#/expert/999")
+    expect(page.get_by_role("alert")).to_contain_text("no expert of that number")
+    page.get_by_role("link", name="All experts").click()
+    expect(page.get_by_role("list", name="Experts")).to_be_visible()
+
+
+def test_text_from_a_corpus_stays_text(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    expect(page.locator("[data-contexts]")).to_contain_text("</script><script>alert(1)</script>")
+    expect(page.locator("[data-contexts]")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert page.locator("main script, main img, [data-contexts] b").count() == 0
+    assert "\u202e" not in page.locator("[data-contexts]").inner_text()
+    expect(page.locator("[data-contexts]").get_by_text("newline", exact=True).first).to_be_visible()
+
+
+def test_hostile_titles_stay_text(open_at: Open) -> None:
+    page = open_at("#/expert/30")
+    expect(page.get_by_role("heading", name="Expert 30")).to_contain_text("</script><script>alert(1)</script>")
+
+
+def test_one_webgl_scene_serves_every_expert(open_at: Open) -> None:
+    page = open_at("#/expert/0?sort=number")
+    for expert in (1, 2):
+        page.get_by_role("link", name=f"Next: expert {expert}", exact=True).click()
+        expect(page.get_by_role("heading", name=f"Expert {expert} ")).to_be_visible()
+    assert coloured(page) > 200
+    assert page.locator("[data-scene] canvas").count() == page.locator("[data-scene] .gl-container canvas").count() == 1
+
+
+def test_the_scheme_reaches_the_scene(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    coloured(page)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.querySelector('[data-scene]')._fullLayout.font.color") == "#e6e8ea"
+
+
+def test_without_webgl_the_cloud_is_drawn_flat(quiet_page: Page, site: Path) -> None:
+    quiet_page.add_init_script(
+        """const real = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+          return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
+        };"""
+    )
+    quiet_page.goto((site / "index.html").as_uri() + "#/expert/0")
+    assert coloured(quiet_page) > 500
+    picture = quiet_page.get_by_role("img", name=re.compile("without WebGL"))
+    before = picture.screenshot()
+    picture.focus()
+    quiet_page.keyboard.press("ArrowLeft")
+    assert picture.screenshot() != before
+
+
+def test_without_scripts_the_page_says_what_it_is(browser: Browser, site: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((site / "index.html").as_uri())
+    expect(page.get_by_text("40 experts: 2 silent on 104,551 held-out tokens")).to_be_visible()
+    expect(page.locator("noscript p")).to_be_visible()
+    expect(page.get_by_role("button")).to_have_count(0)
+    context.close()
