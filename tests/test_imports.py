@@ -86,7 +86,11 @@ def loaded() -> dict[str, list[str]]:
     for half in (BAKE_HALF, COMPUTE + BESIDE_COMPUTE):
         names = list(map(module_name, half))
         run = subprocess.run(
-            [sys.executable, "-c", command, *names], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+            [sys.executable, "-c", command, *names],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
         )
         assert run.returncode == 0, run.stderr
         found.update(json.loads(run.stdout))

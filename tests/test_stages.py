@@ -117,7 +117,13 @@ def test_array_that_is_a_view_survives_the_round_trip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("values", "offsets", "rows"),
-    [([], [], []), ([], [0], []), ([], [0, 0, 0], [[], []]), ([1, 2, 3], [0, 3], [[1, 2, 3]]), ([1, 2], [0, 0, 1, 2], [[], [1], [2]])],
+    [
+        ([], [], []),
+        ([], [0], []),
+        ([], [0, 0, 0], [[], []]),
+        ([1, 2, 3], [0, 3], [[1, 2, 3]]),
+        ([1, 2], [0, 0, 1, 2], [[], [1], [2]]),
+    ],
     ids=["no offsets", "no rows", "empty rows", "one row", "three rows"],
 )
 def test_ragged_rows_lie_between_offsets(values: list[int], offsets: list[int], rows: list[list[int]]) -> None:
@@ -192,7 +198,9 @@ def test_second_holder_of_a_work_folder_is_refused(tmp_path: Path) -> None:
     work = tmp_path / "work"
 
     with locked(work):
-        with pytest.raises(WorkOccupied, match="Another run is using '.*work'. Wait for it, or name another work folder with --work"):
+        with pytest.raises(
+            WorkOccupied, match="Another run is using '.*work'. Wait for it, or name another work folder with --work"
+        ):
             with locked(work):
                 pass
 

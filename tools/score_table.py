@@ -11,7 +11,8 @@ from atlas.store import Store
 
 REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")
 HEAD = (
-    "| task | hypothesis | expert | R² all rows (interval) | fires: R² (n) | covered | p_order adjusted (family) | left-out label "
+    "| task | hypothesis | expert | R² all rows (interval) | where it fires (n) | covered | p_order adjusted (family) "
+    "| left-out label "
     "| order | chance | best random projection | top components | word embedding (left-out) | supported |"
 )
 
@@ -21,8 +22,12 @@ def main(path: Path) -> None:
     with Store(path) as store:
         stats, scores, baselines, provenance = (*map(store.table, ("expert_stats", "scores", "baselines")), store.provenance())
         fidelity = provenance["fidelity"]
-        print(f"{len(stats)} experts on {fidelity['held_out_tokens']:,} held-out tokens: FVU {fidelity['fvu_held_out']:.4f}, ", end="")
-        print(f"{fidelity['firings_per_token']:.2f} firings per token, {stats['silent'].sum()} silent, {stats['dense'].sum()} dense, ", end="")
+        print(
+            f"{len(stats)} experts on {fidelity['held_out_tokens']:,} held-out tokens: FVU {fidelity['fvu_held_out']:.4f}, ",
+            end="",
+        )
+        silent, dense = stats["silent"].sum(), stats["dense"].sum()
+        print(f"{fidelity['firings_per_token']:.2f} firings per token, {silent} silent, {dense} dense, ", end="")
         supported = scores.filter(pl.col("order_supported"))["expert"].n_unique()
         bases = store.table("titles")["basis"].value_counts(sort=True).rows()
         print(f"{supported} with a supported order; titles: {', '.join(f'{n} {basis}' for basis, n in bases)}.\n")

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import atlas
 from atlas.bake.colours import SCHEMES, label_colours
 from atlas.bake.experts import ExpertPages, by_expert_and_task, sentences_payload
-from atlas.bake.figures import label_places, label_step, skeletons
+from atlas.bake.figures import label_places, labels_per_mean, skeletons
 from atlas.bake.folder import GENERATOR, replacing
 from atlas.bake.front import FrontPage, front_page
 from atlas.bake.overview import (
@@ -89,13 +89,14 @@ def _write_experts(
     """Write the payloads of all experts; return the task that each one's small cloud shows."""
     pages = ExpertPages(store, {task.task: task for task in tasks}, experts, scores)
     rows = list(experts.iter_rows(named=True))
+    best = {row["expert"]: row for row in best_scores(experts, scores).iter_rows(named=True)}
     clouds: list[Cloud] = []
     for shard, few in enumerate(_shards(rows, EXPERT_SHARD)):
         numbers = [row["expert"] for row in few]
         points = by_expert_and_task(store.points(numbers), numbers)
         payloads.write(f"experts/{shard}", pages.payload(points))
         for row in few:
-            task = cloud_task(row, points[row["expert"]])
+            task = cloud_task(row, best.get(row["expert"]), points[row["expert"]])
             clouds.append(Cloud.of(task, None if task is None else points[row["expert"]][task]))
     for shard, some in enumerate(_shards(clouds, CLOUD_SHARD)):
         payloads.write(f"clouds/{shard}", cloud_payload(some))
@@ -114,7 +115,7 @@ def _task_with_labels(task: Task) -> dict[str, Any]:
             "place": label_places(task),
             "colours": {scheme: label_colours(task, scheme) for scheme in SCHEMES},
         },
-        "label_step": label_step(task),
+        "labels_per_mean": labels_per_mean(task),
     }
 
 

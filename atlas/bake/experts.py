@@ -11,6 +11,7 @@ import polars as pl
 
 from atlas.bake.arrays import Frame, narrow, packed, spread, typed
 from atlas.bake.contexts import Texts, Windows
+from atlas.bake.figures import label_places, labels_per_mean
 from atlas.bake.sayings import sayings
 from atlas.store import Store, Task
 
@@ -56,7 +57,7 @@ class ExpertPages:
             "experts": {
                 str(expert): {
                     "sayings": self._sayings(expert),
-                    **self._cloud(expert, drawn[expert], points[expert]),
+                    "tasks": [self._cloud(expert, task, few, len(points[expert][task])) for task, few in drawn[expert].items()],
                     "hover": packed(narrow(texts.index(hover[expert]))),
                     "contexts": self._contexts(expert, texts.index(strongest[expert])),
                     "tokens": self._token_columns(expert, texts.index(tokens[expert])),
@@ -73,28 +74,21 @@ class ExpertPages:
         rows = [] if scores is None else list(scores.iter_rows(named=True))
         return sayings(self._overview[expert], rows, self._tasks, n_experts=self._n_experts)
 
-    def _cloud(self, expert: int, drawn: Points, points: Points) -> dict[str, Any]:
-        if not drawn:
-            return {"tasks": []}
+    def _cloud(self, expert: int, task: int, drawn: pl.DataFrame, kept: int) -> dict[str, Any]:
         labels = self._labels.get(expert)
-        means = None if labels is None else labels.filter(pl.col("fired") >= LABEL_FIRINGS)
+        means = None if labels is None or task == 0 else _means(labels.filter(pl.col("task") == task), self._tasks[task])
         # The origin is where the expert is silent: it belongs in every picture.
-        places = [np.zeros((1, 3)), *map(_xyz, drawn.values())] + ([] if means is None else [_xyz(means)])
+        places = [np.zeros((1, 3)), _xyz(drawn)] + ([] if means is None else [_xyz(means)])
         frame = Frame.around(np.concatenate(places))
         return {
+            "task": task,
+            "kept": kept,
             "origin": frame.stepped(np.zeros((1, 3)))[0].tolist(),
-            "unit": float(f"{frame.unit:.6g}"),
-            "tasks": [
-                {
-                    "task": task,
-                    "kept": len(points[task]),
-                    **_coordinates(frame.stepped(_xyz(few))),
-                    "norm": _norms(few["norm"].to_numpy()),
-                    **({} if task == 0 else {"window": typed(narrow(few["window"].to_numpy()))}),
-                    **({} if means is None else {"means": _means(frame, means.filter(pl.col("task") == task))}),
-                }
-                for task, few in drawn.items()
-            ],
+            "unit": _short(frame.unit),
+            **_coordinates(frame.stepped(_xyz(drawn))),
+            "norm": _norms(drawn["norm"].to_numpy()),
+            **({} if task == 0 else {"window": typed(narrow(drawn["window"].to_numpy()))}),
+            **({} if means is None else {"means": _mean_columns(frame, means)}),
         }
 
     def _around(self, rows: pl.DataFrame | None, reach: int) -> Array:
@@ -168,9 +162,25 @@ def _coordinates(steps: Array) -> dict[str, Any]:
     return {name: typed(steps[:, axis]) for axis, name in enumerate("xyz")}
 
 
-def _means(frame: Frame, means: pl.DataFrame) -> dict[str, Any]:
-    ordered = means.sort("label")
-    return {"label": ordered["label"].to_list(), **_coordinates(frame.stepped(_xyz(ordered)))}
+def _means(labels: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Return the marks of a cloud in label order: the mean contribution of each label, or of a few neighbouring ones."""
+    step, names, places = labels_per_mean(task), [label.name for label in task.labels], label_places(task)
+    weighted = [(pl.col(axis) * pl.col("fired")).sum() / pl.col("fired").sum() for axis in "xyz"]
+    means = (
+        labels.group_by(first=pl.col("label") // step * step)
+        .agg(*weighted, pl.col("fired").sum())
+        .filter(pl.col("fired") >= LABEL_FIRINGS)
+        .sort("first")
+    )
+    spans = [(first, min(first + step, len(names)) - 1) for first in means["first"]]
+    return means.with_columns(
+        text=pl.Series([names[a] if a == b else f"{names[a]}–{names[b]}" for a, b in spans], dtype=pl.String),
+        place=pl.Series([(places[a] + places[b]) / 2 for a, b in spans], dtype=pl.Float64),
+    )
+
+
+def _mean_columns(frame: Frame, means: pl.DataFrame) -> dict[str, Any]:
+    return {"text": means["text"].to_list(), "place": means["place"].to_list(), **_coordinates(frame.stepped(_xyz(means)))}
 
 
 def _norms(norm: Array) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def skeletons(task: Task) -> dict[Scheme, dict[str, Any]]:
     return {scheme: _skeleton(task, scheme) for scheme in SCHEMES}
 
 
-def label_step(task: Task) -> int:
-    """Return n where every n-th label is written out."""
+def labels_per_mean(task: Task) -> int:
+    """Return how many neighbouring labels share one mark: a hundred class means are a tangle, ten means of ten a path."""
     return 1 if len(task.labels) <= DIRECT_LABELS else -(-len(task.labels) // 10)
 
 
@@ -45,7 +45,7 @@ def _skeleton(task: Task, scheme: Scheme) -> dict[str, Any]:
         mode="markers",
         hoverinfo="skip",
         marker={
-            "size": 9 if len(task.labels) <= DIRECT_LABELS else 6,
+            "size": 9,
             "coloraxis": "coloraxis",
             "line": {"color": GROUND[scheme], "width": 2},
         },

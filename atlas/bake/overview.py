@@ -14,6 +14,8 @@ from atlas.bake.arrays import narrow, spread, typed
 from atlas.store import Task
 
 CLOUD_POINTS = 64
+CLOUD_SHARE = 0.97
+"""Share of these that the picture is made for: one far point would shrink all others to a speck."""
 COLUMNS = (
     *("expert", "title", "basis", "title_task", "measure", "value"),
     *("firings", "rate", "importance", "mean_norm", "silent", "dense"),
@@ -55,13 +57,13 @@ class Counts:
 
 
 def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """Return each expert's best hypothesis: supported before not, its title's task before others, then by rank score.
+    """Return each expert's best hypothesis: its title's task before others, supported before not, then by ranking score.
 
-    One row per expert that has a testable score, with BEST_COLUMNS. The choice looks at ranking templates only, so that
-    the printed score, from the report templates, is not flattered by it.
+    One row, with BEST_COLUMNS, per expert from which something can be read at all: testable, interval above 0. The choice
+    among those looks at ranking templates only, so that it does not flatter the printed score, from the report templates.
     """
     return (
-        scores.filter("testable")
+        scores.filter(pl.col("testable") & (pl.col("r2_all_low") > 0))
         .join(experts.select("expert", "title_task"), on="expert")
         .with_columns(at_home=(pl.col("task") == pl.col("title_task")).fill_null(False))
         .sort(
@@ -81,9 +83,10 @@ def columns(experts: pl.DataFrame, best: pl.DataFrame) -> dict[str, list[Any]]:
     return {name: rounded[name].to_list() for name in rounded.columns}
 
 
-def cloud_task(expert: Mapping[str, Any], points: Mapping[int, pl.DataFrame]) -> int | None:
-    """Return the task that an expert's small cloud shows: its title's where it has points there, else the corpus."""
-    wanted = (expert["title_task"], 0)
+def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points: Mapping[int, pl.DataFrame]) -> int | None:
+    """Return the task that an expert is first shown on: its title's, else that of its best supported order, else the corpus."""
+    ordered = best["task"] if best and best["order_supported"] else None
+    wanted = (expert["title_task"], ordered, 0)
     return next((task for task in wanted if task is not None and task in points), None)
 
 
@@ -106,10 +109,13 @@ class Cloud:
         by_label = points.sort("label", maintain_order=True)
         few = by_label[spread(len(by_label), CLOUD_POINTS)]
         xyz = few.select("x", "y", "z").to_numpy().astype(np.float64)
+        label = few.select(pl.col("label").cast(pl.Int64) + 1).to_series().fill_null(0).to_numpy()
+        away = np.linalg.norm(xyz - np.median(xyz, axis=0), axis=1)
+        near = away <= np.quantile(away, CLOUD_SHARE, method="higher")
+        xyz, label = xyz[near], label[near]
         middle = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
         # The whole cloud stays in view however it is turned, so the farthest point sets the scale.
         reach = max(float(np.linalg.norm(xyz - middle, axis=1).max()), 1e-9)
-        label = few.select(pl.col("label").cast(pl.Int64) + 1).to_series().fill_null(0).to_numpy()
         return cls(task, np.rint((xyz - middle) / reach * 127).astype(np.int8), label)
 
 

@@ -18,8 +18,13 @@ def sayings(expert: Row, scores: Sequence[Row], tasks: Mapping[int, Task], *, n_
     """
     if expert["silent"]:
         return [_silent(expert, tasks[0])]
-    supported = sorted((row for row in scores if row["order_supported"]), key=lambda row: -row["r2_ranking"])
-    said = [_order(row, tasks[row["task"]], n_experts) for row in supported]
+    supported = sorted(
+        (row for row in scores if row["order_supported"]),
+        key=lambda row: (row["task"] != expert["title_task"], -row["r2_ranking"]),
+    )
+    said = [_order(row, tasks[row["task"]], n_experts) for row in supported[:1]]
+    if len(supported) > 1:
+        said.append(_others(supported[1:], tasks))
     if expert["basis"] == "task":
         said.append(_task(expert, tasks[expert["title_task"]], supported))
     elif not supported:
@@ -50,6 +55,12 @@ def _order(row: Row, task: Task, n_experts: int) -> str:
         f"{count(task.report_rows)} sentences, better than shuffled orders (adjusted p {significant(row['p_order_adjusted'])}), "
         f"and {score(row['r2_left_out_label'])} on labels left out of the fit." + _floor(row, hypothesis, n_experts)
     )
+
+
+def _others(rows: Sequence[Row], tasks: Mapping[int, Task]) -> str:
+    titles = list(dict.fromkeys(tasks[row["task"]].title for row in rows))
+    orders = "One more order is" if len(rows) == 1 else f"{len(rows)} more orders are"
+    return f"{orders} supported, of {' and '.join(titles)}: see the scores."
 
 
 def _floor(row: Row, hypothesis: Hypothesis, n_experts: int) -> str:

@@ -74,14 +74,14 @@ def smoothed_lift(
 
 
 def _task(tasks: Sequence[TaskEvidence]) -> TaskEvidence | None:
-    """Return the task that a title may name, if any."""
-    best = max(tasks, key=lambda evidence: evidence.lift, default=None)
-    if best is None or best.lift < LEAST_LIFT:
+    """Return the task that a title may name, if any: of one family the best supported order, else the largest lift."""
+    leading = max(tasks, key=lambda evidence: evidence.lift, default=None)
+    if leading is None:
         return None
-    rival = max((evidence.lift for evidence in tasks if evidence.family != best.family), default=0.0)
-    if best.lift < LEAST_LEAD * rival:
-        return None
-    return best
+    rival = max((evidence.lift for evidence in tasks if evidence.family != leading.family), default=0.0)
+    least = max(LEAST_LIFT, LEAST_LEAD * rival)
+    named = [evidence for evidence in tasks if evidence.family == leading.family and evidence.lift >= least]
+    return max(named, key=lambda evidence: (evidence.order[1] if evidence.order else -1.0, evidence.lift), default=None)
 
 
 def _which(task: TaskEvidence) -> str:

@@ -65,7 +65,12 @@ def test_python_docs_are_the_same_in_another_process() -> None:
     root = Path(corpus_module.__file__).parents[2]
 
     other = subprocess.run(
-        [sys.executable, "-c", command], cwd=root, env={**os.environ, "PYTHONHASHSEED": "5"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", command],
+        cwd=root,
+        env={**os.environ, "PYTHONHASHSEED": "5"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert other.stdout.strip() == python_docs().sha256()
@@ -191,10 +196,14 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("a.txt", bytes(range(256)), r"a\.txt' cannot be read as UTF-8 text: 'utf-8' codec can't decode", id="binary"),
+        pytest.param(
+            "a.txt", bytes(range(256)), r"a\.txt' cannot be read as UTF-8 text: 'utf-8' codec can't decode", id="binary"
+        ),
         pytest.param("a.txt.gz", b"not gzipped", r"a\.txt\.gz' cannot be read as UTF-8 text: Not a gzipped", id="not gzip"),
         pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:-9], r"a\.txt\.gz' cannot be read", id="truncated gzip"),
-        pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:10] + b"\xff" * 20, r"a\.txt\.gz' cannot be read", id="broken gzip"),
+        pytest.param(
+            "a.txt.gz", gzip.compress(b"text" * 99)[:10] + b"\xff" * 20, r"a\.txt\.gz' cannot be read", id="broken gzip"
+        ),
         pytest.param("a.jsonl", '{"text": "good"}\n{"text": ', r"a\.jsonl' is not jsonl: Expecting value", id="bad JSON line"),
         pytest.param("a.json", "[1", r"a\.json' is not json: Expecting", id="bad JSON"),
         pytest.param("a.json", '{"text": ["one", "two"]}', r"a\.json' holds a dict", id="JSON object"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+import tiny
 import torch
 
-import tiny
 from atlas.activations.corpus import Document
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import BLOCK_ROWS, Block, StreamConfig, Window, blocks, chunk_windows
@@ -60,7 +60,9 @@ def places(found: list[Block]) -> list[tuple[int, int, int]]:
     return [
         place
         for block in found
-        for place in zip(block.tokens.document.tolist(), block.tokens.window.tolist(), block.tokens.position.tolist(), strict=True)
+        for place in zip(
+            block.tokens.document.tolist(), block.tokens.window.tolist(), block.tokens.position.tolist(), strict=True
+        )
     ]
 
 
@@ -149,11 +151,13 @@ def test_rows_carry_their_windows_content_and_whether_it_is_held_out(bert: Langu
 
 def test_exactly_full_blocks_are_followed_by_none(bert: LanguageModel) -> None:
     token = bert.tokenizer.convert_tokens_to_ids("the")
-    windows = [Window(i, 0, [token] * 32, False) for i in range(2 * SIZE // 32)]
+    windows = [Window(i, 0, [token] * 32, False) for i in range(3 * SIZE // 32)]
 
-    found = list(blocks(windows, bert, CONFIG))
+    # One run of the model fills three blocks.
+    found = list(blocks(windows, bert, StreamConfig(window_tokens=40, model_batch=32)))
 
-    assert [len(block.tokens.document) for block in found] == [SIZE, SIZE]
+    assert [len(block.tokens.document) for block in found] == [SIZE, SIZE, SIZE]
+    assert places(found) == [(window, 0, position) for window in range(len(windows)) for position in range(32)]
 
 
 def test_text_without_tokens_gives_no_blocks(bert: LanguageModel) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from transformers import AutoTokenizer
 
-import tiny
 from atlas.activations.vocabulary import REPLACEMENT, token_texts
 
 EMOJI = "\N{SLIGHTLY SMILING FACE}"
@@ -34,7 +34,9 @@ def test_texts_of_byte_level_tokens_join_to_the_sentence(text: str, tokenizers: 
     assert "".join(texts) == text
 
 
-@pytest.mark.parametrize("text", [*tiny.documents(3), "it's  the atlas\n\nor 1969"], ids=["short", "middling", "long", "odd spaces"])
+@pytest.mark.parametrize(
+    "text", [*tiny.documents(3), "it's  the atlas\n\nor 1969"], ids=["short", "middling", "long", "odd spaces"]
+)
 def test_texts_of_sentencepiece_tokens_join_to_the_sentence(text: str, tokenizers: dict[str, Any]) -> None:
     texts = token_texts(tokenizers["llama"], token_ids(tokenizers["llama"], text))
 
@@ -73,7 +75,9 @@ def test_inner_piece_of_a_word_has_no_leading_space(tokenizers: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "names"), [("gpt2", ["ð", "Ł", "Ļ", "Ĥ"]), ("llama", ["<0xF0>", "<0x9F>", "<0x99>", "<0x82>"])], ids=["gpt2", "llama"]
+    ("kind", "names"),
+    [("gpt2", ["ð", "Ł", "Ļ", "Ĥ"]), ("llama", ["<0xF0>", "<0x9F>", "<0x99>", "<0x82>"])],
+    ids=["gpt2", "llama"],
 )
 def test_part_of_a_character_is_given_by_its_name(kind: str, names: list[str], tokenizers: dict[str, Any]) -> None:
     ids = token_ids(tokenizers[kind], f"the{EMOJI}")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from atlas.bake.colours import SCHEMES, Scheme
-from atlas.bake.figures import label_places, label_step, skeletons
+from atlas.bake.figures import label_places, labels_per_mean, skeletons
 from atlas.store import Hypothesis, Label, Task
 
 ORDER = Hypothesis(0, "linear", "linear", "ordinal", "", 0.03, 9, {})
@@ -32,8 +32,8 @@ def test_the_axes_have_one_scale_and_no_perspective() -> None:
 
 
 def test_few_labels_are_named_and_many_are_read_off_an_axis() -> None:
-    assert label_step(task(12)) == 1
-    assert label_step(task(100)) == 10
+    assert labels_per_mean(task(12)) == 1
+    assert labels_per_mean(task(100)) == 10
     assert label_places(task(12, first=1905)) == [float(place) for place in range(12)]
     assert label_places(task(100, first=1905))[:2] == [1905.0, 1906.0]
     axis = skeletons(task(100, first=1905))["light"]["layout"]["coloraxis"]

@@ -9,7 +9,9 @@ from atlas.store import Hypothesis, Label, Task
 
 RING = Hypothesis(0, "cyc_12m", "12-month ring", "ring", "", 0.27, 14, {"random_projection": 0.58})
 CORPUS = Task(0, "docs", "Docs", "corpus", "corpus", "", False, 318_402, 104_551, 318_402, 0, 0, (), ())
-MONTHS = Task(1, "months", "Months", "labelled", "calendar", "", True, 900, 900, 120, 48, 10, (Label("May", 4.0, 10, 3),), (RING,))
+MONTHS = Task(
+    1, "months", "Months", "labelled", "calendar", "", True, 900, 900, 120, 48, 10, (Label("May", 4.0, 10, 3),), (RING,)
+)
 EXPERT = {
     **{"basis": "order", "title_task": 1, "measure": "R² all rows", "value": 0.61, "silent": False, "dense": False},
     **{"firings": 900, "rate": 0.085, "importance": 0.0031},

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-import tiny
 from atlas.dictionary import load, save
 from atlas.errors import CheckpointError
 
@@ -188,7 +188,9 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
         pytest.param(write("cfg.json", b'{"architecture": '), r"cfg\.json' is not JSON: Expecting value", id="not JSON"),
         pytest.param(write("cfg.json", b"\xff\xfe{}"), r"cfg\.json' is not JSON: 'utf-8' codec", id="not text"),
         pytest.param(write("cfg.json", b"[1]"), r"cfg\.json' holds a list; a JSON object is needed", id="a list"),
-        pytest.param(set_config(architecture="topk"), "holds the architecture 'topk'; Atlas maps smixae", id="other architecture"),
+        pytest.param(
+            set_config(architecture="topk"), "holds the architecture 'topk'; Atlas maps smixae", id="other architecture"
+        ),
         pytest.param(set_config(architecture=None), "holds the architecture None; Atlas maps smixae", id="no architecture"),
         pytest.param(set_config(d_expert=None), r"cfg\.json in '.*' has no whole number for d_expert", id="missing key"),
         pytest.param(
@@ -202,14 +204,18 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
             id="not folded",
         ),
         pytest.param(set_config(reshape_activations="hook_z"), r"reshapes activations \('hook_z'\)", id="reshaped"),
-        pytest.param(set_tensors(W_latent_dec=None), r"sae_weights\.safetensors' has no tensor W_latent_dec", id="missing tensor"),
+        pytest.param(
+            set_tensors(W_latent_dec=None), r"sae_weights\.safetensors' has no tensor W_latent_dec", id="missing tensor"
+        ),
         pytest.param(set_tensors(b_enc=torch.zeros(47)), r"b_enc in '.*' has the shape \(47,\); .* \(48,\)", id="wrong shape"),
         pytest.param(
             set_tensors(W_bottleneck=torch.zeros(N, D, E)),
             r"W_bottleneck in '.*' has the shape \(12, 3, 4\); cfg\.json says \(12, 4, 3\)",
             id="axes swapped",
         ),
-        pytest.param(set_tensors(b_dec=torch.full((M,), torch.inf)), "b_dec in '.*' holds values that are not finite", id="infinite"),
+        pytest.param(
+            set_tensors(b_dec=torch.full((M,), torch.inf)), "b_dec in '.*' holds values that are not finite", id="infinite"
+        ),
         pytest.param(set_tensors(W_dec=torch.full((N * E, M), torch.nan)), "W_dec in '.*' holds values that are not", id="NaN"),
         pytest.param(set_tensors(threshold=torch.tensor(torch.nan)), "threshold in '.*' .* not finite", id="NaN threshold"),
         pytest.param(set_tensors(threshold=None), "needs a tensor threshold with one element; it has none", id="no threshold"),
@@ -217,7 +223,9 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
             set_tensors(threshold=torch.ones(N)), r"threshold with one element; it has one of shape \(12,\)", id="many thresholds"
         ),
         pytest.param(cut_weights, r"sae_weights\.safetensors' is not a whole safetensors file", id="truncated weights"),
-        pytest.param(write("sae_weights.safetensors", b"PK\x03\x04 torch.save"), "is not a whole safetensors file", id="a pickle"),
+        pytest.param(
+            write("sae_weights.safetensors", b"PK\x03\x04 torch.save"), "is not a whole safetensors file", id="a pickle"
+        ),
     ],
 )
 def test_bad_checkpoint_is_refused_by_name(spoil: Callable[[Path], None], message: str, folder: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-import tiny
 from atlas.dictionary import Smixae, Weights
 from atlas.dictionary.training import (
     Step,
@@ -203,6 +203,18 @@ def test_training_learns_planted_subspaces(trained: Smixae, steps: list[Step]) -
 def test_trained_dictionary_fires_k_experts_a_row_of_its_calibration(trained: Smixae) -> None:
     # The threshold is taken before folding, so that rounding may move single firings.
     assert len(trained.firings(ROWS[768:]).token) / 256 == pytest.approx(CONFIG.k, abs=0.02)
+
+
+def test_training_does_not_depend_on_the_unit_of_the_rows() -> None:
+    config = replace(CONFIG, steps=4)
+    steps: list[Step] = []
+
+    one, other = (train(ROWS[:768] * unit, ROWS[768:] * unit, config, steps.append) for unit in (1, 64))
+
+    # A power of two changes no bits.
+    assert steps[0] == steps[1]
+    assert torch.equal(one.weights.W_enc, other.weights.W_enc * 64)
+    assert torch.equal(one.weights.b_dec * 64, other.weights.b_dec)
 
 
 def test_same_seed_trains_the_same_bits() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-import tiny
 from atlas.activations.stream import Tokens
 from atlas.dictionary import Smixae
 from atlas.errors import SumOverflow
@@ -280,8 +280,12 @@ def test_totals_equal_naive_sums() -> None:
         assert sums["held_out_firings"][expert] == sum(int(held_out.sum()) for held_out in out)
         assert totals.max_norm[expert] == max(float(norm.max()) for norm in norms)
         # Each summand is rounded by at most half a unit.
-        assert abs(sums["norm"][expert] / FIXED_POINT - float(torch.cat(norms).sum())) <= 0.5 * sums["firings"][expert] / FIXED_POINT
-        assert abs(sums["gain"][expert] / FIXED_POINT - float(torch.cat(gains).sum())) <= 0.5 * sums["firings"][expert] / FIXED_POINT
+        assert (
+            abs(sums["norm"][expert] / FIXED_POINT - float(torch.cat(norms).sum())) <= 0.5 * sums["firings"][expert] / FIXED_POINT
+        )
+        assert (
+            abs(sums["gain"][expert] / FIXED_POINT - float(torch.cat(gains).sum())) <= 0.5 * sums["firings"][expert] / FIXED_POINT
+        )
 
     rows = torch.cat([one.x[one.tokens.held_out] for one in blocks]).double()
     residual = torch.cat([one.residual[one.tokens.held_out] for one in blocks]).double()

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
@@ -204,7 +205,7 @@ def test_without_webgl_the_cloud_is_drawn_flat(quiet_page: Page, site: Path) -> 
     )
     quiet_page.goto((site / "index.html").as_uri() + "#/expert/0")
     assert coloured(quiet_page) > 500
-    picture = quiet_page.get_by_role("img", name=re.compile("without WebGL"))
+    picture = quiet_page.get_by_role("group", name=re.compile("Cloud of expert 0, coloured by Months"))
     before = picture.screenshot()
     picture.focus()
     quiet_page.keyboard.press("ArrowLeft")
@@ -219,3 +220,24 @@ def test_without_scripts_the_page_says_what_it_is(browser: Browser, site: Path) 
     expect(page.locator("noscript p")).to_be_visible()
     expect(page.get_by_role("button")).to_have_count(0)
     context.close()
+
+
+def test_a_missing_payload_is_said_in_place(context: BrowserContext, site: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(site, tmp_path / "broken")
+    shutil.rmtree(broken / "data" / "experts")
+    page = context.new_page()
+    page.goto((broken / "index.html").as_uri() + "#/expert/0")
+    expect(page.get_by_role("alert")).to_contain_text(
+        re.compile(r"data/experts/\d+\..*\.js could not be read. Bake the site again")
+    )
+    shutil.rmtree(broken / "data")
+    page.goto((broken / "index.html").as_uri() + "?")
+    expect(page.get_by_role("alert")).to_contain_text("data/atlas.js could not be read")
+
+
+def test_arrow_keys_turn_the_scene(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    coloured(page)
+    page.get_by_role("group", name=re.compile("Cloud of expert 0")).focus()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("camera="))

@@ -119,3 +119,12 @@ def test_nothing_is_wider_than_a_phone(open_at: Open) -> None:
         page = open_at(route)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route
+
+
+def test_the_skip_link_leaves_the_address_alone(open_at: Open) -> None:
+    page = open_at("#/?sort=number")
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"#/\?sort=number$"))

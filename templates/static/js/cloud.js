@@ -19,12 +19,12 @@
   }
 
   // points: [{ x, y, z, colour }] within reach 1 of the middle.
-  function dots(pen, points, view, { scale, radius }) {
+  function dots(pen, points, view, { scale, radius, solid = false }) {
     const project = projection(view);
     const placed = points.map((point) => ({ at: project(point.x, point.y, point.z), colour: point.colour }));
     placed.sort((one, other) => one.at[2] - other.at[2]);
     for (const { at: [x, y, depth], colour } of placed) {
-      pen.globalAlpha = 0.7 + 0.25 * Math.max(-1, Math.min(1, depth));
+      pen.globalAlpha = solid ? 1 : 0.7 + 0.25 * Math.max(-1, Math.min(1, depth));   // what lies behind is paler
       pen.fillStyle = colour;
       pen.beginPath();
       pen.arc(x * scale, y * scale, radius, 0, 2 * Math.PI);

@@ -1,7 +1,7 @@
 "use strict";
 // An expert's page: what can be said, on what evidence, and its cloud.
 (() => {
-  const { make, draw, count, number, aligned, score, interval, percent, token } = atlas.words;
+  const { make, draw, count, number, aligned, score, interval, percent, token, trouble } = atlas.words;
   const { load, array, unpack } = atlas.payloads;
   const HOVER_TOKENS = 5;
   const CONTEXT_TOKENS = 12;
@@ -37,7 +37,7 @@
         this.#expert = { row, texts: shard.texts, data: shard.experts[state.expert] };
         this.#fill();
         await this.#draw(state);
-      } catch (error) { if (turn === this.#shown) this.#trouble(error.message); }
+      } catch (error) { if (turn === this.#shown) trouble(this.#root, error.message); }
     }
 
     #reset() {
@@ -50,14 +50,9 @@
 
     #field(name) { return this.#manifest.experts[name][this.#expert.row]; }
 
-    #trouble(message) {
-      this.#part("trouble").textContent = message ?? "";
-      this.#part("trouble").hidden = !message;
-    }
-
     #head(row, { expert, sort }) {
       const columns = this.#manifest.experts;
-      this.#trouble(row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
+      trouble(this.#root, row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
       this.#part("body").hidden = row < 0;
       const rests = row < 0 || columns.silent[row] ? "" : ` (${columns.measure[row]} ${number(columns.value[row])})`;
       this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), rests]));
@@ -104,7 +99,7 @@
       const expert = this.#expert;
       expert.colour = state.colour;
       const wanted = data.tasks.find(({ task }) => this.#task(task).name === state.colour)
-        ?? data.tasks.find(({ task }) => task === this.#field("title_task")) ?? data.tasks[0];
+        ?? data.tasks.find(({ task }) => task === this.#field("cloud_task")) ?? data.tasks[0];
       const task = this.#task(wanted.task);
       this.#part("colour").value = task.name;
       const skeleton = await load(`tasks/${task.task}`);
@@ -118,12 +113,13 @@
       const supported = data.scores.task.some((scored, at) => scored === task.task && data.scores.order_supported[at]);
       this.#part("drawn").replaceChildren(this.#caption(task, points, wanted, supported));
       await this.#scene.show({
+        title: `Cloud of expert ${state.expert}, coloured by ${task.labels.name.length ? task.title : "norm"}`,
         figure: skeleton.figure[atlas.scheme.name()],
         x: wanted.x, y: wanted.y, z: wanted.z,
         colour: Float32Array.from({ length: points }, (_, at) => (sentences ? task.labels.place[label(at)] : norm(at))),
-        means: this.#means(task, wanted.means),
+        means: this.#means(wanted.means),
         joined: supported, closed: task.cyclic,
-        origin: data.origin, camera: state.camera, key: `${state.expert}/${this.#resets}`,
+        origin: wanted.origin, camera: state.camera, key: `${state.expert}/${this.#resets}`,
         describe: (at) => (sentences
           ? describe(this.#sentence(sentences, drawn.window[at]), task.labels.name[label(at)], norm(at))
           : describe(this.#hovered(hover, at), null, norm(at))),
@@ -133,17 +129,18 @@
     #caption(task, points, { kept, means }, supported) {
       const many = points < kept ? `${count(points)} of ${count(kept)} firings` : `${count(points)} firings`;
       if (!task.labels.name.length) return `${many} on the corpus, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes.`;
-      const marks = !means?.label.length ? "" : `; large marks are class means${supported ? ", joined in label order" : ". Order not supported, so they are not joined"}`;
+      const several = task.labels_per_mean > 1 ? ` of ${task.labels_per_mean} labels each` : "";
+      const marks = !means?.text.length ? "" : `; large marks are class means${several}${supported ? ", joined in label order" : ". Order not supported, so they are not joined"}`;
       return `${many} at the labels of ${task.title}${marks}.`;
     }
 
-    #means(task, means) {
+    #means(means) {
       if (!means) return { x: [], y: [], z: [], colour: [], text: [] };
       const [x, y, z] = ["x", "y", "z"].map((axis) => Array.from(array(means[axis])));
       return {
         x, y, z,
-        colour: means.label.map((label) => task.labels.place[label]),
-        text: means.label.map((label) => (label % task.label_step ? null : task.labels.name[label])),
+        colour: means.place,
+        text: means.text,
       };
     }
 
@@ -177,8 +174,11 @@
       rows.sort((one, other) => other.order_supported - one.order_supported || other.r2_all - one.r2_all);
       const tested = rows.filter((row) => row.testable);
       const rest = rows.filter((row) => !row.testable);
+      const shown = Math.max(1, tested.filter((row) => row.order_supported).length);
+      const folded = tested.slice(shown);
       return [
-        ...tested.map((row) => this.#score(row)),
+        ...tested.slice(0, shown).map((row) => this.#score(row)),
+        ...(folded.length ? [make("details", {}, make("summary", {}, `${folded.length} more tested, order not supported`), ...folded.map((row) => this.#score(row)))] : []),
         ...(rest.length ? [make("p", { class: "note" }, `Not tested, for want of active rows: ${rest.map((row) => `${row.task.title}, ${hypothesis(row).title} (n ${count(row.active_rows)})`).join("; ")}.`)] : []),
       ];
     }

@@ -1,11 +1,11 @@
 "use strict";
 // The list of experts. Every row is in the page, so that find-in-page works; clouds are drawn when they come into view.
 (() => {
-  const { make, count, percent, token } = atlas.words;
+  const { make, count, percent, token, trouble } = atlas.words;
   const { load, array } = atlas.payloads;
   const SIZE = { width: 148, height: 112 };
   const TURN = 0.5;   // radians a second
-  const STRIP = 56;
+  const STRIP = 68;
 
   const descending = (column) => (a, b) => (column[b] ?? -Infinity) - (column[a] ?? -Infinity);
   const SORTS = {
@@ -26,9 +26,10 @@
   }
 
   class List {
-    #manifest; #items; #list; #select; #turning = null;
+    #root; #manifest; #items; #list; #select; #turning = null;
 
     constructor(root, manifest) {
+      this.#root = root;
       this.#manifest = manifest;
       this.#list = root.querySelector("[data-experts]");
       this.#items = manifest.experts.expert.map((_, row) => this.#item(row));
@@ -69,7 +70,7 @@
     #line(row) {
       const columns = this.#manifest.experts;
       if (columns.silent[row]) return [];
-      const figure = (name, share) => make("span", { title: `${name} ${percent(share)}` }, percent(share, { brief: true }));
+      const figure = (name, share) => make("span", { title: `${name} ${percent(share)}` }, percent(share, { brief: true, sign: false }));
       return [this.#strip(row), figure("firing rate", columns.rate[row]), figure("importance", columns.importance[row])];
     }
 
@@ -86,8 +87,10 @@
       item.inView = isIntersecting;
       if (!isIntersecting) return this.#release(item);
       if (!item.lastChild.hasChildNodes()) item.lastChild.append(...this.#line(item.row));
-      item.points ??= await this.#points(item.row);
-      if (item.inView) this.#paint(item);
+      try {
+        item.points ??= await this.#points(item.row);
+        if (item.inView) this.#paint(item);
+      } catch (error) { trouble(this.#root, error.message); }
     }
 
     // An off-screen canvas keeps its box and gives back its pixels.

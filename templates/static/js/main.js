@@ -3,12 +3,17 @@
 (async () => {
   const { load } = atlas.payloads;
   const pages = Object.fromEntries([...document.querySelectorAll("[data-page]")].map((page) => [page.dataset.page, page]));
+  document.querySelector("[data-skip]").addEventListener("click", (event) => {
+    event.preventDefault();   // the address after the # is ours
+    document.querySelector("main").focus();
+  });
   const toggle = document.querySelector("[data-scheme-toggle]");
   toggle.addEventListener("click", atlas.scheme.toggle);
   toggle.hidden = false;
-  if (matchMedia("(max-width: 719px)").matches) document.querySelector("[data-facts]").open = false;
+  if (matchMedia("(max-width: 1079px)").matches) document.querySelector("[data-facts]").open = false;
 
-  const manifest = await load("atlas");
+  let manifest;
+  try { manifest = await load("atlas"); } catch (error) { return atlas.words.trouble(pages.list, error.message); }
   const list = new atlas.list.List(pages.list, manifest);
   const expert = new atlas.expert.Page(pages.expert, manifest);
   document.querySelector("[data-controls]").hidden = false;

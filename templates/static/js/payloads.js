@@ -15,37 +15,37 @@
     return arrivals.get(name);
   }
 
-  function inject(source, fail) {
-    const script = document.createElement("script");
-    script.src = source;
-    script.onerror = fail;
-    document.head.append(script);
-    return script;
+  // Asks for a file once; after a failure it may be asked for again.
+  function request(name, source) {
+    const entry = arrival(name);
+    const element = document.createElement("script");
+    element.src = source;
+    element.onerror = () => {
+      arrivals.delete(name);
+      entry.reject(new Error(`The file ${source} could not be read. Bake the site again, or copy its whole folder.`));
+    };
+    document.head.append(element);
+    return element;
   }
 
-  async function load(name) {
-    const known = arrivals.has(name);
-    const entry = arrival(name);
-    if (!known && name !== "atlas") {
-      const { files } = await load("atlas");
-      inject(`data/${name}.${files[name]}.js`, () => {
-        arrivals.delete(name);
-        entry.reject(new Error(`The file data/${name}.${files[name]}.js could not be read. Bake the site again, or copy its whole folder.`));
-      });
+  async function address(name) {
+    return name === "atlas" ? "data/atlas.js" : `data/${name}.${(await load("atlas")).files[name]}.js`;
+  }
+
+  function load(name) {
+    if (!arrivals.has(name)) {
+      const { reject } = arrival(name);
+      address(name).then((source) => request(name, source), reject);
     }
-    return entry.promise;
+    return arrival(name).promise;
   }
 
   function script(source) {
     if (!arrivals.has(source)) {
-      const entry = arrival(source);
-      const fail = () => {
-        arrivals.delete(source);
-        entry.reject(new Error(`The file ${source} could not be read. Bake the site again, or copy its whole folder.`));
-      };
-      inject(source, fail).onload = entry.resolve;
+      const { resolve } = arrival(source);
+      request(source, source).onload = resolve;
     }
-    return arrivals.get(source).promise;
+    return arrival(source).promise;
   }
 
   const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

@@ -32,7 +32,6 @@
   }
 
   addEventListener("hashchange", () => {
-    if (!/^#(\/|$)/.test(location.hash) && location.hash) return;   // an anchor within the page
     current = parse(location.hash);
     changes.dispatchEvent(new Event("change"));
   });

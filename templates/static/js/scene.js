@@ -44,22 +44,24 @@
       this.#onCamera = onCamera;
       box.addEventListener("pointermove", (event) => { this.pointer = event; this.#place(); });
       box.addEventListener("pointerleave", () => this.#hide());
+      box.addEventListener("keydown", (event) => this.#key(event));
       if (!hasWebGL()) this.#flat = new Flat(box);
     }
-
-    get isFlat() { return Boolean(this.#flat); }
 
     // cloud: { figure, x, y, z, colour, means: { x, y, z, colour, text }, joined, closed, origin, camera, describe }
     async show(cloud) {
       const turn = ++this.#drawn;
       this.#cloud = cloud;
       this.#hide();
-      if (this.#flat) { this.#flat.show(cloud); this.#box.dataset.ready = ""; return; }
-      await script(PLOTLY);
-      if (turn !== this.#drawn) return;
-      const first = !this.#box.classList.contains("js-plotly-plot");
-      await Plotly.react(this.#box, this.#traces(cloud), this.#layout(cloud), { displayModeBar: false, responsive: true });
-      if (first) this.#listen();
+      this.#box.setAttribute("aria-label", `${cloud.title}. Arrow keys turn it.`);
+      if (this.#flat) this.#flat.show(cloud);
+      else {
+        await script(PLOTLY);
+        if (turn !== this.#drawn) return;
+        const first = !this.#box.classList.contains("js-plotly-plot");
+        await Plotly.react(this.#box, this.#traces(cloud), this.#layout(cloud), { displayModeBar: false, responsive: true });
+        if (first) this.#listen();
+      }
       this.#box.dataset.ready = "";
     }
 
@@ -78,7 +80,7 @@
       const [label, end] = figure.layout.scene.annotations;
       const view = readCamera(camera);
       const annotations = [
-        ...means.text.flatMap((text, at) => (text === null ? [] : [{ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(text) }])),
+        ...means.text.map((text, at) => ({ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(text) })),
         ...axes(origin).ends.map((place, axis) => ({ ...end, ...place, text: String(axis + 1) })),
       ];
       const scene = { ...figure.layout.scene, annotations };
@@ -101,6 +103,20 @@
       });
     }
 
+    #key(event) {
+      const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
+      if (!step || !("ready" in this.#box.dataset)) return;
+      event.preventDefault();
+      if (this.#flat) return this.#flat.turn(...step);
+      const { camera } = this.#box._fullLayout.scene;
+      const { x, y, z } = camera.eye;
+      const far = Math.hypot(x, y, z);
+      const yaw = Math.atan2(x, z) + step[0];
+      const pitch = Math.max(-1.5, Math.min(1.5, Math.asin(y / far) + step[1]));
+      const eye = { x: far * Math.sin(yaw) * Math.cos(pitch), y: far * Math.sin(pitch), z: far * Math.cos(yaw) * Math.cos(pitch) };
+      Plotly.relayout(this.#box, { "scene.camera": { ...camera, eye, up: { x: 0, y: 1, z: 0 } } });
+    }
+
     #point(index) {
       this.#tip.replaceChildren(...this.#cloud.describe(index));
       this.#tip.hidden = false;
@@ -120,24 +136,15 @@
     #hide() { this.#tip.hidden = true; }
   }
 
-  // Where there is no WebGL: the same cloud on a 2-D canvas, turned by dragging or with the arrow keys.
+  // Where there is no WebGL: the same cloud on a 2-D canvas, turned by dragging or by its scene.
   class Flat {
     #canvas; #cloud; #view = { ...atlas.cloud.VIEW };
 
     constructor(box) {
       this.#canvas = document.createElement("canvas");
-      this.#canvas.tabIndex = 0;
-      this.#canvas.setAttribute("role", "img");
-      this.#canvas.setAttribute("aria-label", "Cloud of points, seen without WebGL. Arrow keys turn it.");
       box.append(this.#canvas);
       this.#canvas.addEventListener("pointermove", (event) => {
-        if (event.buttons) this.#turn(event.movementX / 150, event.movementY / 150);
-      });
-      this.#canvas.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
-        if (!step) return;
-        event.preventDefault();
-        this.#turn(...step);
+        if (event.buttons) this.turn(-event.movementX / 150, event.movementY / 150);
       });
       new ResizeObserver(() => this.#paint()).observe(box);
     }
@@ -153,8 +160,8 @@
       this.#paint();
     }
 
-    #turn(yaw, pitch) {
-      this.#view.yaw -= yaw;
+    turn(yaw, pitch) {
+      this.#view.yaw += yaw;
       this.#view.pitch += pitch;
       this.#paint();
     }
@@ -163,11 +170,11 @@
       const { clientWidth: width, clientHeight: height } = this.#canvas.parentElement;
       if (!this.#cloud || !width) return;
       const pen = atlas.cloud.prepare(this.#canvas, width, height);
-      const size = Math.min(width, height) / 2 / 1.45;
+      const size = Math.min(width, height) / 2 / 1.35;
       const project = atlas.cloud.projection(this.#view);
       const at = (x, y, z) => project(x, y, z).map((value) => value * size);
       const { layout, data } = this.#cloud.figure;
-      const { line } = axes(this.#cloud.origin.map((value) => value));
+      const { line } = axes(this.#cloud.origin);
       this.#lines(pen, at, [line.x, line.y, line.z].map((values) => values.map((value) => value === null ? null : value / STEPS)), data[3].line.color);
       atlas.cloud.dots(pen, this.#cloud.points, this.#view, { scale: size, radius: 1.8 });
       const means = this.#cloud.means;
@@ -175,14 +182,14 @@
         const path = this.#cloud.closed ? [...means, ...means.slice(0, 1)] : means;
         this.#lines(pen, at, ["x", "y", "z"].map((axis) => path.map((mean) => mean[axis])), data[2].line.color);
       }
-      atlas.cloud.dots(pen, means, this.#view, { scale: size, radius: 4.5 });
+      atlas.cloud.dots(pen, means, this.#view, { scale: size, radius: 4.5, solid: true });
       pen.scale(1, -1);
       pen.fillStyle = layout.font.color;
       pen.font = `12px ${layout.font.family}`;
       pen.textAlign = "center";
       for (const mean of means) {
         const [x, y] = at(mean.x, mean.y, mean.z);
-        if (mean.text !== null) pen.fillText(mean.text, x, -y - 9);
+        pen.fillText(mean.text, x, -y - 9);
       }
     }
 

@@ -34,13 +34,14 @@
   const score = (value) => minus(value.toFixed(2).replace(/^-0\.00$/, "0.00"));
   const interval = (value, low, high) => `${score(value)} (${score(low)}${low < 0 ? " to " : "–"}${score(high)})`;
 
-  // Two significant figures; one below 1 % where room is short.
-  function percent(share, { brief = false } = {}) {
+  // Two significant figures. Where room is short: one below 1 %, and no sign where a heading has it.
+  function percent(share, { brief = false, sign = true } = {}) {
+    const end = sign ? "\u202f%" : "";
     const shown = Math.abs(100 * share);
-    if (shown === 0) return "0\u202f%";
-    if (shown < 0.001) return share > 0 ? "<\u202f0.001\u202f%" : ">\u202f−0.001\u202f%";
+    if (shown === 0) return `0${end}`;
+    if (shown < 0.001) return share > 0 ? `<\u202f0.001${end}` : `>\u202f−0.001${end}`;
     const digits = Math.max(0, (brief && shown < 1 ? 0 : 1) - Math.floor(Math.log10(shown)));
-    return `${minus((100 * share).toFixed(digits))}\u202f%`;
+    return `${minus((100 * share).toFixed(digits))}${end}`;
   }
 
   const code = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
@@ -61,5 +62,12 @@
     return [...nodes, run].filter((node) => node !== "");
   }
 
-  atlas.words = { make, draw, count, number, aligned, score, interval, percent, token };
+  // Says in place what went wrong; nothing takes an earlier word back.
+  function trouble(root, message) {
+    const place = root.querySelector("[data-trouble]");
+    place.textContent = message ?? "";
+    place.hidden = !message;
+  }
+
+  atlas.words = { make, draw, count, number, aligned, score, interval, percent, token, trouble };
 })();
