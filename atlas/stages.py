@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from atlas.errors import StageMissing, WorkOccupied
@@ -27,15 +28,15 @@ DONE = "done.json"
 class Ragged(NamedTuple):
     """A column of lists: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
-    values: np.ndarray[Any, Any]
-    offsets: np.ndarray[Any, Any]
+    values: NDArray[Any]
+    offsets: NDArray[Any]
 
     def rows(self) -> list[list[Any]]:
         """Return the lists."""
         return [part.tolist() for part in np.split(self.values, self.offsets[1:-1])] if len(self.offsets) > 1 else []
 
 
-Column = np.ndarray[Any, Any] | Ragged | list[Any]
+Column = NDArray[Any] | Ragged | list[Any]
 """Numbers as an array (NaN where there is none), lists as Ragged, text as a list."""
 
 Tables = Mapping[str, Mapping[str, Column]]
@@ -66,7 +67,7 @@ class Stage:
     def finish(self, tables: Tables, provenance: Mapping[str, Any]) -> None:
         """Write the stage's tables, then its `done.json` with what it was made from and what it found."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         texts: dict[str, list[Any]] = {}
         for table, columns in tables.items():
             for column, values in columns.items():
@@ -163,15 +164,21 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: version(name) for name in ("expert-atlas", *packages)}
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping[str, str] | None = None) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
     """Write named arrays as safetensors, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    save_file(dict(arrays), part, metadata=dict(metadata or {}))
+    part = _part(path)
+    # safetensors writes a header that it cannot read where both tensors and metadata are empty.
+    save_file(dict(arrays), part, metadata=dict(metadata) if metadata else None)
     os.replace(part, path)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     os.replace(part, path)
+
+
+def _part(path: Path) -> Path:
+    """Return where a file is written before it is whole: a place of this process' own, since two shards may end together."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -13,6 +13,7 @@ import inspect
 import json
 import sys
 import sysconfig
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -51,8 +52,10 @@ class Corpus:
 
     def read(self) -> Iterator[Document]:
         """Yield the documents in order."""
-        for ordinal, text in enumerate(self.texts()):
-            place = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
+        for ordinal, raw in enumerate(self.texts()):
+            # JSON can spell half of a surrogate pair, which no tokenizer takes.
+            text = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            place = hashlib.sha256(text.encode()).digest()[:8]
             yield Document(ordinal, text, int.from_bytes(place, "big") / 2**64 < HELD_OUT_SHARE)
 
     def chunks(self) -> Iterator[list[Document]]:
@@ -80,7 +83,7 @@ class Corpus:
         """Return a hash of every document in order."""
         digest = hashlib.sha256()
         for document in self.read():
-            text = document.text.encode("utf-8", "surrogatepass")
+            text = document.text.encode()
             digest.update(b"%d " % len(text))
             digest.update(text)
         return digest.hexdigest()
@@ -124,7 +127,7 @@ def _python_documents() -> list[str]:
     """Return each topic, then each module of the standard library, parsed and never imported."""
     from pydoc_data.topics import topics
 
-    documents = [topics[name].strip() for name in sorted(topics)]
+    documents = list(dict.fromkeys(topics[name].strip() for name in sorted(topics)))
     seen = set(documents)
     library = Path(sysconfig.get_path("stdlib"))
     skipped = {"test", "tests", "idlelib", "lib2to3", "site-packages", "pydoc_data", "turtledemo", "__pycache__"}
@@ -158,8 +161,8 @@ def _file(path: Path) -> Corpus:
     def raw() -> str:
         try:
             stored = path.read_bytes()
-            return (gzip.decompress(stored) if path.suffix == ".gz" else stored).decode("utf-8")
-        except (UnicodeDecodeError, OSError) as error:
+            return (gzip.decompress(stored) if path.suffix == ".gz" else stored).decode("utf-8-sig")
+        except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
             raise CorpusError(f"'{path}' cannot be read as UTF-8 text: {error}.") from error
 
     return Corpus(
@@ -173,9 +176,11 @@ def _texts(raw: str, kind: str, path: Path) -> Iterator[str]:
         yield from (block for block in raw.split("\n\n\n") if block.strip())
         return
     try:
-        records = [json.loads(line) for line in raw.splitlines() if line.strip()] if kind == ".jsonl" else json.loads(raw)
+        records = [json.loads(line) for line in raw.split("\n") if line.strip()] if kind == ".jsonl" else json.loads(raw)
     except ValueError as error:
         raise CorpusError(f"'{path}' is not {kind[1:]}: {error}.") from error
+    if not isinstance(records, list):
+        raise CorpusError(f"'{path}' holds a {type(records).__name__}; a .json corpus is a list of records with a text column.")
     for index, record in enumerate(records):
         text = record if isinstance(record, str) else record.get("text") if isinstance(record, dict) else None
         if not isinstance(text, str):

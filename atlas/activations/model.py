@@ -104,6 +104,11 @@ class LanguageModel:
         return config.model_type not in ENCODERS
 
     @property
+    def max_tokens(self) -> int | None:
+        """Most tokens that the model reads at once; None where it does not say."""
+        return getattr(self._model.config, "max_position_embeddings", None)
+
+    @property
     def embeddings(self) -> Float[Tensor, "vocabulary d_embedding"]:
         """The static word embedding of every token id."""
         weight: Tensor = self._model.get_input_embeddings().weight  # type: ignore[operator]
@@ -143,7 +148,9 @@ class Specials:
         start = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
         self.prefix: list[int] = whole[:start]
         self.suffix: list[int] = whole[start + len(inner) :]
-        self.ids: frozenset[int] = frozenset(tokenizer.all_special_ids)
+        # The token for an unknown word stands for text; in some vocabularies it is an end-of-text token as well.
+        unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+        self.ids: frozenset[int] = frozenset(tokenizer.all_special_ids) - unknown
         pad = tokenizer.pad_token_id
         self.pad: int = pad if pad is not None else tokenizer.eos_token_id or 0
 

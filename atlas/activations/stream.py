@@ -19,6 +19,7 @@ from torch import Tensor
 
 from atlas.activations.corpus import Document
 from atlas.activations.model import LanguageModel, Specials
+from atlas.errors import ConfigError
 
 PADDING_STEP = 32
 """Windows are padded to a multiple of this many tokens."""
@@ -78,8 +79,7 @@ class Block(NamedTuple):
 
 def chunk_windows(chunk: Iterable[Document], tokenizer: Any, config: StreamConfig) -> list[Window]:
     """Return the windows of a chunk, in order; windows never cross documents and hold no special tokens."""
-    specials = Specials(tokenizer)
-    width = config.window_tokens - len(specials.prefix) - len(specials.suffix)
+    width = window_width(tokenizer, config)
     windows = []
     for document in chunk:
         # verbose: no warning about documents longer than the model's context, which is why there are windows
@@ -89,8 +89,23 @@ def chunk_windows(chunk: Iterable[Document], tokenizer: Any, config: StreamConfi
     return windows
 
 
+def window_width(tokenizer: Any, config: StreamConfig) -> int:
+    """Return how many tokens of text fit into a window beside the special ones.
+
+    Raises:
+        ConfigError: none does.
+    """
+    specials = Specials(tokenizer)
+    around = len(specials.prefix) + len(specials.suffix)
+    if config.window_tokens <= around:
+        raise ConfigError(f"window_tokens is {config.window_tokens}; {around} special tokens leave no room for text in it.")
+    return config.window_tokens - around
+
+
 def blocks(windows: list[Window], model: LanguageModel, config: StreamConfig) -> Iterator[Block]:
     """Yield the rows of all windows of one chunk as fixed-size blocks, special tokens and padding left out."""
+    if model.max_tokens is not None and config.window_tokens > model.max_tokens:
+        raise ConfigError(f"window_tokens is {config.window_tokens}; '{model.name}' reads at most {model.max_tokens}.")
     specials = Specials(model.tokenizer)
     size = BLOCK_ROWS[model.device.type]
     rows: list[Tensor] = []

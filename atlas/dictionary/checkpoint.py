@@ -114,9 +114,10 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
         raise CheckpointError(
             f"'{folder}' holds the architecture {stored.get('architecture')!r}; Atlas maps {' and '.join(ARCHITECTURES)}."
         )
-    missing = [key for key in ("d_in", "n_experts", "d_expert", "d_bottleneck") if not isinstance(stored.get(key), int)]
-    if missing:
-        raise CheckpointError(f"{CONFIG_FILE} in '{folder}' has no whole number for {', '.join(missing)}.")
+    widths = {key: stored.get(key) for key in ("d_in", "n_experts", "d_expert", "d_bottleneck")}
+    wrong = [f"{key} = {value!r}" for key, value in widths.items() if not isinstance(value, int) or value < 1]
+    if wrong:
+        raise CheckpointError(f"{CONFIG_FILE} in '{folder}' needs a whole number of at least 1 for {', '.join(wrong)}.")
     normalisation = stored.get("normalize_activations", "none")
     if normalisation != "none":
         raise CheckpointError(
@@ -169,5 +170,7 @@ def _threshold(tensors: dict[str, Tensor], folder: Path) -> float:
     if threshold is None or threshold.numel() != 1:
         found = "none" if threshold is None else f"one of shape {tuple(threshold.shape)}"
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' needs a tensor threshold with one element; it has {found}.")
+    if not torch.isfinite(threshold).all():
+        raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {threshold.item()}, which is not finite.")
     # Norms are float32, so the gate compares them with the threshold rounded to float32.
     return float(threshold.double().reshape(()).float())

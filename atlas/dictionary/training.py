@@ -71,7 +71,7 @@ class Step(NamedTuple):
 
 def train(
     rows: Float[Tensor, "row d_in"],
-    calibration: Float[Tensor, "row d_in"],
+    calibration: Float[Tensor, "calibration_row d_in"],
     config: TrainingConfig,
     report: Callable[[Step], None] = lambda _: None,
 ) -> Smixae:
@@ -172,7 +172,8 @@ def calibrated_threshold(x: Float[Tensor, "token d_in"], weights: Weights, k: in
     """Return the threshold that k experts a row pass on average over the rows `x`."""
     scale = decoder(weights).flatten(1).norm(dim=1)
     norms = torch.cat([codes(part, weights, scale).norm(dim=2).flatten() for part in torch.split(x, 4096)])
-    return float(norms.kthvalue(norms.numel() - k * len(x)).values)
+    below = norms.numel() - k * len(x)
+    return float(norms.kthvalue(below).values) if below else 0.0
 
 
 def folded(weights: Weights, threshold: float, scale: float) -> tuple[Weights, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
+from numpy.typing import NDArray
 
 N_AXES = 3
 """Coordinates that are drawn: padded with zeros for narrower codes, the first three axes of wider ones."""
@@ -53,8 +54,8 @@ def coordinates(
     return np.einsum("fc,fcd->fd", code.astype(np.float64), frame[expert]).astype(np.float32)
 
 
-def _sums(expert: Integer[np.ndarray, "firing"], values: np.ndarray[Any, Any], n_experts: int) -> np.ndarray[Any, Any]:
+def _sums(expert: Integer[np.ndarray, "firing"], values: NDArray[Any], n_experts: int) -> NDArray[Any]:
     """Return the sum of each expert's values, added in the order they stand in."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     sums = [np.bincount(expert, weights=column, minlength=n_experts) for column in flat.T]
     return np.stack(sums, axis=1).reshape(n_experts, *values.shape[1:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -121,7 +121,7 @@ class Totals:
         return {**self.sums, "max_norm": self.max_norm}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> Self:
+    def from_state(cls, state: dict[str, Tensor]) -> Totals:
         """Return what `state` was taken from."""
         restored = cls(len(state["firings"]), len(state["x"]), state["firings"].device)
         restored.max_norm = state["max_norm"]
@@ -171,7 +171,7 @@ class NormHistogram:
         return {"counts": self.counts, "threshold": torch.tensor(self.threshold, dtype=torch.float64)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> Self:
+    def from_state(cls, state: dict[str, Tensor]) -> NormHistogram:
         """Return what `state` was taken from."""
         restored = cls(len(state["counts"]), float(state["threshold"]), state["counts"].device)
         restored.counts = state["counts"]
@@ -197,7 +197,7 @@ class VocabularyCounts:
         return {"counts": self.counts}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> Self:
+    def from_state(cls, state: dict[str, Tensor]) -> VocabularyCounts:
         """Return what `state` was taken from."""
         restored = cls(len(state["counts"]), state["counts"].device)
         restored.counts = state["counts"]
@@ -279,7 +279,7 @@ class Kept(ABC):
         rank = ranks(firings["expert"], self.n_experts)
         return {name: column[rank < self.k] for name, column in firings.items()}
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: Kept) -> None:
         """Offer what another part of the corpus kept."""
         other.settle()
         self._arrived.append(other.firings)
@@ -291,7 +291,7 @@ class Kept(ABC):
         return {**self.firings, "k": torch.tensor(self.k), "n_experts": torch.tensor(self.n_experts)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> Self:
+    def from_state(cls, state: dict[str, Tensor]) -> Kept:
         """Return what `state` was taken from."""
         restored = cls(int(state["n_experts"]), state["code"].shape[1], int(state["k"]), state["code"].device)
         restored.firings = {name: state[name] for name in restored.firings}
@@ -339,7 +339,7 @@ class Accumulators:
     top: TopFirings
 
     @classmethod
-    def empty(cls, smixae: Smixae, n_vocabulary: int, sample: int, top: int) -> Self:
+    def empty(cls, smixae: Smixae, n_vocabulary: int, sample: int, top: int) -> Accumulators:
         """Return accumulators that have seen nothing, for `sample` and `top` firings per expert."""
         n, device = smixae.n_experts, smixae.device
         return cls(
@@ -365,7 +365,7 @@ class Accumulators:
         return {f"{name}.{key}": value.cpu() for name in _KINDS for key, value in getattr(self, name).state().items()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], device: torch.device) -> Self:
+    def from_state(cls, state: dict[str, Tensor], device: torch.device) -> Accumulators:
         """Return what `state` was taken from."""
 
         def named(name: str) -> dict[str, Tensor]:

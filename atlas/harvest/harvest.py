@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -52,7 +53,7 @@ class Shard:
     count: int = 1
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> Shard:
         """Return the shard written as `i/N`, i from 0.
 
         Raises:
@@ -64,6 +65,7 @@ class Shard:
         return cls(int(index), int(count))
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told after each chunk how far the pass is."""
 
@@ -245,7 +247,7 @@ class _Windows:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         for path in sorted(self.folder.glob("windows-*.safetensors")):
             yield load_file(path)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int64
+from numpy.typing import NDArray
 
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
@@ -35,7 +36,7 @@ PRIOR_WEIGHT = 20
 DENSE_RATE = 0.1
 """Firing rate above which an expert counts as dense."""
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, NDArray[Any]]
 
 
 class Made(NamedTuple):
@@ -60,7 +61,7 @@ def tables(kept: Accumulators, spool: Iterable[Arrays], checkpoint: Checkpoint, 
     used = windows.used([sample, top])
     vocabulary = np.unique(np.concatenate([windows.token_ids(used).values, np.flatnonzero(counts)]))
 
-    def task(n: int) -> np.ndarray[Any, Any]:
+    def task(n: int) -> NDArray[Any]:
         return np.full(n, CORPUS_TASK, dtype=np.int32)
 
     made: dict[str, dict[str, Column]] = {

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from atlas.activations.model import LanguageModel, Specials
-from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks
+from atlas.activations.model import LanguageModel
+from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, window_width
 from atlas.dictionary import Firings, Smixae
 from atlas.probe.tasks import Sentence, Task
 
@@ -36,8 +36,7 @@ class TaskRows(NamedTuple):
 
 def probed_sentences(task: Task, model: LanguageModel, config: StreamConfig) -> tuple[list[Probed], int]:
     """Return the task's sentences as tokens, and how many were dropped because the window ends before their label does."""
-    specials = Specials(model.tokenizer)
-    width = config.window_tokens - len(specials.prefix) - len(specials.suffix)
+    width = window_width(model.tokenizer, config)
     probed, dropped = [], 0
     for sentence in task.sentences():
         encoded = model.tokenizer(sentence.text, add_special_tokens=False, return_offsets_mapping=True)

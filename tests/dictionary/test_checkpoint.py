@@ -192,11 +192,17 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
             set_config(architecture="topk"), "holds the architecture 'topk'; Atlas maps smixae", id="other architecture"
         ),
         pytest.param(set_config(architecture=None), "holds the architecture None; Atlas maps smixae", id="no architecture"),
-        pytest.param(set_config(d_expert=None), r"cfg\.json in '.*' has no whole number for d_expert", id="missing key"),
         pytest.param(
-            set_config(d_in=None, d_bottleneck="3"), "has no whole number for d_in, d_bottleneck", id="missing and not a number"
+            set_config(d_expert=None),
+            r"cfg\.json in '.*' needs a whole number of at least 1 for d_expert = None",
+            id="missing key",
         ),
-        pytest.param(set_config(n_experts=0), "n_experts is 0", id="no experts"),
+        pytest.param(
+            set_config(d_in=None, d_bottleneck="3"),
+            "needs a whole number of at least 1 for d_in = None, d_bottleneck = '3'",
+            id="missing and not a number",
+        ),
+        pytest.param(set_config(n_experts=0), "needs a whole number of at least 1 for n_experts = 0", id="no experts"),
         pytest.param(set_config(d_sae=99), r"has d_sae 99, but n_experts · d_expert is 12 · 4 = 48", id="d_sae mismatch"),
         pytest.param(
             set_config(normalize_activations="expected_average_only_in"),
