@@ -10,10 +10,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import tiny
 from atlas.activations.corpus import Corpus, load_corpus
 from atlas.activations.model import LanguageModel
+
+# The models are tiny: more threads than one only get in each other's way.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

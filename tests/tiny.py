@@ -37,7 +37,8 @@ def documents(n: int = 40) -> list[str]:
     texts = []
     for i in range(n):
         sentences = [
-            f"{subjects[(i + j) % 6]} {verbs[(i * j + j) % 6]} {objects[(i + 2 * j) % 6]} in {i} of {j}." for j in range(2 + i % 5)
+            f"{subjects[(i + j) % 6]} {verbs[(i * j + j) % 6]} {objects[(i + 2 * j) % 6]} in {i} of {j}."
+            for j in range(2 + i % 5)
         ]
         texts.append(" ".join(sentences))
     return texts
@@ -53,7 +54,13 @@ def language_model(kind: str, folder: Path) -> Path:
 
 
 def dictionary(
-    d_in: int = D_MODEL, n_experts: int = 12, d_expert: int = 4, d_code: int = 3, rescale: bool = True, threshold: float = 0.6, seed: int = 0
+    d_in: int = D_MODEL,
+    n_experts: int = 12,
+    d_expert: int = 4,
+    d_code: int = 3,
+    rescale: bool = True,
+    threshold: float = 0.6,
+    seed: int = 0,
 ) -> Smixae:
     """Return a random SMIXAE whose experts fire on some rows of unit scale and not on others."""
     generator = torch.Generator().manual_seed(seed)

@@ -104,6 +104,13 @@ class LanguageModel:
         return config.model_type not in ENCODERS
 
     @property
+    def tokenizer_sha256(self) -> str:
+        """A hash of all that the tokenizer does."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        described = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
+        return hashlib.sha256(described.encode()).hexdigest()
+
+    @property
     def max_tokens(self) -> int | None:
         """Most tokens that the model reads at once; None where it does not say."""
         return getattr(self._model.config, "max_position_embeddings", None)

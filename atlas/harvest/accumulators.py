@@ -135,7 +135,7 @@ def _fixed(values: Float[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
     Raises:
         SumOverflow: a block of such values could overflow by itself.
     """
-    if values.numel() and float(values.abs().max()) * FIXED_POINT >= 2**40:
+    if values.numel() and float(values.abs().max()) * FIXED_POINT >= 2**50:
         raise SumOverflow(f"A value of {float(values.abs().max()):.3g} is too large for the fixed-point sums of a harvest.")
     return (values.double() * FIXED_POINT).round().long()
 
@@ -298,7 +298,7 @@ class Kept(ABC):
         restored.settle()
         return restored
 
-    def _worst(self, name: str, otherwise: float) -> Tensor:
+    def _worst(self, name: str, otherwise: float | int) -> Tensor:
         """Return each expert's `name` at rank k - 1, or `otherwise` where fewer are kept."""
         worst = torch.full((self.n_experts,), otherwise, dtype=self.firings[name].dtype, device=self.firings[name].device)
         last = ranks(self.firings["expert"], self.n_experts) == self.k - 1

@@ -126,7 +126,7 @@ def harvest(
     whole = parts[0].load(checkpoint.smixae.device)
     for other in parts[1:]:
         whole.merge(other.load(checkpoint.smixae.device))
-    made = tables(whole, _Windows(stage.folder), checkpoint, model, corpus)
+    made = tables(whole, _Windows(stage.folder, plan.chunks), checkpoint, model, corpus)
     stage.finish(made.tables, {**provenance(inputs, checkpoint, plan, corpus), **made.provenance})
     return True
 
@@ -158,6 +158,7 @@ def describe_model(model: LanguageModel) -> dict[str, Any]:
         "class": model.class_name,
         "d_in": model.d_model,
         "revision_or_sha256": model.fingerprint,
+        "tokenizer_sha256": model.tokenizer_sha256,
         "note": None if model.is_causal else "A bidirectional encoder: a row sees the text on both sides of its token.",
     }
 
@@ -244,12 +245,13 @@ class Part:
 class _Windows:
     """The spooled windows of all shards."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, chunks: int) -> None:
         self.folder = folder
+        self.chunks = chunks
 
     def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
-        for path in sorted(self.folder.glob("windows-*.safetensors")):
-            yield load_file(path)
+        for chunk in range(self.chunks):
+            yield load_file(self.folder / f"windows-{chunk:06d}.safetensors")
 
 
 def _run(

@@ -126,7 +126,7 @@ def tables(kept: Accumulators, spool: Iterable[Arrays], checkpoint: Checkpoint, 
         made,
         {
             "fidelity": {
-                "fvu_held_out": _over(totals["residual_squared"][0], _variance(totals)),
+                "fvu_held_out": _over(float(totals["residual_squared"][0]), _variance(totals)),
                 "firings_per_token": int(totals["firings"].sum()) / max(tokens, 1),
                 "held_out_tokens": held_out,
             }

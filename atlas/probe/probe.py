@@ -15,6 +15,7 @@ from atlas.activations.model import LanguageModel
 from atlas.activations.stream import BLOCK_ROWS, StreamConfig
 from atlas.activations.vocabulary import token_texts
 from atlas.dictionary import Checkpoint, Smixae
+from atlas.errors import WorkOccupied
 from atlas.geometry.contribution import coordinates
 from atlas.harvest.harvest import STAGE as HARVEST
 from atlas.harvest.harvest import describe_model
@@ -121,6 +122,10 @@ def probe(
     if stage.is_done():
         return
     harvested = finished(work, HARVEST)
+    if harvested.inputs["checkpoint"] != checkpoint.sha256:
+        raise WorkOccupied(
+            f"The harvest in '{work}' is of another checkpoint than '{checkpoint.path}'; name its own work folder with --work."
+        )
     results = []
     for number, task in enumerate(tasks, start=1):
         progress(f"{task.title}: running {len(task.templates) * len(task.labels):,} sentences")

@@ -53,27 +53,32 @@ def word_embedding(
     It is a function of the label: over known labels it can only be near 1; left-out labels show what order it holds.
     """
     report = rows.report[rows.template]
+    ranking = embedding[~report]
+    standard = (embedding - ranking.mean(axis=0)) / np.maximum(ranking.std(axis=0), 1e-12)
+    features = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
+    # The constant is not penalised.
+    penalty = np.diag([RIDGE_PENALTY] * standard.shape[1] + [0.0])
     truth = targets[rows.label]
+    train = features[~report]
+    gram, cross, label = train.T @ train, train.T @ truth[~report], rows.label[~report]
 
-    def errors(train: np.ndarray, test: np.ndarray) -> tuple[float, float]:
-        mean, deviation = embedding[train].mean(axis=0), np.maximum(embedding[train].std(axis=0), 1e-12)
-        features, target_mean = (embedding - mean) / deviation, truth[train].mean(axis=0)
-        gram = features[train].T @ features[train] + RIDGE_PENALTY * np.eye(features.shape[1])
-        fitted = np.linalg.solve(gram, features[train].T @ (truth[train] - target_mean))
-        predicted = features[test] @ fitted + target_mean
-        return float(((truth[test] - predicted) ** 2).sum()), float(((truth[test] - target_mean) ** 2).sum())
+    def errors(without: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Return squared error on the rows `test` of a fit to the ranking rows less those `without`, and their spread."""
+        less = train[without]
+        fitted = np.linalg.solve(gram - less.T @ less + penalty, cross - less.T @ truth[~report][without])
+        mean = truth[~report][~without].mean(axis=0)
+        return np.array([((truth[test] - features[test] @ fitted) ** 2).sum(), ((truth[test] - mean) ** 2).sum()])
 
-    error, variance = errors(~report, report)
-    left = np.array(
-        [errors(~report & (rows.label != label), report & (rows.label == label)) for label in range(rows.n_labels)]
-    ).sum(axis=0)
-    return {"r2_all": 1 - error / variance, "r2_left_out_label": float(1 - left[0] / left[1])}
+    known = errors(np.zeros(len(train), dtype=bool), report)
+    left = np.sum([errors(label == one, report & (rows.label == one)) for one in range(rows.n_labels)], axis=0)
+    return {"r2_all": float(1 - known[0] / known[1]), "r2_left_out_label": float(1 - left[0] / left[1])}
 
 
 def _best(
     rows: Rows, codes: Float[np.ndarray, "row unit d_code"], targets: Float[np.ndarray, "label target"], seed: int
 ) -> Reference:
     """Return the report scores of the always-active unit that ranks best."""
+    targets = targets - targets.mean(axis=0)
     n_rows, n_units, d_code = codes.shape
     unit = np.tile(np.arange(n_units), n_rows)
     fired = Fired(np.repeat(np.arange(n_rows), n_units), unit, codes.reshape(-1, d_code))

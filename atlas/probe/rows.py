@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from atlas.activations.model import LanguageModel
+from atlas.activations.model import LanguageModel, Specials
 from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, window_width
 from atlas.dictionary import Firings, Smixae
 from atlas.probe.tasks import Sentence, Task
@@ -37,11 +37,12 @@ class TaskRows(NamedTuple):
 def probed_sentences(task: Task, model: LanguageModel, config: StreamConfig) -> tuple[list[Probed], int]:
     """Return the task's sentences as tokens, and how many were dropped because the window ends before their label does."""
     width = window_width(model.tokenizer, config)
+    specials = Specials(model.tokenizer)
     probed, dropped = [], 0
     for sentence in task.sentences():
         encoded = model.tokenizer(sentence.text, add_special_tokens=False, return_offsets_mapping=True)
         inside = [i for i, (a, b) in enumerate(encoded["offset_mapping"]) if a < sentence.end and b > sentence.start]
-        if not inside or inside[-1] >= width:
+        if not inside or inside[-1] >= width or encoded["input_ids"][inside[-1]] in specials.ids:
             dropped += 1
             continue
         ids = encoded["input_ids"]
@@ -82,8 +83,8 @@ def label_embeddings(rows: TaskRows, model: LanguageModel) -> Float[Tensor, "row
 
 def label_occurrences(rows: TaskRows, n_labels: int, counts: Int64[Tensor, "vocabulary"] | None) -> list[float]:
     """Return how often each label occurs, by exact counts of single tokens; NaN where it is several, or nothing is known."""
-    found = [float("nan")] * n_labels
+    spelled: list[set[int]] = [set() for _ in range(n_labels)]
     for one in rows.probed:
-        if counts is not None and len(one.label_ids) == 1:
-            found[one.sentence.label] = float(counts[one.label_ids[0]])
-    return found
+        if len(one.label_ids) == 1:
+            spelled[one.sentence.label].add(one.label_ids[0])
+    return [float("nan") if counts is None or not ids else float(sum(int(counts[i]) for i in ids)) for ids in spelled]

@@ -126,6 +126,8 @@ def scores(rows: Rows, fired: Fired, given: Sums, targets: Float[np.ndarray, "la
     r2_ranking is cross-validated over the groups of ranking templates; the others are fitted on all ranking templates and
     measured on the report templates. 1 is perfect, 0 no better than the mean of the training rows.
     """
+    # The slight ridge shrinks towards zero, which should be the middle of the targets.
+    targets = targets - targets.mean(axis=0)
     error, variance = ranking_forms(given)
     ranking, report = _ranking(given), _report(given)
     fitted = _fit(ranking.gram.sum(axis=1), ranking.feature) @ targets
@@ -168,6 +170,7 @@ def label_order(
     of the labels by a common random number gives every expert's permutation, so that max-T sees their dependence. All orders of
     up to seven labels are tried, else `n_permutations`; p counts the true order in, so it is never 0.
     """
+    targets = targets - targets.mean(axis=0)
     error, variance = ranking_forms(given)
     ranking = _ranking(given)
     present = ranking.n >= MIN_LABEL_ROWS
@@ -197,6 +200,7 @@ def label_order(
 
 def left_out_label(given: Sums, targets: Float[np.ndarray, "label target"]) -> Float64[np.ndarray, "expert"]:
     """Return R² on report rows, each label predicted by a fit to the ranking rows of all other labels."""
+    targets = targets - targets.mean(axis=0)
     ranking, report = _ranking(given), _report(given)
     n_labels = len(targets)
     error = np.zeros(given.n.shape[0])
@@ -313,7 +317,7 @@ def _add_diagonal(form: np.ndarray, values: np.ndarray) -> None:
 
 def _form(form: np.ndarray, targets: Float[np.ndarray, "label target"]) -> np.ndarray:
     """Return T' Q T summed over targets, for one Q or one per expert."""
-    return np.einsum("lt,...lm,mt->...", targets, form, targets)
+    return np.asarray(np.einsum("lt,...lm,mt->...", targets, form, targets))
 
 
 def _forms(
@@ -353,7 +357,9 @@ def _report_errors(
     truth = targets[rows.label[row]]
     squared = ((truth - np.einsum("fp,fpt->ft", features, fitted[expert])) ** 2).sum(axis=1)
     cell = expert * n_templates + place[row]
-    error = np.bincount(cell, weights=squared, minlength=n_experts * n_templates).reshape(n_experts, n_templates)
+    error = (
+        np.bincount(cell, weights=squared, minlength=n_experts * n_templates).astype(np.float64).reshape(n_experts, n_templates)
+    )
     active = np.bincount(cell * rows.n_labels + rows.label[row], minlength=n_experts * n_templates * rows.n_labels)
     silent = all_rows - active.reshape(n_experts, n_templates, rows.n_labels)
     distance = ((targets[None] - silent_mean[:, None]) ** 2).sum(axis=2)

@@ -154,7 +154,14 @@ def _task(raw: dict[str, Any], path: Path) -> Task:
         values=np.array(values),
         templates=tuple(texts),
         groups=tuple(template["group"] for template in raw["templates"]),
-        hypotheses=tuple(
-            Hypothesis(stated["name"], stated["title"], stated["kind"], stated.get("period")) for stated in raw["hypotheses"]
-        ),
+        hypotheses=tuple(_hypothesis(stated, path) for stated in raw["hypotheses"]),
     )
+
+
+def _hypothesis(stated: dict[str, Any], path: Path) -> Hypothesis:
+    kind = stated["kind"]
+    if kind not in ("ring", "linear", "log"):
+        raise TaskError(
+            f"The hypothesis '{stated['name']}' in '{path}' is of the kind {kind!r}; Atlas knows ring, linear and log."
+        )
+    return Hypothesis(stated["name"], stated["title"], kind, stated["period"] if kind == "ring" else None)

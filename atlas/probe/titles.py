@@ -59,7 +59,11 @@ def title(tasks: Sequence[TaskEvidence], tokens: Sequence[tuple[str, float]], fi
         return Title(task.title + _which(task), "task", task.task, "lift", task.lift)
     if not tokens:
         return Title(
-            "Silent" if not firings else "No token stands out", "silent" if not firings else "tokens", None, "firings", firings
+            "Silent" if not firings else "No token stands out",
+            "silent" if not firings else "tokens",
+            None,
+            "firings",
+            float(firings),
         )
     # A token is a name to the reader, so it stands without its leading space.
     words = " ".join(f"“{text.strip() or text}”" for text, _ in tokens[:NAMED_LABELS])

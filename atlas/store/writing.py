@@ -14,7 +14,7 @@ import polars as pl
 
 from atlas.store.schema import SCHEMA_VERSION, schema
 
-Column = npt.NDArray[Any] | Sequence[Any]
+Column = npt.NDArray[Any] | Sequence[Any] | pl.Series
 
 
 def write_atlas(path: Path, tables: Mapping[str, Mapping[str, Column]]) -> None:

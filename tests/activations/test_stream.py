@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from atlas.activations.corpus import Document
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import BLOCK_ROWS, Block, StreamConfig, Window, blocks, chunk_windows

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 from transformers import AutoTokenizer
 
+import tiny
 from atlas.activations.vocabulary import REPLACEMENT, token_texts
 
 EMOJI = "\N{SLIGHTLY SMILING FACE}"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import HOSTILE, write_synthetic
 
 from atlas.bake import BakeReport, bake, templates_root
 from atlas.errors import AtlasMissing
 from atlas.store import Store, write_atlas
+from synthetic import HOSTILE, write_synthetic
 
 
 @pytest.fixture(scope="module")

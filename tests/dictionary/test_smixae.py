@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from atlas.dictionary import Smixae, SmixaeConfig, Weights
 from atlas.errors import ConfigError
 

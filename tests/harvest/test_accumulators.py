@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+import tiny
 from atlas.activations.stream import Tokens
 from atlas.dictionary import Smixae
 from atlas.errors import SumOverflow

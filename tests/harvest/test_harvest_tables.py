@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from atlas.activations.corpus import Corpus, load_corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows

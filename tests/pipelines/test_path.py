@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import tiny
 from click.testing import CliRunner, Result
 
+import tiny
 from atlas.dictionary import load
 from atlas.probe.tasks import Task, builtin_tasks
 from atlas.store import Store

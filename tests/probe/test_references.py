@@ -128,11 +128,13 @@ def test_word_embedding_is_ridge_regression_on_standardised_features() -> None:
     truth = TARGETS[ROWS.label]
 
     def ridge(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        features = (embedding - embedding[train].mean(axis=0)) / embedding[train].std(axis=0)
+        # Standardised over all ranking rows, whichever are fitted to; the constant is not penalised.
+        standard = (embedding - embedding[~REPORT].mean(axis=0)) / embedding[~REPORT].std(axis=0)
+        features = np.hstack([standard, np.ones((len(standard), 1))])
         mean = truth[train].mean(axis=0)
         # A penalty of 1 is one more row per feature, with a target of zero.
-        design, aim = np.vstack([features[train], np.eye(12)]), np.vstack([truth[train] - mean, np.zeros((12, 2))])
-        predicted = features @ np.linalg.lstsq(design, aim, rcond=None)[0] + mean
+        design, aim = np.vstack([features[train], np.eye(12, 13)]), np.vstack([truth[train], np.zeros((12, 2))])
+        predicted = features @ np.linalg.lstsq(design, aim, rcond=None)[0]
         return np.array([((truth - predicted)[test] ** 2).sum(), ((truth - mean)[test] ** 2).sum()])
 
     found = word_embedding(ROWS, embedding, TARGETS)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
-from synthetic import write_synthetic
 
 from atlas.bake import bake
+from synthetic import write_synthetic
 
 TOOLS = Path(__file__).parents[2] / "tools"
 LOCAL = ("file:", "data:", "blob:")

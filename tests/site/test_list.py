@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
+
 from synthetic import kind
 
 pytestmark = pytest.mark.browser

@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from synthetic import MONTHS, kind, synthetic_tables, write_synthetic
 
 from atlas.errors import AtlasMissing, SchemaMismatch
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
+from synthetic import MONTHS, kind, synthetic_tables, write_synthetic
 
 
 @pytest.fixture(scope="module")
