@@ -51,6 +51,8 @@ class LanguageModel:
         self.fingerprint = fingerprint
         """The weights' sha256 of a local folder, or the hub's commit."""
         self.tokenizer = tokenizer
+        # Taken now, because a tokenizer notes in itself how it was last called.
+        self.tokenizer_sha256 = _tokenizer_sha256(tokenizer)
         self._model = model.eval().requires_grad_(False)
         self._point = _module(model, hook)
 
@@ -102,13 +104,6 @@ class LanguageModel:
         """Whether a row depends on earlier tokens only: not so in BERT and its kin."""
         config: Any = self._model.config
         return config.model_type not in ENCODERS
-
-    @property
-    def tokenizer_sha256(self) -> str:
-        """A hash of all that the tokenizer does."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        described = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
-        return hashlib.sha256(described.encode()).hexdigest()
 
     @property
     def max_tokens(self) -> int | None:
@@ -195,6 +190,13 @@ def _fingerprint(source: str, model: nn.Module) -> str:
     if folder.is_dir():
         return _sha256(sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]))
     return str(getattr(model.config, "_commit_hash", None))
+
+
+def _tokenizer_sha256(tokenizer: Any) -> str:
+    """Return a hash of all that a tokenizer does."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    described = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def _sha256(paths: list[Path]) -> str:

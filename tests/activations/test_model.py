@@ -63,3 +63,12 @@ def test_packaged_model_is_the_published_one() -> None:
     model = LanguageModel.load(PACKAGED_MODEL, "encoder.layer.2")
 
     assert (model.d_model, model.is_causal, model.auto_class) == (384, False, "AutoModel")
+
+
+def test_model_is_the_same_one_however_its_tokenizer_was_used() -> None:
+    used, fresh = (LanguageModel.load(PACKAGED_MODEL, "encoder.layer.2") for _ in range(2))
+    used.tokenizer("a sentence", add_special_tokens=False, return_offsets_mapping=True)
+    used.tokenizer.encode("a document", verbose=False)
+
+    assert used.tokenizer_sha256 == fresh.tokenizer_sha256
+    assert used.tokenizer_sha256 == LanguageModel.load(PACKAGED_MODEL, "encoder.layer.2").tokenizer_sha256
