@@ -147,12 +147,14 @@ def locked(work: Path, part: str = "all") -> Iterator[None]:
     Raises:
         WorkOccupied: another run holds it.
     """
-    work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work / f".lock-{part}")
     try:
+        work.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise WorkOccupied(f"Another run is using '{work}'. Wait for it, or name another work folder with --work.") from error
+    except OSError as error:
+        raise WorkOccupied(f"'{work}' cannot be a work folder: {error.strerror}. Name another one with --work.") from error
     try:
         yield
     finally:

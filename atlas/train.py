@@ -140,7 +140,8 @@ def _corpus_rows(
         gathered(n)
         if n >= config.max_tokens:
             break
-    seen, unseen = torch.cat(trained), torch.cat(held_out)
+    none = torch.zeros(0, model.d_model, device=model.device)
+    seen, unseen = torch.cat([none, *trained]), torch.cat([none, *held_out])
     if not len(seen) or not len(unseen):
         raise CorpusError(f"'{corpus.name}' has too few documents to hold a fifth of them out; give a larger corpus.")
     return Gathered(seen, _counted(torch.cat(ids), model)), unseen

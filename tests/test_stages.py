@@ -236,3 +236,12 @@ def test_parts_of_the_work_are_held_apart(tmp_path: Path) -> None:
 def test_versions_name_atlas_and_what_was_asked_for() -> None:
     assert list(versions("numpy")) == ["expert-atlas", "numpy"]
     assert versions("numpy")["numpy"] == np.__version__
+
+
+def test_work_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    with pytest.raises(WorkOccupied, match="cannot be a work folder: .* Name another one with --work"), locked(tmp_path / "file"):
+        pass
+
+    assert (tmp_path / "file").read_text() == "mine"

@@ -177,7 +177,7 @@ def _texts(raw: str, kind: str, path: Path) -> Iterator[str]:
         return
     try:
         records = [json.loads(line) for line in raw.split("\n") if line.strip()] if kind == ".jsonl" else json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorpusError(f"'{path}' is not {kind[1:]}: {error}.") from error
     if not isinstance(records, list):
         raise CorpusError(f"'{path}' holds a {type(records).__name__}; a .json corpus is a list of records with a text column.")

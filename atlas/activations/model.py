@@ -74,8 +74,8 @@ class LanguageModel:
                 causal = any("CausalLM" in kind or "LMHead" in kind for kind in config.architectures or [])
                 class_name = "AutoModelForCausalLM" if causal else "AutoModel"
             loader = getattr(transformers, class_name, None)
-            if loader is None:
-                raise ModelError(f"transformers has no class {class_name!r} to load '{name}' with.")
+            if loader is None or not class_name.startswith("AutoModel"):
+                raise ModelError(f"transformers has no AutoModel class {class_name!r} to load '{name}' with.")
             model = loader.from_pretrained(source, dtype=torch.float32)
             tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         except (OSError, ValueError) as error:
@@ -131,7 +131,13 @@ class LanguageModel:
         try:
             self._model(input_ids=token_ids, attention_mask=attended)
         except _Reached:
-            return reached[0].float()
+            found = reached[0]
+            if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[:2] != token_ids.shape:
+                kind = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+                raise ModelError(
+                    f"The hook '{self.hook}' of '{self.name}' gives {kind}, not a row per token; name a block (model.layers.12)."
+                ) from None
+            return found.float()
         finally:
             handle.remove()
         raise ModelError(f"The forward pass of '{self.name}' never reached the hook '{self.hook}'.")

@@ -64,7 +64,7 @@ def load(path: str | Path) -> Checkpoint:
         path=folder,
         sha256=digest.hexdigest(),
         architecture=stored["architecture"],
-        metadata=stored.get("metadata") or {},
+        metadata=_metadata(stored, folder),
     )
 
 
@@ -123,6 +123,8 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
         raise CheckpointError(
             f"'{folder}' expects activations normalised by {normalisation!r}; only folded checkpoints ('none') can be mapped."
         )
+    if stored.get("apply_b_dec_to_input"):
+        raise CheckpointError(f"'{folder}' subtracts b_dec from its input (apply_b_dec_to_input); a SMIXAE never does.")
     reshaping = stored.get("reshape_activations", "none")
     if reshaping != "none":
         raise CheckpointError(f"'{folder}' reshapes activations ({reshaping!r}); only 'none' can be mapped.")
@@ -139,6 +141,20 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
             f"but n_experts · d_expert is {config.n_experts} · {config.d_expert} = {config.d_hidden}."
         )
     return config
+
+
+def _metadata(stored: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what the checkpoint says of its origin; what is there has to be usable."""
+    metadata = stored.get("metadata") or {}
+    kinds: dict[str, type] = {"model_name": str, "hook_name": str, "model_class_name": str, "context_size": int, "training": dict}
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"metadata in {CONFIG_FILE} of '{folder}' is a {type(metadata).__name__}; an object is needed.")
+    for key, kind in kinds.items():
+        if metadata.get(key) is not None and not isinstance(metadata[key], kind):
+            raise CheckpointError(
+                f"metadata in {CONFIG_FILE} of '{folder}' has {key} = {metadata[key]!r}; {kind.__name__} is needed."
+            )
+    return metadata
 
 
 def _shapes(config: SmixaeConfig) -> dict[str, tuple[int, ...]]:
@@ -172,5 +188,7 @@ def _threshold(tensors: dict[str, Tensor], folder: Path) -> float:
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' needs a tensor threshold with one element; it has {found}.")
     if not torch.isfinite(threshold).all():
         raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {threshold.item()}, which is not finite.")
+    if threshold.item() < 0:
+        raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {threshold.item()}; a norm cannot be below 0.")
     # Norms are float32, so the gate compares them with the threshold rounded to float32.
     return float(threshold.double().reshape(()).float())

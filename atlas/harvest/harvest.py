@@ -19,7 +19,7 @@ from atlas.activations.corpus import Corpus, Document
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, chunk_windows
 from atlas.dictionary import Checkpoint
-from atlas.errors import ConfigError, ModelError
+from atlas.errors import ConfigError, CorpusError, ModelError
 from atlas.harvest.accumulators import Accumulators, observe
 from atlas.harvest.tables import tables
 from atlas.stages import Stage, require_same_inputs, versions, write_arrays
@@ -126,6 +126,8 @@ def harvest(
     whole = parts[0].load(checkpoint.smixae.device)
     for other in parts[1:]:
         whole.merge(other.load(checkpoint.smixae.device))
+    if not int(whole.totals.sums["tokens"]):
+        raise CorpusError(f"The corpus '{corpus.name}' holds no token but special ones.")
     made = tables(whole, _Windows(stage.folder, plan.chunks), checkpoint, model, corpus)
     stage.finish(made.tables, {**provenance(inputs, checkpoint, plan, corpus), **made.provenance})
     return True

@@ -72,3 +72,14 @@ def test_model_is_the_same_one_however_its_tokenizer_was_used() -> None:
 
     assert used.tokenizer_sha256 == fresh.tokenizer_sha256
     assert used.tokenizer_sha256 == LanguageModel.load(PACKAGED_MODEL, "encoder.layer.2").tokenizer_sha256
+
+
+@pytest.mark.parametrize(("hook", "found"), [("encoder", "BaseModelOutput"), ("pooler", r"shape \(1, 16\)")])
+def test_hook_that_gives_no_rows_is_refused(hook: str, found: str, models: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match=f"hook '{hook}' of .* gives .*{found}.*not a row per token"):
+        _ = LanguageModel.load(str(models["bert"]), hook).d_model
+
+
+def test_class_that_loads_no_model_is_refused(models: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match="no AutoModel class 'logging'"):
+        LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"], "logging")

@@ -203,6 +203,9 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
             id="missing and not a number",
         ),
         pytest.param(set_config(n_experts=0), "needs a whole number of at least 1 for n_experts = 0", id="no experts"),
+        pytest.param(set_config(metadata=["x"]), r"metadata in cfg\.json of '.*' is a list", id="metadata no object"),
+        pytest.param(set_config(metadata={"context_size": "abc"}), "has context_size = 'abc'; int is needed", id="odd metadata"),
+        pytest.param(set_config(apply_b_dec_to_input=True), "subtracts b_dec from its input", id="b_dec subtracted"),
         pytest.param(set_config(d_sae=99), r"has d_sae 99, but n_experts · d_expert is 12 · 4 = 48", id="d_sae mismatch"),
         pytest.param(
             set_config(normalize_activations="expected_average_only_in"),

@@ -19,7 +19,7 @@ from atlas.activations.corpus import Corpus, load_corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, load, save
-from atlas.errors import ConfigError, ModelError, WorkOccupied
+from atlas.errors import ConfigError, CorpusError, ModelError, WorkOccupied
 from atlas.harvest.harvest import HarvestConfig, Shard, harvest, survey
 from atlas.stages import Column, Ragged, finished
 
@@ -368,3 +368,12 @@ def test_tables_equal_those_of_a_dense_run(tiny_model: LanguageModel, tmp_path: 
     strongest = top["norm"][top["rank"] == 0]
     assert top["expert"][top["rank"] == 0].tolist() == list(range(checkpoint.smixae.n_experts))
     np.testing.assert_allclose(strongest, norm.max(dim=0).values, rtol=1e-4)
+
+
+def test_corpus_of_special_tokens_only_is_refused(bert: LanguageModel, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    silent = corpus_of(tmp_path / "special.jsonl", ["[SEP] [PAD] [MASK]", "[SEP]"])
+
+    with pytest.raises(CorpusError, match="'special.jsonl' holds no token but special ones"):
+        harvest(checkpoint, bert, silent, tmp_path / "work", CONFIG)
+
+    assert not (tmp_path / "work" / "harvest" / "done.json").exists()
