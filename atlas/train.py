@@ -109,7 +109,7 @@ def train_stage(
             "hook_name": model.hook,
             "context_size": config.stream.window_tokens,
             "dataset_path": corpus.name,
-            "training": about,
+            "atlas_training": about,
         },
     )
     stage.finish({}, {"train": inputs, "training": about})

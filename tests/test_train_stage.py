@@ -68,7 +68,7 @@ def counts(run: Run) -> Counter[int]:
 
 
 def about(run: Run) -> dict[str, Any]:
-    return load(run.folder).metadata["training"]
+    return load(run.folder).metadata["atlas_training"]
 
 
 def test_checkpoint_is_a_dictionary_that_says_what_it_reads(run: Run, bert: LanguageModel) -> None:
@@ -76,7 +76,7 @@ def test_checkpoint_is_a_dictionary_that_says_what_it_reads(run: Run, bert: Lang
 
     assert (checkpoint.smixae.d_in, checkpoint.smixae.n_experts, checkpoint.smixae.d_code) == (bert.d_model, 8, 3)
     assert checkpoint.smixae.threshold > 0
-    assert {key: value for key, value in checkpoint.metadata.items() if key != "training"} == {
+    assert {key: value for key, value in checkpoint.metadata.items() if key != "atlas_training"} == {
         "model_name": bert.name,
         "model_class_name": "AutoModel",
         "hook_name": "encoder.layer.1",

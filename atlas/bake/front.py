@@ -79,7 +79,7 @@ def _groups(provenance: Mapping[str, Any], corpus_task: Task) -> list[FactGroup]
             ("Width", f"{dictionary['d_expert']} each, code of {dictionary['d_code']}"),
             ("Threshold", significant(dictionary["threshold"])),
             ("Firings", f"{significant(fidelity['firings_per_token'])} per token"),
-            ("Unexplained", f"{percent(fidelity['fvu_held_out'])} of variance, held out"),
+            ("Unexplained", _unexplained(fidelity["fvu_held_out"])),
         ),
         _group(
             "Corpus",
@@ -99,6 +99,11 @@ def _groups(provenance: Mapping[str, Any], corpus_task: Task) -> list[FactGroup]
             )
         )
     return groups
+
+
+def _unexplained(fvu: float | None) -> str:
+    # Held-out text of one token repeated, or none at all, has no variance to explain.
+    return "not measured: no variance held out" if fvu is None else f"{percent(fvu)} of variance, held out"
 
 
 def _group(title: str, *facts: tuple[str, str | None]) -> FactGroup:

@@ -146,7 +146,13 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
 def _metadata(stored: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return what the checkpoint says of its origin; what is there has to be usable."""
     metadata = stored.get("metadata") or {}
-    kinds: dict[str, type] = {"model_name": str, "hook_name": str, "model_class_name": str, "context_size": int, "training": dict}
+    kinds: dict[str, type] = {
+        "model_name": str,
+        "hook_name": str,
+        "model_class_name": str,
+        "context_size": int,
+        "atlas_training": dict,
+    }
     if not isinstance(metadata, dict):
         raise CheckpointError(f"metadata in {CONFIG_FILE} of '{folder}' is a {type(metadata).__name__}; an object is needed.")
     for key, kind in kinds.items():

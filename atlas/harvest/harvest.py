@@ -178,7 +178,7 @@ def provenance(inputs: dict[str, Any], checkpoint: Checkpoint, plan: Survey, cor
             "threshold": checkpoint.smixae.threshold,
             "sha256": checkpoint.sha256,
         },
-        "training": checkpoint.metadata.get("training"),
+        "training": checkpoint.metadata.get("atlas_training"),
         "corpus": {
             "name": corpus.name,
             "title": corpus.title,
@@ -276,7 +276,7 @@ def _run(
     else:
         kept = Accumulators.empty(smixae, len(model.embeddings), config.sample, config.top)
     # Text that the dictionary was not trained on is all held out.
-    trained_on = (checkpoint.metadata.get("training") or {}).get("corpus_sha256") == plan.sha256
+    trained_on = (checkpoint.metadata.get("atlas_training") or {}).get("corpus_sha256") == plan.sha256
     saved = time.monotonic()
     for number, chunk in enumerate(corpus.chunks()):
         if number % part.shard.count != part.shard.index or number < first:

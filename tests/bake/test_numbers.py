@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from atlas.bake.front import _unexplained
 from atlas.bake.numbers import count, interval, percent, score, significant
 
 
@@ -32,3 +33,8 @@ def test_nothing_is_minus_zero() -> None:
 
 def test_counts_are_grouped() -> None:
     assert count(318402) == "318,402"
+
+
+def test_a_corpus_without_variance_has_its_fidelity_named_as_absent() -> None:
+    assert _unexplained(None) == "not measured: no variance held out"
+    assert _unexplained(0.1649) == "16\u202f% of variance, held out"

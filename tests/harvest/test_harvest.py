@@ -283,7 +283,7 @@ def test_only_documents_that_training_never_saw_are_held_out(
     trained_here: bool, bert: LanguageModel, corpus: Corpus, tmp_path: Path
 ) -> None:
     training = {"corpus_sha256": corpus.sha256() if trained_here else "0" * 64}
-    checkpoint = dictionary_for(bert, corpus, tmp_path / "checkpoint", {"training": training})
+    checkpoint = dictionary_for(bert, corpus, tmp_path / "checkpoint", {"atlas_training": training})
 
     harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
 

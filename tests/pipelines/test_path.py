@@ -107,7 +107,7 @@ def test_checkpoint_says_what_it_was_trained_on(path: Mapped, models: dict[str, 
     assert checkpoint.metadata["model_name"] == str(models["bert"])
     assert checkpoint.metadata["hook_name"] == tiny.HOOKS["bert"]
     assert checkpoint.metadata["context_size"] == 48
-    assert 0 < checkpoint.metadata["training"]["carrier_share"] <= 0.05
+    assert 0 < checkpoint.metadata["atlas_training"]["carrier_share"] <= 0.05
 
 
 def test_training_again_with_other_settings_is_refused_in_one_line(path: Mapped, models: dict[str, Path]) -> None:
