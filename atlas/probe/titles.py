@@ -84,14 +84,17 @@ def _task(tasks: Sequence[TaskEvidence]) -> TaskEvidence | None:
         return None
     rival = max((evidence.lift for evidence in tasks if evidence.family != leading.family), default=0.0)
     least = max(LEAST_LIFT, LEAST_LEAD * rival)
-    named = [evidence for evidence in tasks if evidence.family == leading.family and evidence.lift >= least]
+    # Lift over all rows can rest on a few of them; a name needs a label that the expert fires on in most.
+    named = [
+        evidence for evidence in tasks if evidence.family == leading.family and evidence.lift >= least and evidence.covered_labels
+    ]
     return max(named, key=lambda evidence: (evidence.order[1] if evidence.order else -1.0, evidence.lift), default=None)
 
 
 def _which(task: TaskEvidence) -> str:
     """Return the labels that set the expert apart, where it is about some of them only."""
     covered = task.covered_labels
-    if not covered or len(covered) == task.n_labels:
+    if len(covered) == task.n_labels:
         return ""
     named = ", ".join(covered[:NAMED_LABELS])
     return f": {named}" + (f" and {len(covered) - NAMED_LABELS} more" if len(covered) > NAMED_LABELS else "")
