@@ -325,6 +325,7 @@ def _add_hypothesis(add: Add, result: TaskResult, number: int, tested: Tested, q
         & (covered >= MIN_COVERED)
         & (np.nan_to_num(order.p_adjusted, nan=1.0) <= ALPHA)
         & (found.r2_left_out_label > 0)
+        & (found.r2_all_low > 0)
         & (q <= ALPHA)
     )
     add(

@@ -163,7 +163,7 @@ CREATE TABLE scores (
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
     p_order           DOUBLE,           -- label-order null; NULL where not testable
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, r2_left_out_label > 0
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, r2_left_out_label and r2_all_low > 0
 );
 
 -- One row: what a hypothesis reaches without any expert, on the same rows and folds.

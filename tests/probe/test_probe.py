@@ -186,6 +186,17 @@ def test_order_that_predicts_no_label_it_has_not_seen_is_not_supported(bert: Lan
     assert not found["scores"]["order_supported"].any()
 
 
+def test_order_that_may_predict_nothing_on_new_sentences_is_not_supported(bert: LanguageModel) -> None:
+    """Every claim needs an interval above 0 on the report set."""
+    seen = planted(task_of(), bert, weekday_codes())
+    for tested in seen.tested:
+        tested.scores.r2_all_low[:] = 0.0
+
+    found = tables([seen], harvested(len(EXPERTS)), bert, None)
+
+    assert not found["scores"]["order_supported"].any()
+
+
 def test_silent_expert_is_not_scored_and_titled_by_its_tokens(made: Made) -> None:
     assert EXPERTS["silent"] not in made["scores"]["expert"]
     assert made["titles"]["basis"][EXPERTS["silent"]] == "tokens"
