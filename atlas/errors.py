@@ -2,15 +2,27 @@
 
 AtlasError
 ├── AtlasMissing        no database at the path
+├── AtlasDamaged        a database that lacks a part, or whose parts cannot be read
+├── AtlasBusy           a database that another program holds open
+├── QueryError          SQL that the database refuses
 ├── SchemaMismatch      a database of another schema version
-├── OutputOccupied      the output folder holds something that no bake wrote
+├── OutputOccupied      the output folder holds something that no bake wrote, or cannot be written
+├── TemplateError       a template of the author's that cannot be used
+├── AboutError          words of the author's that cannot be used
+├── NothingToInspect    a path that holds nothing of ours
+├── DictionarySilent    a dictionary that fires on nothing it is given
 ├── CheckpointError     a checkpoint that cannot be read or is not a SMIXAE
 ├── ModelError          a language model, hook or tokenizer that cannot be used
 ├── CorpusError         text that cannot be read, or none
 ├── TaskError           a labelled task that is not well formed
 ├── ConfigError         settings that make no sense
 ├── StageMissing        an earlier stage has not run
+├── StageDamaged        a file that a stage wrote cannot be read
 ├── WorkOccupied        a work folder of other inputs, or one that another run is using
+├── SiteMissing         no baked site in the folder
+├── SiteFaulty          a site that does not work as baked
+├── PortTaken           a port that another program listens on
+├── BrowserMissing      no Chromium that starts
 └── SumOverflow         a fixed-point sum that left its 64 bits
 """
 
@@ -29,12 +41,40 @@ class SchemaMismatch(AtlasError):
     """The database was written under another schema version."""
 
 
+class AtlasDamaged(AtlasError):
+    """The database lacks a part of its schema, or a part of it cannot be read."""
+
+
+class AtlasBusy(AtlasError):
+    """Another program holds the database open for writing."""
+
+
+class QueryError(AtlasError):
+    """The database refuses a reader's SQL."""
+
+
 class OutputOccupied(AtlasError):
-    """The output folder holds something that no earlier bake wrote."""
+    """The output folder holds something that no earlier bake wrote, or it cannot be written."""
+
+
+class TemplateError(AtlasError):
+    """A template of the author's cannot be used."""
+
+
+class AboutError(AtlasError):
+    """The author's own words cannot be used."""
+
+
+class NothingToInspect(AtlasError):
+    """The path holds no checkpoint, work folder, atlas or site."""
 
 
 class CheckpointError(AtlasError):
     """The checkpoint cannot be read, or it is not a SMIXAE."""
+
+
+class DictionarySilent(AtlasError):
+    """No expert of the dictionary fires on any token that it was given."""
 
 
 class ModelError(AtlasError):
@@ -57,9 +97,29 @@ class StageMissing(AtlasError):
     """A stage was asked for before one that it reads from."""
 
 
+class StageDamaged(AtlasError):
+    """A file that a stage wrote cannot be read."""
+
+
 class WorkOccupied(AtlasError):
     """The work folder belongs to other inputs, or another run is using it."""
 
 
 class SumOverflow(AtlasError):
     """A fixed-point sum would have left its 64 bits."""
+
+
+class SiteMissing(AtlasError):
+    """The folder is not a baked site."""
+
+
+class SiteFaulty(AtlasError):
+    """A baked site does not work as it should."""
+
+
+class PortTaken(AtlasError):
+    """Another program listens on the port, or it may not be used."""
+
+
+class BrowserMissing(AtlasError):
+    """There is no Chromium, or it does not start."""

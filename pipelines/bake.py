@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.options import out_option
+from pipelines.options import SiteOptions, site_options
 from pipelines.progress import say
+
+if TYPE_CHECKING:
+    from atlas.bake import BakeConfig
 
 
 @click.command("bake")
 @click.argument("atlas", type=click.Path(path_type=Path), default=Path("work/atlas.duckdb"))
-@out_option
-def command(atlas: Path, out: Path) -> None:
+@site_options
+def command(atlas: Path, site: SiteOptions) -> None:
     """Bake the site of an ATLAS database; print the page to open.
 
     \b
     Example:
         atlas bake work/atlas.duckdb --out site
     """
-    click.echo(run(atlas, out))
+    click.echo(run(atlas, site))
 
 
-def run(atlas: Path, out: Path) -> Path:
+def run(atlas: Path, site: SiteOptions) -> Path:
     """Bake, say how large the site is, and return its page."""
     from atlas.bake import bake
 
-    report = bake(atlas, out)
-    say(f"Baked {report.experts:,} experts into {out}: {report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB")
-    return out / "index.html"
+    report = bake(atlas, site.out, _config(site))
+    say(f"Baked {report.experts:,} experts into {site.out}: {report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB")
+    return site.out / "index.html"
+
+
+def require_bakeable(site: SiteOptions) -> None:
+    """Raise now what would stop the bake after the long work before it."""
+    from atlas.bake import require_bakeable
+
+    require_bakeable(site.out, _config(site))
+
+
+def _config(site: SiteOptions) -> BakeConfig:
+    from atlas.bake import BakeConfig
+
+    return BakeConfig(site.title, site.about, site.templates, site.overwrite)

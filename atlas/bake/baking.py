@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import atlas
+from atlas.bake.about import about_html
 from atlas.bake.colours import SCHEMES, label_colours
 from atlas.bake.experts import ExpertPages, by_expert_and_task, sentences_payload
 from atlas.bake.figures import label_places, labels_per_mean, skeletons
-from atlas.bake.folder import GENERATOR, replacing
-from atlas.bake.front import FrontPage, front_page
+from atlas.bake.folder import GENERATOR, PAGE, replacing, require_usable
+from atlas.bake.front import front_page
+from atlas.bake.labels import labels_payload
 from atlas.bake.overview import (
     Cloud,
     Counts,
@@ -24,9 +24,13 @@ from atlas.bake.overview import (
     cloud_payload,
     cloud_task,
     columns,
+    supported_orders,
     task_payload,
 )
 from atlas.bake.payloads import Payloads
+from atlas.bake.search import search_payload
+from atlas.bake.templates import Templates
+from atlas.errors import ConfigError
 from atlas.store import Store, Task
 
 CLOUD_SHARD = 64
@@ -45,35 +49,76 @@ class BakeReport:
     payload_bytes: int
 
 
-def bake(atlas_path: Path, out_folder: Path) -> BakeReport:
+@dataclass(frozen=True)
+class BakeConfig:
+    """What an author may say about a site."""
+
+    title: str | None = None
+    """In place of "Atlas of <model> · <hook>"; text, never markup."""
+    about: Path | None = None
+    """A Markdown file with the author's own words for the first page."""
+    templates: Path | None = None
+    """A folder whose templates and static files take the place of ours of the same name."""
+    overwrite: bool = False
+    """Bake into a folder that holds other files; they stay as they are."""
+
+    def __post_init__(self) -> None:
+        if self.title is not None and not (self.title.strip() and _is_one_line(self.title)):
+            raise ConfigError(f"--title is {self.title!r}; give one line of text.")
+
+
+def _is_one_line(text: str) -> bool:
+    """Return whether text holds no control character, line end, or byte that was no text."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
+
+def require_bakeable(out_folder: Path, config: BakeConfig) -> None:
+    """Raise what `bake` would raise for this folder and configuration, as far as can be known without an atlas."""
+    require_usable(out_folder, config.overwrite)
+    Templates(config.templates).check()
+    if config.about:
+        about_html(config.about)
+
+
+def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -> BakeReport:
     """Write the site of an atlas into a folder, in place of an earlier bake. The same atlas gives the same bytes.
 
     Raises:
         AtlasMissing: there is no file at `atlas_path`.
         SchemaMismatch: it was written under another schema version.
-        OutputOccupied: `out_folder` holds something that no earlier bake wrote.
+        AtlasDamaged: it lacks a part, or a part of it cannot be read.
+        OutputOccupied: `out_folder` holds something that no earlier bake wrote, or cannot be written.
+        TemplateError: a template cannot be used.
+        AboutError: the words about the atlas cannot be used.
     """
-    with Store(atlas_path) as store, replacing(out_folder) as site:
+    config = config or BakeConfig()
+    templates = Templates(config.templates)
+    about = about_html(config.about) if config.about else None
+    with Store(atlas_path) as store, replacing(out_folder, config.overwrite) as site:
         experts, scores, tasks = store.experts(), store.table("scores"), store.tasks()
         payloads = Payloads(site)
         _write_tasks(payloads, store, tasks)
+        _write_finders(payloads, store, tasks, experts["expert"].to_list())
         shown = _write_experts(payloads, store, tasks, experts, scores)
-        payloads.write_manifest(
+        manifest = payloads.write_manifest(
             {
                 "tasks": [_task_with_labels(task) for task in tasks],
-                "experts": columns(experts, best_scores(experts, scores)) | {"cloud_task": shown},
+                "experts": columns(experts, best_scores(experts, scores))
+                | {"cloud_task": shown, "orders": supported_orders(experts, scores)},
                 "shards": {"clouds": CLOUD_SHARD, "experts": EXPERT_SHARD},
             }
         )
-        _write_page(site, front_page(store.provenance(), tasks, Counts.of(experts, scores)))
+        page = templates.render(
+            f"{PAGE}.jinja",
+            {
+                "front": front_page(store.provenance(), tasks, Counts.of(experts, scores), config.title, about),
+                "generator": GENERATOR,
+                "manifest": manifest,
+                "assets": templates.write_static(site),
+            },
+        )
+        (site / PAGE).write_text(page, encoding="utf-8")
         return BakeReport(out_folder, len(experts), len(payloads), payloads.written_bytes)
-
-
-def templates_root() -> Path:
-    """Return the folder of templates: the one inside the installed package, else the checkout's."""
-    package = Path(atlas.__file__).parent
-    installed = package / "templates"
-    return installed if installed.is_dir() else package.parent / "templates"
 
 
 def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> None:
@@ -81,6 +126,17 @@ def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> Non
     for task in tasks:
         sentences = sentences_payload(windows, vocabulary, task) if task.labels else {}
         payloads.write(f"tasks/{task.task}", {"figure": skeletons(task), **sentences})
+
+
+def _write_finders(payloads: Payloads, store: Store, tasks: Sequence[Task], experts: Sequence[int]) -> None:
+    """Write what the search box and the label filter look up."""
+    vocabulary = store.table("vocabulary").filter(pl.col("task") == 0)
+    words = dict(vocabulary.select("token", "text").iter_rows())
+    payloads.write("search/index", search_payload(store.table("expert_tokens").filter(pl.col("task") == 0), words, experts))
+    label_stats = store.table("label_stats")
+    for task in tasks:
+        if task.labels:
+            payloads.write(f"labels/{task.task}", labels_payload(label_stats, task.task, experts, len(task.labels)))
 
 
 def _write_experts(
@@ -117,18 +173,3 @@ def _task_with_labels(task: Task) -> dict[str, Any]:
         },
         "labels_per_mean": labels_per_mean(task),
     }
-
-
-def _write_page(site: Path, front: FrontPage) -> None:
-    root = templates_root()
-    environment = Environment(
-        loader=FileSystemLoader(root),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    page = environment.get_template("index.html.jinja").render(front=front, generator=GENERATOR)
-    (site / "index.html").write_text(page, encoding="utf-8")
-    shutil.copytree(root / "static", site / "assets", copy_function=shutil.copyfile)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from atlas.bake.numbers import count, percent, significant
 from atlas.bake.overview import Counts
 from atlas.store import Task
@@ -40,16 +42,21 @@ class FrontPage:
     summary: str
     groups: tuple[FactGroup, ...]
     tasks: tuple[TaskFact, ...]
+    about: Markup | None
+    """The author's own words."""
 
 
-def front_page(provenance: Mapping[str, Any], tasks: Sequence[Task], counts: Counts) -> FrontPage:
-    """Return the first page's words from what determined the result."""
+def front_page(
+    provenance: Mapping[str, Any], tasks: Sequence[Task], counts: Counts, title: str | None = None, about: Markup | None = None
+) -> FrontPage:
+    """Return the first page's words from what determined the result, with the author's own title and words where given."""
     model = provenance["model"]
     return FrontPage(
-        title=f"Atlas of {model['id']} · {model['hook']}",
+        title=title or f"Atlas of {model['id']} · {model['hook']}",
         summary=_summary(counts, tasks[0]),
         groups=tuple(_groups(provenance, tasks[0])),
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
+        about=about,
     )
 
 

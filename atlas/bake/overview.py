@@ -75,6 +75,13 @@ def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def supported_orders(experts: pl.DataFrame, scores: pl.DataFrame) -> list[list[int]]:
+    """Return the tasks that each expert has a supported order of, in the order of the overview."""
+    found = scores.filter("order_supported").group_by("expert").agg(pl.col("task").unique().sort())
+    tasks = dict(found.iter_rows())
+    return [tasks.get(expert, []) for expert in experts["expert"]]
+
+
 def columns(experts: pl.DataFrame, best: pl.DataFrame) -> dict[str, list[Any]]:
     """Return one list per field, in the order of the overview; floats with six significant figures."""
     renamed = best.rename({name: f"best_{name}" for name in BEST_COLUMNS})

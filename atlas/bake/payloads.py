@@ -7,14 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from atlas.bake.folder import MANIFEST
+from atlas.bake.folder import DATA
+
+MANIFEST = "atlas"
+"""The payload that the page starts with."""
 
 
 class Payloads:
     """Writes payloads below one site folder and remembers what each is called."""
 
     def __init__(self, site: Path) -> None:
-        self._data = site / MANIFEST.parent
+        self._data = site / DATA
         self._data.mkdir()
         self._hashes: dict[str, str] = {}
         self.written_bytes = 0
@@ -24,18 +27,21 @@ class Payloads:
 
     def write(self, name: str, payload: Any) -> None:
         """Write a payload into a file named after its content."""
+        self._hashes[name] = self._write(name, payload)
+
+    def write_manifest(self, payload: dict[str, Any]) -> str:
+        """Write the payload that the page starts with, together with the hash of every other one; return its path in the site."""
+        digest = self._write(MANIFEST, {"files": self._hashes, **payload})
+        return f"{DATA}/{MANIFEST}.{digest}.js"
+
+    def _write(self, name: str, payload: Any) -> str:
         content = _script(name, payload)
-        self._hashes[name] = hashlib.sha256(content).hexdigest()[:12]
-        self._write(self._data / f"{name}.{self._hashes[name]}.js", content)
-
-    def write_manifest(self, payload: dict[str, Any]) -> None:
-        """Write the payload that the page starts with, together with the hash of every other one, by name."""
-        self._write(self._data / MANIFEST.name, _script("atlas", {"files": self._hashes, **payload}))
-
-    def _write(self, path: Path, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        path = self._data / f"{name}.{digest}.js"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         self.written_bytes += len(content)
+        return digest
 
 
 def _script(name: str, payload: Any) -> bytes:

@@ -30,7 +30,7 @@ def sayings(expert: Row, scores: Sequence[Row], tasks: Mapping[int, Task], *, n_
     elif not supported:
         said.append(
             "No claim: it keeps to no labelled task, and no order of labels is supported. "
-            "Its title names the tokens that it fires on most above their base rate."
+            "Its title names the tokens that set it apart: by their share of its firings times the logarithm of their lift."
         )
     said.append(_weight(expert))
     if supported:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from atlas.errors import AtlasMissing, SchemaMismatch
-from atlas.store.schema import SCHEMA_VERSION
+from atlas.errors import AtlasBusy, AtlasDamaged, AtlasError, AtlasMissing, QueryError, SchemaMismatch
+from atlas.store.schema import SCHEMA_VERSION, VIEWS, by_table, schema_columns, statement
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,26 @@ class Store:
     """An atlas, open for reading. Frames keep the order in which rows were written, unless said otherwise.
 
     Raises:
-        AtlasMissing: there is no file at `path`.
+        AtlasMissing: there is no file at `path`, or it may not be read.
+        AtlasBusy: another program, or this one, has the file open for writing.
         SchemaMismatch: the file was written under another schema version, or is no atlas.
+        AtlasDamaged: the file lacks a table or column, or a part of it cannot be read; methods raise it too.
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise AtlasMissing(f"No atlas at {str(path)!r}. Run `atlas build` to write one.")
+        self._path = path
+        _require_database(path)
         try:
-            self._connection = duckdb.connect(str(path), read_only=True)
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise SchemaMismatch(f"{str(path)!r} is no atlas: DuckDB cannot open it. Build again.") from error
+            with self._readable():
+                self._connection = duckdb.connect(str(path), read_only=True)
+        except duckdb.ConnectionException as error:
+            raise self._busy() from error
         try:
-            self._refuse_other_versions(path)
-        except SchemaMismatch:
+            # A name in a query is a table of the atlas, never a variable of ours that DuckDB found on the way.
+            self._connection.execute("SET python_enable_replacements = false")
+            self._refuse_other_versions()
+            self._refuse_other_columns()
+        except AtlasError:
             self.close()
             raise
 
@@ -101,14 +107,38 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
 
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        return self.table(name)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.tables)
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of everything that can be read as a table, in the order of schema.sql."""
+        return tuple(schema_columns())
+
     def provenance(self) -> dict[str, Any]:
         """Return everything that determines the result, by key."""
-        rows = self._connection.execute("SELECT key, value FROM provenance").fetchall()
-        return {key: json.loads(value) for key, value in rows}
+        return {key: self._decoded(value) for key, value in self.table("provenance").iter_rows()}
+
+    def run_log(self) -> dict[str, dict[str, Any]]:
+        """Return what does not determine the result, such as durations, by stage and key."""
+        stages: dict[str, dict[str, Any]] = {}
+        for stage, key, value in self.table("run_log").iter_rows():
+            stages.setdefault(stage, {})[key] = self._decoded(value)
+        return stages
+
+    def row_counts(self) -> dict[str, int]:
+        """Return how many rows each table has, without views."""
+        names = [name for name in self.tables if name not in VIEWS]
+        with self._readable():
+            # Names are those of the schema, never a reader's.
+            return {name: len(self._connection.table(name)) for name in names}
 
     def tasks(self) -> tuple[Task, ...]:
         """Return the tasks with their labels and hypotheses, the corpus first."""
@@ -135,12 +165,12 @@ class Store:
         """Return one row per expert with what the first page shows, most important first.
 
         Raises:
-            ValueError: an expert has no title or no statistics on the corpus.
+            AtlasDamaged: an expert has no title or no statistics on the corpus.
         """
         overview = self._frame("experts")
         experts = self.table("experts")
         if len(overview) != len(experts):
-            raise ValueError(f"Only {len(overview)} of {len(experts)} experts have a title and corpus statistics.")
+            raise self._damaged(f"only {len(overview)} of {len(experts)} experts have a title and corpus statistics")
         return overview
 
     def points(self, experts: Iterable[int]) -> pl.DataFrame:
@@ -148,12 +178,40 @@ class Store:
         return self._frame("points", experts=list(experts))
 
     def table(self, name: str) -> pl.DataFrame:
-        """Return a whole table. For the large one, `points`, ask for a few experts at a time instead."""
-        return pl.DataFrame(_Rows(self._connection.table(name).__arrow_c_stream__))
+        """Return a whole table. For the large one, `points`, ask for a few experts at a time instead.
+
+        Raises:
+            QueryError: an atlas has no such table.
+        """
+        if name not in self.tables:
+            raise QueryError(f"An atlas has no table {name!r}. It has {', '.join(self.tables)}.")
+        with self._readable():
+            return pl.DataFrame(_Rows(self._connection.table(name).__arrow_c_stream__))
+
+    def sql(self, query: str, /, **parameters: Any) -> pl.DataFrame:
+        """Return the rows of a SELECT, whose `$name` parameters are given by keyword.
+
+        Raises:
+            QueryError: DuckDB refuses it, or it is anything but one SELECT.
+        """
+        try:
+            statements = self._connection.extract_statements(query)
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                raise QueryError("An atlas is only read: give one SELECT.")
+            return self._fetched(query, parameters)
+        except duckdb.Error as error:
+            if type(error) is duckdb.Error or str(self._path) in str(error):
+                raise self._damaged(_first_sentences(error)) from error
+            raise QueryError(f"{_first_sentences(error)}. Mend the query; atlas/store/schema.sql says what there is.") from error
+        except pl.exceptions.DuplicateError as error:
+            raise QueryError(f"{_first_sentences(error)}. Give each column a name of its own with AS.") from error
+
+    def _fetched(self, query: str, parameters: dict[str, Any]) -> pl.DataFrame:
+        return pl.DataFrame(_Rows(self._connection.sql(query, params=parameters).__arrow_c_stream__))
 
     def _frame(self, query: str, **parameters: Any) -> pl.DataFrame:
-        text = files(__package__).joinpath("sql", f"{query}.sql").read_text(encoding="utf-8")
-        return pl.DataFrame(_Rows(self._connection.sql(text, params=parameters).__arrow_c_stream__))
+        with self._readable():
+            return self._fetched(statement(query), parameters)
 
     @staticmethod
     def _by_task(frame: pl.DataFrame) -> dict[int, list[dict[str, Any]]]:
@@ -162,16 +220,83 @@ class Store:
             rows.setdefault(row["task"], []).append(row)
         return rows
 
-    def _refuse_other_versions(self, path: Path) -> None:
+    def _refuse_other_versions(self) -> None:
         try:
-            found = self.provenance().get("schema_version")
-        except duckdb.CatalogException:
-            found = None
-        if found != SCHEMA_VERSION:
+            with self._readable():
+                rows = self._connection.execute("SELECT value FROM provenance WHERE key = 'schema_version'").fetchall()
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
             raise SchemaMismatch(
-                f"{str(path)!r} has schema version {found}, this program reads {SCHEMA_VERSION}. "
+                f"{str(self._path)!r} is a DuckDB file but no atlas. Give the one that `atlas build` wrote."
+            ) from error
+        found = [self._decoded(value) for (value,) in rows]
+        if found != [SCHEMA_VERSION]:
+            version = found[0] if found else None
+            raise SchemaMismatch(
+                f"{str(self._path)!r} has schema version {version}, this program reads {SCHEMA_VERSION}. "
                 "Run `atlas build` to build it again."
             )
+
+    def _refuse_other_columns(self) -> None:
+        with self._readable():
+            found = by_table(self._connection.execute(statement("columns")).fetchall())
+        for table, columns in schema_columns().items():
+            if table not in found:
+                raise self._damaged(f"the table {table} is missing")
+            for column, kind in columns.items():
+                if column not in found[table]:
+                    raise self._damaged(f"the column {table}.{column} is missing")
+                if found[table][column] != kind:
+                    raise self._damaged(f"the column {table}.{column} has the type {found[table][column]}, not {kind}")
+
+    def _decoded(self, value: str) -> Any:
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise self._damaged(f"the value {value!r} is not JSON") from error
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Tell a file that cannot be read from a bug in a query."""
+        try:
+            yield
+        except duckdb.Error as error:
+            if "lock on file" in str(error):
+                raise self._busy() from error
+            # A checksum that does not match comes as the plain base class.
+            if not (isinstance(error, _DAMAGE) or type(error) is duckdb.Error):
+                raise
+            raise self._damaged(_first_sentences(error)) from error
+
+    def _busy(self) -> AtlasBusy:
+        return AtlasBusy(f"{str(self._path)!r} is open for writing elsewhere. Close it there, or wait until it is written.")
+
+    def _damaged(self, what: str) -> AtlasDamaged:
+        return AtlasDamaged(f"{str(self._path)!r} is damaged: {what}. Run `atlas build` to build it again.")
+
+
+_DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+
+
+def _require_database(path: Path) -> None:
+    """Raise unless there is a DuckDB file at the path. DuckDB itself would go and fetch an extension for a file of SQLite."""
+    if path.is_dir():
+        inside = next((found for found in (path / "atlas.duckdb", path / "work" / "atlas.duckdb") if found.is_file()), None)
+        give = f"Give {str(inside)!r}." if inside else "Give the file atlas.duckdb that `atlas build` wrote."
+        raise AtlasMissing(f"{str(path)!r} is a folder. {give}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except FileNotFoundError as error:
+        raise AtlasMissing(f"No atlas at {str(path)!r}. Run `atlas build` to write one.") from error
+    except OSError as error:
+        raise AtlasMissing(f"{str(path)!r} cannot be read: {error.strerror}. Give another path, or `atlas build` one.") from error
+    if head[8:] != b"DUCK":
+        raise SchemaMismatch(f"{str(path)!r} is no atlas: it is no DuckDB file. Give the one that `atlas build` wrote.")
+
+
+def _first_sentences(error: Exception) -> str:
+    """Return what an error says in one line, without the picture of the query that DuckDB draws below."""
+    return " ".join(str(error).partition("\n\nLINE ")[0].split()).rstrip(".!")
 
 
 class _Rows:

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
+
+import duckdb
 
 SCHEMA_VERSION = 1
 """Raised when schema.sql changes so that an older reader or an older file would be misread."""
+
+VIEWS = ("expert_overview",)
+"""What can be read as a table and is not written."""
 
 
 def schema() -> str:
     """Return the statements that make an empty atlas."""
     return files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+@cache
+def schema_columns() -> dict[str, dict[str, str]]:
+    """Return the type of every column by its name, of every table and then every view, in the schema's order."""
+    with duckdb.connect() as connection:
+        connection.execute(schema())
+        return by_table(connection.execute(statement("columns")).fetchall())
+
+
+def by_table(rows: list[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """Return what `columns.sql` finds, as the type of each column of each table."""
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in rows:
+        columns.setdefault(table, {})[column] = kind
+    return columns
+
+
+def statement(name: str) -> str:
+    """Return the SQL of `sql/<name>.sql`."""
+    return files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")

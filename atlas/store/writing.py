@@ -12,7 +12,7 @@ import duckdb
 import numpy.typing as npt
 import polars as pl
 
-from atlas.store.schema import SCHEMA_VERSION, schema
+from atlas.store.schema import SCHEMA_VERSION, VIEWS, schema, schema_columns
 
 Column = npt.NDArray[Any] | Sequence[Any] | pl.Series
 
@@ -47,7 +47,7 @@ class _EmptyAtlas:
         self._connection.execute(f"ATTACH {_literal(str(path))} AS written (STORAGE_VERSION 'v1.0.0')")
         self._connection.execute("USE written")
         self._connection.execute(schema())
-        self._columns = self._schema_columns()
+        self._columns = {name: columns for name, columns in schema_columns().items() if name not in VIEWS}
 
     def close(self) -> None:
         self._connection.execute("USE memory")
@@ -70,22 +70,6 @@ class _EmptyAtlas:
         self._connection.register("given", frame.with_columns(pl.selectors.float().fill_nan(None)))
         self._connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM given")
         self._connection.unregister("given")
-
-    def _schema_columns(self) -> dict[str, list[str]]:
-        """Return the columns of every table, in the schema's order."""
-        rows = self._connection.execute(
-            """
-            SELECT table_name, column_name
-            FROM duckdb_columns()
-            JOIN duckdb_tables() USING (database_name, table_name)
-            WHERE database_name = 'written'
-            ORDER BY table_name, column_index
-            """
-        ).fetchall()
-        columns: dict[str, list[str]] = {}
-        for table, column in rows:
-            columns.setdefault(table, []).append(column)
-        return columns
 
 
 def _require(where: str, what: str, *, given: Iterable[str], known: Iterable[str], needed: Iterable[str]) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from atlas.bake import BakeReport, bake, templates_root
-from atlas.errors import AtlasMissing
+from atlas.bake import BakeConfig, BakeReport, bake, require_bakeable
+from atlas.bake.folder import Record
+from atlas.errors import AboutError, AtlasMissing, ConfigError, OutputOccupied, TemplateError
 from atlas.store import Store, write_atlas
 from synthetic import HOSTILE, write_synthetic
 
@@ -32,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def payload(folder: Path, name: str) -> Any:
     """Return what a payload file gives to atlas.receive."""
-    (path,) = folder.glob(f"data/{name}.*js" if "/" in name else f"data/{name}.js")
+    (path,) = folder.glob(f"data/{name}.*.js")
     prefix = f"atlas.receive({json.dumps(name)},"
     text = path.read_text(encoding="utf-8")
     assert text.startswith(prefix) and text.endswith(");\n")
@@ -138,9 +139,54 @@ bake(Path({str(atlas_path)!r}), Path({str(tmp_path / "site")!r}))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_templates_come_from_the_checkout_or_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (templates_root() / "index.html.jinja").is_file()
-    package = tmp_path / "atlas"
-    (package / "templates").mkdir(parents=True)
-    monkeypatch.setattr("atlas.__file__", str(package / "__init__.py"))
-    assert templates_root() == package / "templates"
+def test_an_author_may_give_title_words_and_templates(atlas_path: Path, report: BakeReport, tmp_path: Path) -> None:
+    (tmp_path / "about.md").write_text("# Who we are\n\nA <b>lab</b>.\n", encoding="utf-8")
+    (tmp_path / "own" / "static" / "css").mkdir(parents=True)
+    (tmp_path / "own" / "static" / "css" / "theme.css").write_text(":root {}")
+    config = BakeConfig(title="Ours <b>", about=tmp_path / "about.md", templates=tmp_path / "own")
+    folder = bake(atlas_path, tmp_path / "site", config).folder
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "<title>Ours &lt;b&gt;</title>" in page and "tiny-synthetic \u00b7" not in page
+    assert "<h2>Who we are</h2>\n<p>A &lt;b&gt;lab&lt;/b&gt;.</p>" in page
+    (theme,) = folder.glob("assets/*/css/theme.css")
+    assert theme.read_text() == ":root {}"
+    assert f'href="assets/{theme.parts[-3]}/css/theme.css"' in page
+    data = {name: content for name, content in contents(report.folder).items() if name.startswith("data/")}
+    assert data.items() <= contents(folder).items()
+
+
+@pytest.mark.parametrize("title", ["", "  ", "two\nlines", "\udcff"])
+def test_a_title_is_one_line_of_text(title: str) -> None:
+    with pytest.raises(ConfigError, match="--title is .*; give one line of text"):
+        BakeConfig(title=title)
+
+
+@pytest.mark.parametrize("title", ["Ж\u00a0é 👩\u200d🔬", "0"])
+def test_any_other_title_will_do(title: str) -> None:
+    assert BakeConfig(title=title).title == title
+
+
+def test_what_a_bake_would_refuse_is_known_before(tmp_path: Path) -> None:
+    require_bakeable(tmp_path / "site", BakeConfig())
+    with pytest.raises(AboutError):
+        require_bakeable(tmp_path / "site", BakeConfig(about=tmp_path / "none.md"))
+    with pytest.raises(TemplateError):
+        require_bakeable(tmp_path / "site", BakeConfig(templates=tmp_path / "none"))
+    with pytest.raises(OutputOccupied):
+        require_bakeable(Path(__file__), BakeConfig())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_template_leaves_the_earlier_site(atlas_path: Path, tmp_path: Path) -> None:
+    before = contents(bake(atlas_path, tmp_path / "site").folder)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "index.html.jinja").write_text("{{ front.nothing }}")
+    with pytest.raises(TemplateError, match="index.html.jinja', line 1"):
+        bake(atlas_path, tmp_path / "site", BakeConfig(templates=tmp_path / "own"))
+    assert contents(tmp_path / "site") == before
+
+
+def test_the_record_knows_every_file_of_the_site(report: BakeReport) -> None:
+    record = Record.read(report.folder)
+    assert record is not None and record.changed(report.folder) == []
+    assert {*record.files, "baked.json"} == contents(report.folder).keys()

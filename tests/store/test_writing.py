@@ -78,3 +78,8 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
 def test_a_quote_in_the_path_is_no_matter(tmp_path: Path) -> None:
     write_atlas(tmp_path / "it's.duckdb", {})
     assert (tmp_path / "it's.duckdb").is_file()
+
+
+def test_a_view_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no table 'expert_overview'"):
+        write_atlas(tmp_path / "a.duckdb", {"expert_overview": {"expert": [1]}})

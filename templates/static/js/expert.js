@@ -13,22 +13,24 @@
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
-      this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.set({ camera }));
-      this.#part("colour").addEventListener("change", (event) => atlas.route.set({ colour: event.target.value, camera: atlas.route.state.camera }));
+      this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.adjust({ camera }));
+      this.#part("colour").addEventListener("change", (event) => atlas.route.adjust({ colour: event.target.value }));
       this.#part("reset").addEventListener("click", () => this.#reset());
       atlas.scheme.changes.addEventListener("change", () => { if (!root.hidden) this.#draw(atlas.route.state); });
     }
 
-    async show(state, { arrived }) {
+    async show(state, { arrived, rows }) {
       const row = this.#manifest.experts.expert.indexOf(state.expert);
       const same = this.#expert?.row === row && row >= 0;
       if (same) {
+        this.#steps(row, rows);
         if (this.#expert.data && state.colour !== this.#expert.colour) this.#draw(state);
         return;
       }
       this.#expert = { row };
       const turn = ++this.#shown;
       this.#head(row, state);
+      this.#steps(row, rows);
       if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
       if (row < 0) return;
       try {
@@ -42,7 +44,7 @@
 
     #reset() {
       this.#resets += 1;
-      atlas.route.set({ camera: null });
+      atlas.route.adjust({ camera: null });
       this.#draw(atlas.route.state);
     }
 
@@ -50,18 +52,23 @@
 
     #field(name) { return this.#manifest.experts[name][this.#expert.row]; }
 
-    #head(row, { expert, sort }) {
+    #head(row, { expert }) {
       const columns = this.#manifest.experts;
       trouble(this.#root, row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
       this.#part("body").hidden = row < 0;
       const rests = row < 0 || columns.silent[row] ? "" : ` (${columns.measure[row]} ${number(columns.value[row])})`;
       this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), rests]));
-      this.#part("back").href = atlas.route.link({ expert: null });
-      const order = atlas.list.order(columns, sort);
-      const place = order.indexOf(row);
+    }
+
+    // The way on: through the experts that the list shows, in its order.
+    #steps(row, rows) {
+      const back = this.#part("back");
+      back.href = atlas.route.link({ expert: null });
+      back.textContent = rows.length === this.#manifest.experts.expert.length ? "All experts" : atlas.find.told(rows.length, this.#manifest.experts.expert.length);
+      const place = rows.indexOf(row);
       for (const link of this.#root.querySelectorAll("[data-step]")) {
-        const to = columns.expert[order[place + Number(link.dataset.step)]];
-        link.style.visibility = row < 0 || to === undefined ? "hidden" : "visible";
+        const to = place < 0 ? undefined : this.#manifest.experts.expert[rows[place + Number(link.dataset.step)]];
+        link.style.visibility = to === undefined ? "hidden" : "visible";
         if (to === undefined) continue;
         link.href = atlas.route.link({ expert: to });
         link.querySelector("[data-step-number]").textContent = to;

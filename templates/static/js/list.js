@@ -1,42 +1,20 @@
 "use strict";
 // The list of experts. Every row is in the page, so that find-in-page works; clouds are drawn when they come into view.
 (() => {
-  const { make, count, percent, token, trouble } = atlas.words;
+  const { make, number, percent, token, trouble } = atlas.words;
   const { load, array } = atlas.payloads;
   const SIZE = { width: 148, height: 112 };
   const TURN = 0.5;   // radians a second
   const STRIP = 68;
 
-  const descending = (column) => (a, b) => (column[b] ?? -Infinity) - (column[a] ?? -Infinity);
-  const SORTS = {
-    importance: { title: "importance", compare: ({ importance }) => descending(importance) },
-    rate: { title: "firing rate", compare: ({ rate }) => descending(rate) },
-    score: { title: "score", compare: ({ best_r2_all }) => descending(best_r2_all) },
-    norm: { title: "mean norm", compare: ({ mean_norm }) => descending(mean_norm) },
-    number: { title: "expert number", compare: ({ expert }) => (a, b) => expert[a] - expert[b] },
-  };
-
-  // An address may name any sort.
-  const known = (sort) => (Object.hasOwn(SORTS, sort) ? sort : "importance");
-
-  // The rows of the overview in the order of a sort; equals keep the overview's order.
-  function order(columns, sort) {
-    const compare = SORTS[known(sort)].compare(columns);
-    return columns.expert.map((_, row) => row).sort((a, b) => compare(a, b) || a - b);
-  }
-
   class List {
-    #root; #manifest; #items; #list; #select; #turning = null;
+    #root; #manifest; #items; #list; #turning = null;
 
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
       this.#list = root.querySelector("[data-experts]");
       this.#items = manifest.experts.expert.map((_, row) => this.#item(row));
-      root.querySelector("[data-count]").textContent = `${count(this.#items.length)} experts`;
-      this.#select = root.querySelector("[data-sort]");
-      this.#select.append(...Object.entries(SORTS).map(([name, { title }]) => make("option", { value: name }, title)));
-      this.#select.addEventListener("change", () => atlas.route.set({ sort: this.#select.value }));
       const seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#seen(entry)), { rootMargin: "400px" });
       this.#items.forEach((item) => seen.observe(item));
       for (const [start, stop] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
@@ -46,47 +24,60 @@
       atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item.inView && this.#paint(item)));
     }
 
-    show(sort) {
-      this.#select.value = known(sort);
-      this.#list.replaceChildren(...order(this.#manifest.experts, sort).map((row) => this.#items[row]));
-      for (const item of this.#items) item.firstChild.href = atlas.route.link({ expert: this.#manifest.experts.expert[item.row] });
+    // rows in order; reason(row) says what a row was found by, or null.
+    show({ rows, reason }) {
+      const [before, after] = atlas.route.around();
+      const items = rows.map((row) => this.#items[row]);
+      for (const item of items) {
+        item.querySelector("a").href = `${before}${this.#manifest.experts.expert[item.row]}${after}`;
+        item.querySelector(".reason").textContent = reason(item.row) ?? "";
+      }
+      this.#list.replaceChildren(...items);
     }
 
     focus(expert) {
-      this.#items[this.#manifest.experts.expert.indexOf(expert)]?.firstChild.focus({ preventScroll: true });
+      this.#items[this.#manifest.experts.expert.indexOf(expert)]?.querySelector("a").focus({ preventScroll: true });
     }
 
     #item(row) {
       const columns = this.#manifest.experts;
       const title = make("span", { class: "title" }, ...token(columns.title[row]));
+      const rests = columns.silent[row] ? [] : [" ", make("span", { class: "rests" }, `(${columns.measure[row]} ${number(columns.value[row])})`)];
       const link = make("a", { "aria-label": `Expert ${columns.expert[row]}: ${title.textContent}` },
         make("canvas", { ...SIZE, "aria-hidden": "true" }),
-        make("span", { class: "name" }, make("b", {}, String(columns.expert[row])), " ", title));
-      const item = make("li", {}, link, make("div", { class: "line" }));
+        make("span", { class: "name", title: `${title.textContent}${rests.at(-1) ? ` ${rests.at(-1).textContent}` : ""}` }, make("b", {}, String(columns.expert[row])), " ", title, ...rests));
+      const item = make("li", {}, link, make("div", { class: "reason" }), make("div", { class: "line" }), make("div", { class: "whose" }));
+      const shown = this.#task(columns.cloud_task[row]);
+      if (shown?.labels.name.length) item.append(make("span", { class: "by", title: `The cloud is coloured by ${shown.title}` }, shown.title));
       item.row = row;
       return item;
     }
 
-    #line(row) {
+    #task(number) { return this.#manifest.tasks.find(({ task }) => task === number); }
+
+    #measure(item) {
       const columns = this.#manifest.experts;
-      if (columns.silent[row]) return [];
+      const row = item.row;
+      if (columns.silent[row]) return;
       const figure = (name, share) => make("span", { title: `${name} ${percent(share)}` }, percent(share, { brief: true, sign: false }));
-      return [this.#strip(row), figure("firing rate", columns.rate[row]), figure("importance", columns.importance[row])];
+      item.querySelector(".line").append(this.#strip(row, item.querySelector(".whose")), figure("firing rate", columns.rate[row]), figure("importance", columns.importance[row]));
     }
 
-    #strip(row) {
+    #strip(row, whose) {
       const columns = this.#manifest.experts;
       if (columns.best_r2_all[row] === null) return make("span");
-      const task = this.#manifest.tasks.find((one) => one.task === columns.best_task[row]);
+      const task = this.#task(columns.best_task[row]);
       const hypothesis = task.hypotheses.find((one) => one.hypothesis === columns.best_hypothesis[row]);
       const result = { of: `${task.title}, ${hypothesis.title}`, value: columns.best_r2_all[row], low: columns.best_r2_all_low[row], high: columns.best_r2_all_high[row] };
+      whose.textContent = hypothesis.title;
+      whose.title = `The score is of ${result.of}`;
       return atlas.strip(result, hypothesis.references, { width: STRIP });
     }
 
     async #seen({ target: item, isIntersecting }) {
       item.inView = isIntersecting;
       if (!isIntersecting) return this.#release(item);
-      if (!item.lastChild.hasChildNodes()) item.lastChild.append(...this.#line(item.row));
+      if (!item.querySelector(".line").hasChildNodes()) this.#measure(item);
       try {
         item.points ??= await this.#points(item.row);
         if (item.inView) this.#paint(item);
@@ -114,7 +105,7 @@
     #paint(item, view = atlas.cloud.VIEW) {
       const canvas = item.querySelector("canvas");
       const plain = getComputedStyle(canvas).color;
-      const task = this.#manifest.tasks.find((one) => one.task === this.#manifest.experts.cloud_task[item.row]);
+      const task = this.#task(this.#manifest.experts.cloud_task[item.row]);
       const colours = task?.labels.colours[atlas.scheme.name()] ?? [];
       for (const point of item.points ?? []) point.colour = colours[point.label] ?? plain;
       const pen = atlas.cloud.prepare(canvas, SIZE.width, SIZE.height);
@@ -150,5 +141,5 @@
     return counts.map((number) => (total += number) - number);
   }
 
-  atlas.list = { List, order };
+  atlas.list = { List };
 })();

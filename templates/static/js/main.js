@@ -14,27 +14,44 @@
 
   let manifest;
   try { manifest = await load("atlas"); } catch (error) { return atlas.words.trouble(pages.list, error.message); }
+  const finder = new atlas.find.Finder(manifest);
+  const facets = new atlas.facets.Facets(document, manifest, finder);
+  const summary = new atlas.facets.Summary(pages.list, finder);
   const list = new atlas.list.List(pages.list, manifest);
   const expert = new atlas.expert.Page(pages.expert, manifest);
   document.querySelector("[data-controls]").hidden = false;
   const title = document.title;
-  let shown = { expert: undefined, sort: undefined };
+  let shown = { expert: undefined, view: undefined };
+  let found = null;
+  let turn = 0;
   let scrolled = 0;
 
-  function show() {
+  async function show() {
     const state = atlas.route.state;
+    const now = ++turn;
     const onList = state.expert === null;
     if (shown.expert === null && !onList) scrolled = scrollY;
-    if (state.sort !== shown.sort) list.show(state.sort);
+    let missing = null;
+    // What cannot be read is said below; without it the query finds nothing.
+    try { await finder.ready(state); } catch (error) { missing = error.message; }
+    if (now !== turn) return;
+    const [, view] = atlas.route.around();
+    if (view !== shown.view) {
+      facets.show(state);
+      found = missing ? { rows: [], filters: [], relaxed: [], reason: () => null } : finder.find(state);
+      summary.show(state, found);
+      list.show(found);
+    }
+    atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
     document.querySelector("[data-home]").href = atlas.route.link({ expert: null });
     pages.list.hidden = !onList;
     pages.expert.hidden = onList;
     document.title = onList ? title : `Expert ${state.expert} · ${title}`;
     const arrived = state.expert !== shown.expert && shown.expert !== undefined;
     const from = shown.expert;
-    shown = { ...state };
-    if (!onList) expert.show(state, { arrived });
-    else if (arrived) {
+    shown = { expert: state.expert, view };
+    if (!onList) expert.show(state, { arrived, rows: found.rows });
+    else if (arrived && document.activeElement?.type !== "search") {
       scrollTo(0, scrolled);
       list.focus(from);
     }

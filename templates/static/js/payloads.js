@@ -29,7 +29,8 @@
   }
 
   async function address(name) {
-    return name === "atlas" ? "data/atlas.js" : `data/${name}.${(await load("atlas")).files[name]}.js`;
+    if (name === "atlas") return document.documentElement.dataset.manifest;
+    return `data/${name}.${(await load("atlas")).files[name]}.js`;
   }
 
   function load(name) {

@@ -1,40 +1,72 @@
 "use strict";
 // What is shown stands in the address, after the #: reload, Back and a pasted link bring it back.
 (() => {
-  const DEFAULTS = { expert: null, sort: "importance", colour: null, camera: null };
+  const TEXTS = ["q", "task", "mode", "sort", "colour", "camera"];
+  const SHARES = ["fires", "score", "importance", "rate_min", "rate_max"];
+  const DEFAULTS = {
+    expert: null, strange: null, label: [], order: false,
+    q: "", task: null, mode: "any", sort: null, colour: null, camera: null,
+    fires: 0.5, score: null, importance: null, rate_min: null, rate_max: null,
+  };
   const changes = new EventTarget();
   let current = parse(location.hash);
+  let control = null;   // what made the newest entry of the history
 
   function parse(hash) {
     const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
-    const given = Object.fromEntries(new URLSearchParams(query));
+    const given = new URLSearchParams(query);
     const expert = /^expert\/(\d+)$/.exec(path);
-    const state = { ...DEFAULTS, expert: expert ? Number(expert[1]) : null };
-    for (const key of ["sort", "colour", "camera"]) if (given[key]) state[key] = given[key];
+    const state = { ...DEFAULTS, expert: expert ? Number(expert[1]) : null, strange: expert || path === "" ? null : path };
+    for (const key of TEXTS) if (given.get(key)) state[key] = given.get(key);
+    for (const key of SHARES) {
+      const share = Number.parseFloat(given.get(key));
+      if (share >= 0 && share <= 1) state[key] = share;
+    }
+    state.label = [...new Set(given.getAll("label"))];
+    state.order = given.get("order") === "1";
+    if (state.mode !== "all") state.mode = "any";
     return state;
   }
 
-  function address(state) {
-    const query = new URLSearchParams();
-    for (const key of ["sort", "colour", "camera"]) {
-      if (state[key] !== DEFAULTS[key]) query.set(key, state[key]);
+  function query(state) {
+    const written = new URLSearchParams();
+    for (const key of ["q", "task"]) if (state[key]) written.set(key, state[key]);
+    if (state.order) written.set("order", "1");
+    for (const label of state.label) written.append("label", label);
+    for (const key of ["mode", ...SHARES, "sort", "colour", "camera"]) {
+      if (state[key] !== DEFAULTS[key] && state[key] !== null) written.set(key, state[key]);
     }
-    const path = state.expert === null ? "#/" : `#/expert/${state.expert}`;
-    return query.size ? `${path}?${query}` : path;
+    // Both are plain after a #, and a label's name reads better so.
+    return written.size ? `?${written.toString().replaceAll("%3A", ":").replaceAll("%2C", ",")}` : "";
   }
 
-  // A new page joins the history; a changed setting replaces the page's entry, so that Back leaves the page.
-  const link = (changed) => address({ ...current, colour: null, camera: null, ...changed });
-  function set(changed) {
-    current = { ...current, ...changed };
-    history.replaceState(null, "", address(current));
+  const address = (state) => (state.expert === null ? "#/" : `#/expert/${state.expert}`) + query(state);
+  const plain = (state) => ({ ...state, strange: null, colour: null, camera: null });
+  const link = (changed) => address({ ...plain(current), ...changed });
+  // Where the experts of the list lie: the address of each is this, around its number.
+  const around = () => ["#/expert/", query(plain(current))];
+
+  function go(state, write) {
+    current = state;
+    history[write](null, "", address(current));
     changes.dispatchEvent(new Event("change"));
   }
+
+  // Another view, which Back leaves again. What one control does in a row (typing, dragging) is one view.
+  function set(changed, by = null) {
+    const again = by !== null && by === control;
+    control = by;
+    go({ ...current, strange: null, ...changed }, again ? "replaceState" : "pushState");
+  }
+
+  // The same view, seen otherwise.
+  const adjust = (changed) => go({ ...current, ...changed }, "replaceState");
 
   addEventListener("hashchange", () => {
     current = parse(location.hash);
+    control = null;
     changes.dispatchEvent(new Event("change"));
   });
 
-  atlas.route = { get state() { return current; }, link, set, changes };
+  atlas.route = { DEFAULTS, get state() { return current; }, link, around, set, adjust, changes };
 })();

@@ -3,7 +3,8 @@
 // arrays. Browsers drop WebGL contexts beyond a dozen or so, so the same one serves every expert.
 (() => {
   const { array, script } = atlas.payloads;
-  const PLOTLY = "assets/vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js";
+  // Beside this file, in a folder that is named after its content.
+  const PLOTLY = new URL("../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
   const STEPS = 32000;
   const REACH = 1.04 * STEPS;
   const escaped = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
@@ -61,6 +62,7 @@
         const first = !this.#box.classList.contains("js-plotly-plot");
         await Plotly.react(this.#box, this.#traces(cloud), this.#layout(cloud), { displayModeBar: false, responsive: true });
         if (first) this.#listen();
+        this.#thin();
       }
       this.#box.dataset.ready = "";
     }
@@ -97,10 +99,26 @@
         if (point) this.#point(point.pointNumber);
       });
       this.#box.on("plotly_unhover", () => this.#hide());
-      this.#box.on("plotly_relayout", () => {
+      this.#box.on("plotly_relayout", (changed) => {
+        // A box that grew, or another cloud in it, is no turn of the camera.
+        if (!Object.keys(changed).some((key) => key.startsWith("scene"))) return;
         const { camera, aspectratio } = this.#box._fullLayout.scene;
         this.#onCamera(writeCamera(camera, aspectratio.x));
       });
+      new MutationObserver(() => this.#thin()).observe(this.#box, { childList: true, subtree: true });
+    }
+
+    // Of names that would lie over each other only the first is shown; its mark stays. Plotly writes the names anew with each
+    // turn, so each turn is looked at.
+    #thin() {
+      const kept = [];
+      const names = [...this.#box.querySelectorAll(".annotation-text")];
+      for (const name of names) name.style.visibility = "visible";
+      for (const name of names) {
+        const { left, right, top, bottom } = name.getBoundingClientRect();
+        const free = kept.every((other) => right < other.left || left > other.right || bottom < other.top || top > other.bottom);
+        if (free) kept.push({ left, right, top, bottom }); else name.style.visibility = "hidden";
+      }
     }
 
     #key(event) {

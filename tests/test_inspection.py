@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from atlas.activations.corpus import Corpus
+from atlas.activations.model import LanguageModel
+from atlas.bake import BakeConfig, bake
+from atlas.dictionary import load
+from atlas.errors import AtlasDamaged, CheckpointError, NothingToInspect, StageDamaged
+from atlas.harvest.harvest import HarvestConfig, harvest, survey
+from atlas.inspection import Inspection, inspect
+from atlas.stages import Stage, write_arrays
+from atlas.store import Store, write_atlas
+from synthetic import synthetic_tables, write_synthetic
+
+INPUTS = {"checkpoint": "abc", "settings": {"seed": 0}}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint that says what it was trained on."""
+    return tiny.checkpoint(tmp_path_factory.mktemp("checkpoint") / "c", {"model_name": "gpt2", "atlas": {"k": 3}}, threshold=0.25)
+
+
+def part(work: Path, index: int, count: int, next_chunk: int, chunks: int) -> None:
+    """What a harvest keeps of a shard that was stopped."""
+    about = {"inputs": INPUTS, "next_chunk": next_chunk, "chunks": chunks, "finished": next_chunk == chunks}
+    (work / "harvest").mkdir(parents=True, exist_ok=True)
+    path = work / "harvest" / f"part-{index}-of-{count}.safetensors"
+    write_arrays(path, {"x": np.zeros(1)}, {"about": json.dumps(about)})
+
+
+# A checkpoint
+
+
+def test_a_checkpoint_is_what_loading_it_says(checkpoint: Path) -> None:
+    found, loaded = inspect(checkpoint), load(checkpoint)
+    config = loaded.smixae.config
+    assert (found.kind, found.path) == ("checkpoint", str(checkpoint))
+    assert found.groups["checkpoint"] == {
+        "architecture": loaded.architecture,
+        "d_in": config.d_in,
+        "experts": config.n_experts,
+        "d_expert": config.d_expert,
+        "d_code": config.d_code,
+        "threshold": 0.25,
+        "bytes": sum(path.stat().st_size for path in checkpoint.iterdir()),
+        "sha256": loaded.sha256,
+    }
+    assert found.groups["metadata"] == {"model_name": "gpt2", "atlas.k": 3}
+    shape = f"F32 {config.d_in} × {config.n_experts * config.d_expert}"
+    assert found.groups["tensors"]["W_enc"] == shape
+    assert found.groups["tensors"]["threshold"] == "F64 scalar"
+
+
+def test_a_checkpoint_of_another_kind_is_shown_too(tmp_path: Path) -> None:
+    (tmp_path / "cfg.json").write_text('{"architecture": "standard"}')
+    write_arrays(tmp_path / "sae_weights.safetensors", {"W_dec": np.zeros((2, 3), np.float32), "threshold": np.zeros(2)})
+    groups = inspect(tmp_path).groups
+    assert groups["checkpoint"]["architecture"] == "standard" and groups["checkpoint"]["threshold"] is None
+    assert groups["tensors"]["W_dec"] == "F32 2 × 3"
+
+
+def test_half_a_checkpoint_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "cfg.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"has no sae_weights\.safetensors"):
+        inspect(tmp_path)
+    (tmp_path / "sae_weights.safetensors").write_bytes(b"\0" * 20)
+    with pytest.raises(CheckpointError, match=r"cfg\.json' is not JSON"):
+        inspect(tmp_path)
+    (tmp_path / "cfg.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="holds a list"):
+        inspect(tmp_path)
+    (tmp_path / "cfg.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is not a whole safetensors file"):
+        inspect(tmp_path)
+
+
+# A work folder
+
+
+def test_a_work_folder_says_how_far_each_stage_is(tmp_path: Path) -> None:
+    (tmp_path / "train" / "checkpoint").mkdir(parents=True)
+    part(tmp_path, 0, 2, 5, 8)
+    part(tmp_path, 1, 2, 8, 8)
+    stages = inspect(tmp_path).groups["stages"]
+    # Of the chunks 0 to 7 the first shard has run 0, 2 and 4, the second all of its four.
+    assert stages == {
+        "train": "half",
+        "harvest": "half: 7 of 8 chunks, by the shards 0/2, 1/2",
+        "probe": "absent",
+        "assemble": "absent",
+    }
+
+
+def test_a_folder_with_a_stages_name_in_it_is_no_work_folder(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "00001.jpg").write_bytes(b"x")
+    with pytest.raises(NothingToInspect):
+        inspect(tmp_path)
+
+
+def test_a_harvest_that_was_stopped_says_how_far_it_came(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
+    checkpoint = load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=bert.d_model, threshold=0.0))
+
+    def stop(*, chunks: int, of: int, tokens: int) -> None:
+        if chunks == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        harvest(checkpoint, bert, corpus, tmp_path / "work", HarvestConfig(), progress=stop, save_every_s=0.0)
+    chunks = survey(corpus, bert.tokenizer).chunks
+    assert inspect(tmp_path / "work").groups["stages"]["harvest"] == f"half: 3 of {chunks} chunks, by the shards 0/1"
+
+
+def test_finished_stages_say_what_from_and_how_long(tmp_path: Path) -> None:
+    Stage(tmp_path, "harvest", INPUTS).finish({}, {})
+    Stage(tmp_path, "probe", {"harvest": INPUTS, "seed": 1}).finish({}, {})
+    write_atlas(tmp_path / "atlas.duckdb", {})
+    found = inspect(tmp_path)
+    assert found.kind == "work folder"
+    assert found.groups["stages"] == {"train": "absent", "harvest": "done", "probe": "done", "assemble": "done"}
+    assert {"checkpoint": "abc", "settings.seed": 0}.items() <= found.groups["harvest"].items()
+    assert isinstance(found.groups["harvest"]["seconds"], float) and "finished" in found.groups["harvest"]
+    assert {"harvest": "the one in this folder", "seed": 1}.items() <= found.groups["probe"].items()
+    assert found.groups["assemble"]["bytes"] == (tmp_path / "atlas.duckdb").stat().st_size
+    assert "train" not in found.groups
+
+
+def test_a_probe_of_another_harvest_is_told(tmp_path: Path) -> None:
+    Stage(tmp_path, "harvest", INPUTS).finish({}, {})
+    Stage(tmp_path, "probe", {"harvest": INPUTS | {"checkpoint": "other"}}).finish({}, {})
+    assert inspect(tmp_path).groups["probe"]["harvest"] == "another than the one in this folder"
+
+
+def test_a_damaged_stage_is_said_in_one_line(tmp_path: Path) -> None:
+    part(tmp_path, 0, 1, 1, 2)
+    (tmp_path / "harvest" / "part-0-of-1.safetensors").write_bytes(b"half")
+    with pytest.raises(StageDamaged, match="part-0-of-1"):
+        inspect(tmp_path)
+    (tmp_path / "harvest" / "done.json").write_text("{}")
+    with pytest.raises(StageDamaged, match="done.json"):
+        inspect(tmp_path)
+
+
+# An atlas
+
+
+def test_an_atlas_says_what_it_was_made_from_and_how_large_it_is(tmp_path: Path) -> None:
+    tables = synthetic_tables()
+    tables["run_log"] = {"stage": ["probe"], "key": ["seconds"], "value": ["1.5"]}
+    write_atlas(tmp_path / "a.duckdb", tables)
+    found = inspect(tmp_path / "a.duckdb")
+    assert found.kind == "atlas"
+    assert found.groups["atlas"] == {"bytes": (tmp_path / "a.duckdb").stat().st_size, "schema_version": 1}
+    assert found.groups["model"]["hook"] == "blocks.3.hook_resid_post"
+    assert found.groups["fidelity"]["fvu_held_out"] == 0.274
+    assert found.groups["run_log"] == {"probe.seconds": 1.5}
+    with Store(tmp_path / "a.duckdb") as store:
+        assert found.groups["tables"]["points"] == store.table("points").height > 0
+    assert found.groups["tables"]["provenance"] == len(tables["provenance"]["key"]) + 1
+
+
+def test_a_damaged_atlas_is_said_in_one_line(tmp_path: Path) -> None:
+    content = write_synthetic(tmp_path / "a.duckdb").read_bytes()
+    (tmp_path / "a.duckdb").write_bytes(content[:5000])
+    with pytest.raises(AtlasDamaged):
+        inspect(tmp_path / "a.duckdb")
+
+
+# A site
+
+
+def site(tmp_path: Path) -> Path:
+    return bake(write_synthetic(tmp_path / "a.duckdb"), tmp_path / "site", BakeConfig(title="Ours & <theirs>")).folder
+
+
+def test_a_site_says_what_it_shows(tmp_path: Path) -> None:
+    folder = site(tmp_path)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "baked.json"]
+    assert inspect(folder) == Inspection(
+        "site",
+        str(folder),
+        {
+            "site": {
+                "title": "Ours & <theirs>",
+                "experts": 40,
+                "tasks": 3,
+                "payloads": len([path for path in files if path.is_relative_to(folder / "data")]),
+                "files": len(files),
+                "bytes": sum(path.stat().st_size for path in files),
+                "as_baked": True,
+            }
+        },
+    )
+
+
+def test_a_site_that_was_changed_says_where(tmp_path: Path) -> None:
+    folder = site(tmp_path)
+    (payload,) = folder.glob("data/clouds/0.*.js")
+    payload.unlink()
+    (folder / "index.html").write_text("<title>x</title>")
+    found = inspect(folder)
+    assert (found.groups["site"]["as_baked"], found.groups["site"]["title"]) == (False, "x")
+    assert found.groups["not as baked"] == {payload.relative_to(folder).as_posix(): "missing", "index.html": "changed"}
+
+
+# Nothing
+
+
+def test_anything_else_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    for path, what in ((tmp_path / "none", "does not exist"), (tmp_path, "is nothing"), (tmp_path / "notes.txt", "is nothing")):
+        with pytest.raises(NothingToInspect, match=rf"{what}.* Looked for a checkpoint \(cfg\.json.*DuckDB file\)\.$"):
+            inspect(path)
+
+
+def test_inspecting_never_loads_torch(checkpoint: Path, tmp_path: Path) -> None:
+    paths = [str(path) for path in (checkpoint, tmp_path / "a.duckdb", site(tmp_path), tmp_path / "work")]
+    Stage(tmp_path / "work", "harvest", INPUTS).finish({}, {})
+    program = """
+import sys
+from pathlib import Path
+for name in ("torch", "transformers", "playwright"):
+    sys.modules[name] = None
+from atlas.inspection import inspect
+print([inspect(Path(path)).kind for path in sys.argv[1:]])
+"""
+    done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("['checkpoint', 'atlas', 'site', 'work folder']\n", "")
