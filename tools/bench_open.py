@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from chromium import installed
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
+
+from atlas.publish.chromium import started
 
 
 def seconds(browser: Browser, address: str, selector: str) -> float:
@@ -22,16 +23,14 @@ def seconds(browser: Browser, address: str, selector: str) -> float:
 
 def main(site: Path, expert: int = 12) -> None:
     """Print both medians; every page is opened in a browser of its own, so that nothing is cached."""
-    path, page = installed(), (site / "index.html").absolute().as_uri()
+    page = (site / "index.html").absolute().as_uri()
     ways = {"list": (page, "[aria-label=Experts] li"), "scene": (f"{page}#/expert/{expert}", "[data-ready]")}
-    with sync_playwright() as playwright:
-        for name, (address, selector) in ways.items():
-            times = []
-            for _ in range(7):
-                args = ["--no-sandbox", "--enable-unsafe-swiftshader"]
-                with playwright.chromium.launch(executable_path=path, args=args) as browser:
-                    times.append(seconds(browser, address, selector))
-            print(f"{name}: {median(times):.2f} s")
+    for name, (address, selector) in ways.items():
+        times = []
+        for _ in range(7):
+            with started() as browser:
+                times.append(seconds(browser, address, selector))
+        print(f"{name}: {median(times):.2f} s")
 
 
 if __name__ == "__main__":

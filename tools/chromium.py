@@ -6,25 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from playwright.sync_api import sync_playwright
+
+from atlas.errors import BrowserMissing
+from atlas.publish.chromium import installed
 
 
-def installed() -> str | None:
-    """Return the path of a Chromium on this machine: ATLAS_CHROMIUM, else Playwright's own, else one on PATH."""
-    named = os.environ.get("ATLAS_CHROMIUM")
-    if named:
-        if not Path(named).exists():
-            sys.exit(f"ATLAS_CHROMIUM names {named!r}, which does not exist.")
-        return named
-    from playwright.sync_api import sync_playwright
-
+def found() -> str | None:
+    """Return the path of a Chromium on this machine."""
     with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    if Path(own).exists():
-        return own
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+        return installed(playwright.chromium)
 
 
 def fetch() -> None:
@@ -39,10 +31,13 @@ def fetch() -> None:
 
 
 if __name__ == "__main__":
-    path = installed()
-    if path is None:
-        fetch()
-        path = installed()
+    try:
+        path = found()
+        if path is None:
+            fetch()
+            path = found()
+    except BrowserMissing as error:
+        sys.exit(str(error))
     if path is None:
         sys.exit("No Chromium found and none could be fetched. Install one and name it in ATLAS_CHROMIUM.")
     print(path)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, BrowserType, Page
 
 from atlas.bake import bake
+from atlas.publish.chromium import ARGUMENTS, installed
 from synthetic import write_synthetic
 
-TOOLS = Path(__file__).parents[2] / "tools"
 LOCAL = ("file:", "data:", "blob:")
 Open = Callable[[str], Page]
 
 
 @pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The Chromium that tools/chromium.py finds, drawing WebGL in software."""
-    # In a process of its own: it starts Playwright, which a test run may do only once.
-    ask = "from chromium import installed; print(installed() or '')"
-    path = subprocess.run([sys.executable, "-c", ask], cwd=TOOLS, capture_output=True, text=True, check=True).stdout.strip()
-    if not path:
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any], browser_type: BrowserType) -> dict[str, Any]:
+    """The Chromium that `atlas check` finds, drawing WebGL in software."""
+    path = installed(browser_type)
+    if path is None:
         pytest.fail("No Chromium found. Run tools/chromium.py to get one.")
-    arguments = ["--no-sandbox", "--enable-unsafe-swiftshader"]
-    return browser_type_launch_args | {"executable_path": path, "args": arguments}
+    return browser_type_launch_args | {"executable_path": path, "args": list(ARGUMENTS)}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,153 @@
+"""A baked site as a folder: what the bake wrote into it, and whether it is all still there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from atlas.errors import SiteMissing
+
+PAGE = "index.html"
+RECORD = "baked.json"
+"""Written by the bake: {"generator", "files": {path: sha256}}."""
+
+Kind = Literal["missing", "changed", "payload", "link", "script", "request", "policy", "view", "scene"]
+
+_RECEIVED = re.compile(r"atlas\.receive\((\"(?:[^\"\\]|\\.)*\"),(.*)\);\n?", re.DOTALL)
+_NAMED_AFTER_CONTENT = re.compile(r"data/(.+)\.([0-9a-f]{12})\.js")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a site."""
+
+    kind: Kind
+    where: str
+    """A file of the site, or a view: how it was opened, and its address after the #."""
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder that a bake wrote."""
+
+    folder: Path
+    files: dict[str, str]
+    """Hash (sha256, hex) of each file the bake wrote, by its path in the folder."""
+
+    @classmethod
+    def open(cls, folder: Path) -> Site:
+        """Read what the bake wrote down.
+
+        Raises:
+            SiteMissing: the folder is not a baked site.
+        """
+        if not folder.is_dir():
+            raise SiteMissing(f"There is no folder {str(folder)!r}. Name the folder that `atlas bake --out` wrote.")
+        if not (folder / PAGE).is_file():
+            raise SiteMissing(f"{str(folder)!r} holds no {PAGE}. Name the folder that `atlas bake --out` wrote.")
+        try:
+            files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise SiteMissing(f"{str(folder)!r} has no {RECORD} that can be read. Bake it again with `atlas bake`.") from error
+        if not (isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())):
+            raise SiteMissing(f"The {RECORD} of {str(folder)!r} lists no files. Bake it again with `atlas bake`.")
+        return cls(folder.resolve(), files)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the payload that the page starts with; call it on a site without faults."""
+        path = self.folder / _Page.of(self.folder).manifest
+        return payload(path.read_bytes())[1]
+
+    def holds(self, address: str) -> bool:
+        """Return whether a relative address leads to a file in the folder."""
+        path = self._inside(unquote(urlsplit(address).path))
+        return path is not None and (path.is_file() or (path / PAGE).is_file())
+
+    def faults(self) -> list[Fault]:
+        """Return what is wrong with the files themselves: missing, changed, unreadable, or linked to and not there."""
+        found = list(self._recorded())
+        if found:
+            return found
+        page = _Page.of(self.folder)
+        found = [Fault("link", PAGE, f"leads to {link}, which is not there") for link in page.links if not self.holds(link)]
+        if not self.holds(page.manifest) or not page.manifest:
+            return [*found, Fault("missing", PAGE, "names no manifest that is there")]
+        hashes = self.manifest().get("files", {})
+        names = (f"data/{name}.{digest}.js" for name, digest in hashes.items())
+        return found + [Fault("missing", name, "is not there; the manifest names it") for name in names if not self.holds(name)]
+
+    def _recorded(self) -> Iterator[Fault]:
+        for name, digest in sorted(self.files.items()):
+            path = self._inside(name)
+            if path is None or not path.is_file():
+                yield Fault("missing", name, "is not there; the bake wrote it")
+            elif (fault := _content_fault(name, digest, path.read_bytes())) is not None:
+                yield fault
+
+    def _inside(self, name: str) -> Path | None:
+        path = (self.folder / name).resolve()
+        return path if path.is_relative_to(self.folder) else None
+
+
+def payload(content: bytes) -> tuple[str, Any]:
+    """Return the name and the value that a payload's script hands to the page.
+
+    Raises:
+        ValueError: it is not one whole call of `atlas.receive` with JSON in it.
+    """
+    received = _RECEIVED.fullmatch(content.decode("utf-8"))
+    if received is None:
+        raise ValueError("it is not one call of atlas.receive")
+    return json.loads(received[1]), json.loads(received[2])
+
+
+def _content_fault(name: str, digest: str, content: bytes) -> Fault | None:
+    actual = hashlib.sha256(content).hexdigest()
+    named = _NAMED_AFTER_CONTENT.fullmatch(name)
+    if named:
+        try:
+            arrives_as, _ = payload(content)
+        except ValueError:
+            return Fault("payload", name, "cannot be read: cut short, or not a payload")
+        if arrives_as != named[1]:
+            return Fault("payload", name, f"hands the page {arrives_as!r}, which is not its name")
+    if actual != digest:
+        return Fault("changed", name, f"is not what the bake wrote: its sha256 begins {actual[:12]}, not {digest[:12]}")
+    if named and not actual.startswith(named[2]):
+        return Fault("changed", name, f"is not named after its content, whose sha256 begins {actual[:12]}")
+    return None
+
+
+class _Page(HTMLParser):
+    """The page's own links into the folder, and the manifest that it starts with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manifest = ""
+        self.links: list[str] = []
+
+    @classmethod
+    def of(cls, folder: Path) -> _Page:
+        page = cls()
+        page.feed((folder / PAGE).read_text(encoding="utf-8"))
+        return page
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "html":
+            self.manifest = given.get("data-manifest", "")
+        for link in (given.get("href", ""), given.get("src", "")):
+            scheme, host, path, *_ = urlsplit(link)
+            if path and not scheme and not host:
+                self.links.append(link)
