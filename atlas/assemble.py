@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from atlas.stages import Column, Finished, Ragged, finished
+from atlas.stages import Column, Finished, Ragged, fingerprint, finished
 from atlas.store import write_atlas
 
 ATLAS_FILE = "atlas.duckdb"
@@ -44,6 +44,12 @@ def assemble(work: Path) -> Path:
     path = work / ATLAS_FILE
     write_atlas(path, tables)
     return path
+
+
+def require_assemblable(work: Path) -> None:
+    """Raise StageMissing unless every stage that an atlas is made of has finished."""
+    for name in STAGES:
+        fingerprint(work, name)
 
 
 def _provenance(stages: list[Finished]) -> dict[str, Any]:

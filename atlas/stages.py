@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +19,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from atlas.errors import StageMissing, WorkOccupied
+from atlas.errors import StageDamaged, StageMissing, WorkOccupied
 
 DONE = "done.json"
+
+EVERYTHING = "all"
+"""The part of the work that a run holds which no other may run beside."""
+
+GATE_SECONDS = 5.0
+"""How long a run that does one part waits for others to begin theirs."""
+
+SHOWN_CHARACTERS = 60
+"""Longest value that a message quotes."""
+
+SHOWN_DIFFERENCES = 4
+"""Most settings that a message names of one input."""
 
 
 class Ragged(NamedTuple):
@@ -57,11 +71,11 @@ class Stage:
 
         Raises:
             WorkOccupied: it is finished for other inputs, which the message names.
+            StageDamaged: its `done.json` cannot be read.
         """
-        path = self.folder / DONE
-        if not path.is_file():
+        if not (self.folder / DONE).is_file():
             return False
-        require_same_inputs(self.folder, json.loads(path.read_text(encoding="utf-8"))["inputs"], self.inputs)
+        require_same_inputs(self.folder, _done(self.folder)["inputs"], self.inputs)
         return True
 
     def finish(self, tables: Tables, provenance: Mapping[str, Any]) -> None:
@@ -99,66 +113,189 @@ def finished(work: Path, name: str) -> Finished:
 
     Raises:
         StageMissing: it has not finished.
+        StageDamaged: a file that it wrote cannot be read.
     """
     folder = work / name
-    if not (folder / DONE).is_file():
-        raise StageMissing(
-            f"'{work}' holds no finished {name}. Run `atlas {name}` (or `atlas build`) with this work folder first."
-        )
-    done = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    done = _finished_done(work, name)
     tables: dict[str, dict[str, Column]] = {}
-    arrays = load_file(folder / "tables.safetensors")
+    with readable(folder / "tables.safetensors"):
+        arrays = load_file(folder / "tables.safetensors")
     for key, values in arrays.items():
         table, column, *part = key.split(".")
         if not part:
             tables.setdefault(table, {})[column] = values
         elif part == ["values"]:
             tables.setdefault(table, {})[column] = Ragged(values, arrays[f"{table}.{column}.offsets"])
-    for key, texts in json.loads((folder / "tables.json").read_text(encoding="utf-8")).items():
+    with readable(folder / "tables.json"):
+        written = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
+    for key, texts in written.items():
         table, column = key.split(".")
         tables.setdefault(table, {})[column] = texts
     return Finished(done["inputs"], done["provenance"], done["run_log"], tables)
 
 
+def is_finished(work: Path, name: str) -> bool:
+    """Return whether a stage has finished, for whatever inputs."""
+    return (work / name / DONE).is_file()
+
+
 def fingerprint(work: Path, name: str) -> dict[str, Any]:
-    """Return the inputs of a finished stage, for a later stage to name among its own."""
-    path = work / name / DONE
-    if not path.is_file():
-        raise StageMissing(
-            f"'{work}' holds no finished {name}. Run `atlas {name}` (or `atlas build`) with this work folder first."
-        )
-    inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["inputs"]
+    """Return the inputs of a finished stage, for a later stage to name among its own.
+
+    Raises:
+        StageMissing: it has not finished.
+        StageDamaged: its `done.json` cannot be read.
+    """
+    inputs: dict[str, Any] = _finished_done(work, name)["inputs"]
     return inputs
 
 
-def require_same_inputs(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise WorkOccupied, naming what differs, unless two sets of inputs are equal."""
-    differ = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
-    if differ:
-        raise WorkOccupied(
-            f"'{folder}' was made from another {', '.join(differ)}. Name another work folder with --work, or delete this one."
+def _finished_done(work: Path, name: str) -> dict[str, Any]:
+    if not is_finished(work, name):
+        raise StageMissing(
+            f"'{work}' holds no finished {name}. Run `atlas {name}` (or `atlas build`) with this work folder first."
         )
+    return _done(work / name)
+
+
+def _done(folder: Path) -> dict[str, Any]:
+    """Return what a stage's `done.json` says."""
+    with readable(folder / DONE):
+        done = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        if not isinstance(done, dict) or not all(isinstance(done.get(k), dict) for k in ("inputs", "provenance", "run_log")):
+            raise ValueError("it is not what a finished stage writes")
+    return done
 
 
 @contextmanager
-def locked(work: Path, part: str = "all") -> Iterator[None]:
-    """Hold the work folder, or one part of its work, so that no second run writes into it.
+def readable(path: Path) -> Iterator[None]:
+    """Name the file, and what to do about it, where a file that a stage wrote turns out damaged.
 
     Raises:
-        WorkOccupied: another run holds it.
+        StageDamaged: the file cannot be read, is missing, or is not what was written.
     """
-    lock = FileLock(work / f".lock-{part}")
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise WorkOccupied(f"Another run is using '{work}'. Wait for it, or name another work folder with --work.") from error
-    except OSError as error:
-        raise WorkOccupied(f"'{work}' cannot be a work folder: {error.strerror}. Name another one with --work.") from error
     try:
         yield
-    finally:
-        lock.release()
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else said.splitlines()[0]
+        raise StageDamaged(
+            f"'{path}' is damaged ({reason}). Delete the folder '{path.parent}' to run the stage again."
+        ) from error
+
+
+def require_same_inputs(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise WorkOccupied, naming what differs with both values where they are short, unless two sets of inputs are equal."""
+    differ = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+    if differ:
+        named = ", ".join(key + _both(found.get(key), wanted.get(key)) for key in differ)
+        raise WorkOccupied(f"'{folder}' was made from another {named}. Name another work folder with --work, or delete this one.")
+
+
+def _both(found: Any, wanted: Any) -> str:
+    """Return, in brackets, how two values of one input differ, or nothing where that is too long to read."""
+    if found is None or wanted is None:
+        return ""
+    if not (isinstance(found, dict) and isinstance(wanted, dict)):
+        shown = _pair(found, wanted)
+        return f" ({shown})" if shown else ""
+    for name in ("name", "id"):
+        names = found.get(name), wanted.get(name)
+        if None not in names and names[0] != names[1] and (shown := _pair(*names)):
+            return f" ({shown})"
+    leaves = _leaves(found), _leaves(wanted)
+    keys = [key for key in sorted({*leaves[0], *leaves[1]}) if leaves[0].get(key) != leaves[1].get(key)]
+    said = []
+    for key in keys[:SHOWN_DIFFERENCES]:
+        shown = _pair(leaves[0].get(key), leaves[1].get(key))
+        said.append(f"{key}: {shown}" if shown else key)
+    return f" ({'; '.join(said + ['and more'] * (len(keys) > SHOWN_DIFFERENCES))})"
+
+
+def _pair(found: Any, wanted: Any) -> str | None:
+    """Return two values side by side; None where one is a hash or too long."""
+    shown = [repr(value) for value in (found, wanted)]
+    if any(len(text) > SHOWN_CHARACTERS or re.fullmatch("'[0-9a-f]{40,}'", text) for text in shown):
+        return None
+    return f"{shown[0]}, now {shown[1]}"
+
+
+def _leaves(inputs: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested inputs as one mapping from dotted key to value."""
+    flat: dict[str, Any] = {}
+    for key, value in inputs.items():
+        flat.update(_leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+@contextmanager
+def locked(work: Path, part: str = EVERYTHING) -> Iterator[None]:
+    """Hold the work folder, or one part of its work, so that no second run writes into it.
+
+    Parts run side by side, but none beside a run that holds everything. A run that fails takes the lock file and the folders
+    away again that were made for it and hold nothing else.
+
+    Raises:
+        WorkOccupied: another run holds it, or it cannot be written to.
+    """
+    missing = [folder for folder in (work, *work.parents) if not folder.exists()]
+    gate = FileLock(work / f".lock-{EVERYTHING}")
+    lock = gate if part == EVERYTHING else FileLock(work / f".lock-{part}")
+    made = [Path(each.lock_file) for each in (lock, gate) if not Path(each.lock_file).exists()]
+    with ExitStack() as held:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            if part == EVERYTHING:
+                _take(held, lock, work)
+                _require_no_part(work)
+                sweep(work.rglob(".*.part"))
+            else:
+                with ExitStack() as passing:
+                    _take(passing, gate, work, GATE_SECONDS)
+                    _take(held, lock, work)
+        except OSError as error:
+            _clear([], missing)
+            reason = error.strerror or error
+            raise WorkOccupied(f"'{work}' cannot be a work folder: {reason}. Name another one with --work.") from error
+        try:
+            yield
+        except BaseException:
+            # Files go while their locks are held: who waits for one sees that its file is gone, and makes another.
+            with suppress(WorkOccupied):
+                _take(held, gate, work, GATE_SECONDS)
+                _clear(made, missing)
+            raise
+
+
+def _take(held: ExitStack, lock: FileLock, work: Path, seconds: float = 0.0) -> None:
+    try:
+        held.enter_context(lock.acquire(timeout=seconds))
+    except Timeout as error:
+        raise WorkOccupied(f"Another run is using '{work}'. Wait for it, or name another work folder with --work.") from error
+
+
+def _require_no_part(work: Path) -> None:
+    """Raise WorkOccupied if a run holds a part of the work. None begins one while everything is held: that is the gate."""
+    for path in sorted(work.glob(".lock-*")):
+        if path.name != f".lock-{EVERYTHING}":
+            with ExitStack() as free:
+                _take(free, FileLock(path), work)
+
+
+def _clear(files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Delete files, and folders from the innermost outwards that hold nothing."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def sweep(leftovers: Iterable[Path]) -> None:
+    """Delete, of the given files, those that a killed run left half written."""
+    for path in leftovers:
+        if _PART.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -168,19 +305,29 @@ def versions(*packages: str) -> dict[str, str]:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
     """Write named arrays as safetensors, whole or not at all."""
-    part = _part(path)
-    # safetensors writes a header that it cannot read where both tensors and metadata are empty.
-    save_file(dict(arrays), part, metadata=dict(metadata) if metadata else None)
-    os.replace(part, path)
+    with _replacing(path) as part:
+        # safetensors writes a header that it cannot read where both tensors and metadata are empty.
+        save_file(dict(arrays), part, metadata=dict(metadata) if metadata else None)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
-    part = _part(path)
-    part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with _replacing(path) as part:
+        part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _part(path: Path) -> Path:
-    """Return where a file is written before it is whole: a place of this process' own, since two shards may end together."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+_PART = re.compile(r"\..+\.\d+\.part")
+"""What a file is called before it is whole."""
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a place to write a file to, of this process' own since two shards may end together, and rename it when whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipelines.options import work_option
+from pipelines.progress import stoppable
 
 
 @click.command("assemble")
@@ -18,8 +19,11 @@ def command(work: Path) -> None:
     Example:
         atlas assemble --work work
     """
-    from atlas.assemble import assemble
+    from atlas.assemble import assemble, require_assemblable
     from atlas.stages import locked
 
-    with locked(work):
-        click.echo(assemble(work))
+    with stoppable(f"'{work}' is as it was."):
+        require_assemblable(work)
+        with locked(work):
+            path = assemble(work)
+    click.echo(path)

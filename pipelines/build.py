@@ -8,56 +8,50 @@ import click
 
 from pipelines import bake, harvest, probe
 from pipelines.options import (
-    checkpoint_option,
-    corpus_option,
-    device_option,
-    hook_option,
-    model_option,
-    out_option,
+    SiteOptions,
+    SubjectOptions,
+    TextOptions,
+    seed_option,
+    site_options,
+    subject_options,
+    text_options,
     work_option,
 )
+from pipelines.progress import say, stoppable
 
 
 @click.command("build")
-@checkpoint_option
-@model_option
-@hook_option
-@corpus_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of samples, permutations and bootstrap.")
-@device_option
+@subject_options
+@text_options
+@seed_option("samples, permutations and bootstrap")
 @work_option
-@out_option
-def command(
-    checkpoint: Path,
-    model: str | None,
-    hook: str | None,
-    corpus: str,
-    seed: int,
-    device: str,
-    work: Path,
-    out: Path,
-) -> None:
+@site_options
+def command(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site: SiteOptions) -> None:
     """Map a dictionary: harvest, probe, assemble, bake; print the page to open.
 
     Stages that are finished for the same inputs are skipped.
 
     \b
     Example:
-        atlas build --checkpoint work/train/checkpoint --out site
+        atlas build --checkpoint work/train/checkpoint --preview
     """
-    click.echo(run(checkpoint, model, hook, corpus, seed, device, work, out))
+    click.echo(run(subject, text, seed, work, site))
 
 
-def run(
-    checkpoint: Path, model: str | None, hook: str | None, corpus: str, seed: int, device: str, work: Path, out: Path
-) -> Path:
+def run(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site: SiteOptions) -> Path:
     """Run the stages in order and return the page to open."""
     from atlas.assemble import assemble
+    from atlas.harvest.harvest import Shard
     from atlas.stages import locked
-    from pipelines.loading import load_subject
 
-    with locked(work):
-        subject = load_subject(checkpoint, model, hook, device)
-        harvest.run(subject, corpus, 0, 1, seed, work)
-        probe.run(subject, seed, work)
-        return bake.run(assemble(work), out)
+    with stoppable(f"What was finished is kept in '{work}'; the same command goes on from there."):
+        bake.require_bakeable(site)
+        chosen = harvest.choose(subject, text)
+        with locked(work):
+            ready = harvest.prepare(chosen, seed, work)
+            found = harvest.announce(ready, Shard(), work)
+            probe.announce(ready.subject, seed, work)
+            say(f"Assemble and bake: anew each time, into {work} and {site.out}")
+            harvest.run(ready, found, Shard(), work)
+            probe.run(ready.subject, seed, work)
+            return bake.run(assemble(work), site)

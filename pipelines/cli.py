@@ -8,9 +8,12 @@ from typing import Any
 import click
 
 from atlas.errors import AtlasError
+from pipelines.progress import Stopped
 
-COMMANDS = ("demo", "build", "train", "harvest", "probe", "assemble", "bake")
+COMMANDS = ("demo", "build", "train", "harvest", "probe", "assemble", "bake", "serve", "check", "inspect")
 """In the order of `atlas --help`."""
+EXTRAS = {"torch": "compute", "transformers": "compute", "datasets": "compute", "playwright": "check"}
+"""Packages that a plain install does not bring, and the extra that does."""
 
 
 class _Commands(click.Group):
@@ -30,11 +33,14 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except AtlasError as error:
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise Stopped("Stopped.") from error
         except ModuleNotFoundError as error:
-            if error.name not in ("torch", "transformers", "datasets"):
+            extra = EXTRAS.get(error.name or "")
+            if extra is None:
                 raise
             raise click.ClickException(
-                f"This command needs {error.name}. Install the extra that has it: pip install 'expert-atlas[compute]'"
+                f"This command needs {error.name}. Install the extra that has it: pip install 'expert-atlas[{extra}]'"
             ) from error
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
-from pipelines import build, train
-from pipelines.options import device_option, out_option, work_option
+from pipelines import bake, build, train
+from pipelines.options import SiteOptions, SubjectOptions, TextOptions, device_option, site_options, work_option
 from pipelines.progress import say
 
 HOOK = "encoder.layer.2"
 """After the third of six layers."""
+
+DTYPE = "float32"
 
 CARRIER_SHARE = 0.05
 """Python's documentation hardly names a month or a weekday."""
@@ -20,8 +22,8 @@ CARRIER_SHARE = 0.05
 @click.command("demo")
 @device_option
 @work_option
-@out_option
-def command(device: str, work: Path, out: Path) -> None:
+@site_options
+def command(device: str, work: Path, site: SiteOptions) -> None:
     """Train a small dictionary on the packaged all-MiniLM-L6-v2 and map it: train, then build.
 
     \b
@@ -32,7 +34,10 @@ def command(device: str, work: Path, out: Path) -> None:
     from atlas.activations.model import PACKAGED_MODEL
     from atlas.train import TrainConfig
 
-    checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, TrainConfig(carrier_share=CARRIER_SHARE), device, work)
-    page = build.run(checkpoint, None, None, PYTHON_DOCS, 0, device, work, out)
+    bake.require_bakeable(site)
+    config = TrainConfig(carrier_share=CARRIER_SHARE)
+    checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, config, device, DTYPE, work)
+    subject, text = SubjectOptions(checkpoint, None, None, device, DTYPE), TextOptions(PYTHON_DOCS, None, False)
+    page = build.run(subject, text, 0, work, site)
     say(f"Open {page} in a browser: double-click it, no server is needed.")
     click.echo(page)

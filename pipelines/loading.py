@@ -1,17 +1,36 @@
-"""The dictionary and the language model that a command's options name."""
+"""The text, the dictionary and the language model that a command's options name: what is cheap to refuse comes first."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from atlas.activations.model import LanguageModel
+from atlas.activations.corpus import Corpus, load_corpus
+from atlas.activations.model import DTYPES, LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint, load
 from atlas.errors import ConfigError
+from atlas.harvest.harvest import Survey, require_same_width
+from pipelines.options import SubjectOptions
 from pipelines.progress import say
+
+
+class NamedModel(NamedTuple):
+    """A language model that is not loaded yet."""
+
+    name: str
+    hook: str
+    class_name: str | None
+    device: torch.device
+    dtype: torch.dtype
+
+
+class NamedSubject(NamedTuple):
+    """A dictionary, and the model it reads by its name."""
+
+    checkpoint: Checkpoint
+    model: NamedModel
 
 
 class Subject(NamedTuple):
@@ -22,32 +41,61 @@ class Subject(NamedTuple):
     stream: StreamConfig
 
 
-def load_subject(checkpoint: Path, model: str | None, hook: str | None, device: str) -> Subject:
+def readable_corpus(source: str) -> Corpus:
+    """Return a corpus whose first text has been read.
+
+    Raises:
+        CorpusError: it cannot be, or there is none.
+    """
+    corpus = load_corpus(source)
+    corpus.require_text()
+    return corpus
+
+
+def named_subject(given: SubjectOptions) -> NamedSubject:
     """Return the dictionary in a folder with the model and hook given, or else named in its metadata.
 
     Raises:
-        ConfigError: neither names a model or hook.
+        CheckpointError: the dictionary cannot be loaded.
+        ConfigError: neither names a model or hook, or there is no such device.
     """
-    loaded = load(checkpoint)
-    named = {"--model": model or loaded.metadata.get("model_name"), "--hook": hook or loaded.metadata.get("hook_name")}
+    device = torch_device(given.device)
+    loaded = load(given.checkpoint)
+    named = {
+        "--model": given.model or loaded.metadata.get("model_name"),
+        "--hook": given.hook or loaded.metadata.get("hook_name"),
+    }
     missing = [option for option, value in named.items() if not value]
     if missing:
-        raise ConfigError(f"The checkpoint '{checkpoint}' does not name its model or hook; give {' and '.join(missing)}.")
-    class_name = loaded.metadata.get("model_class_name") if model is None else None
-    place = torch_device(device)
-    language_model = load_model(str(named["--model"]), str(named["--hook"]), place, class_name)
-    on_device = Checkpoint(loaded.smixae.to(place), loaded.path, loaded.sha256, loaded.architecture, loaded.metadata)
-    window_tokens = loaded.metadata.get("context_size") or StreamConfig().window_tokens
-    return Subject(on_device, language_model, StreamConfig(window_tokens=int(window_tokens)))
+        raise ConfigError(f"The checkpoint '{given.checkpoint}' does not name its model or hook; give {' and '.join(missing)}.")
+    class_name = loaded.metadata.get("model_class_name") if given.model is None else None
+    model = NamedModel(str(named["--model"]), str(named["--hook"]), class_name, device, DTYPES[given.dtype])
+    return NamedSubject(loaded, model)
 
 
-def load_model(name: str, hook: str, device: torch.device, class_name: str | None = None) -> LanguageModel:
+def stream_config(checkpoint: Checkpoint) -> StreamConfig:
+    """Return windows of the length that the dictionary was trained on, where it says so."""
+    return StreamConfig(window_tokens=int(checkpoint.metadata.get("context_size") or StreamConfig().window_tokens))
+
+
+def load_subject(named: NamedSubject) -> Subject:
+    """Return a dictionary with its model, both on the device.
+
+    Raises:
+        ModelError: the model cannot be loaded, lacks the hook, or is of another width than the dictionary.
+    """
+    model = load_model(named.model)
+    require_same_width(named.checkpoint, model)
+    return Subject(named.checkpoint.to(named.model.device), model, stream_config(named.checkpoint))
+
+
+def load_model(named: NamedModel) -> LanguageModel:
     """Return a language model, saying on stderr which."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    say(f"Loading {name}, cut at {hook}, on {device.type}")
-    return LanguageModel.load(name, hook, class_name, device)
+    say(f"Loading {named.name}, cut at {named.hook}, on {named.device.type}")
+    return LanguageModel.load(*named)
 
 
 def torch_device(name: str) -> torch.device:
@@ -61,3 +109,16 @@ def torch_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda was asked for, but torch sees no CUDA device; use --device cpu.")
     return torch.device(name)
+
+
+def said_corpus(corpus: Corpus, plan: Survey) -> str:
+    """Return how much of a corpus is read, in words."""
+    documents = f"{plan.documents:,} document{'s' if plan.documents != 1 else ''}"
+    chunks = f"{plan.chunks:,} chunk{'s' if plan.chunks != 1 else ''}"
+    read = f"all {documents}" if plan.whole else f"the first {documents}"
+    return f"Corpus: {corpus.title}, {read}, about {plan.tokens:,} tokens in {chunks}"
+
+
+def said_model(model: LanguageModel) -> str:
+    """Return which model is run and how, in words."""
+    return f"Model: {model.name} at {model.hook}, {model.dtype} on {model.device.type}"

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
-checkpoint_option = click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the dictionary: cfg.json and sae_weights.safetensors.",
-)
-model_option = click.option("--model", help="Language model: hub id or local folder.  [default: what the checkpoint names]")
-hook_option = click.option(
-    "--hook", help="Dotted path of the submodule whose output is read.  [default: what the checkpoint names]"
-)
+from atlas.errors import ConfigError
+
+DEFAULT_TOKENS = 2_000_000
+PREVIEW_TOKENS = 100_000
+
+Command = Callable[..., Any]
+Option = Callable[[Command], Command]
+
+
+def _together(argument: str, kind: type[Any], options: tuple[Option, ...]) -> Option:
+    """Return a decorator that gives a command several options as one argument, a `kind` with a field for each of them."""
+
+    def decorated(command: Command) -> Command:
+        @wraps(command)
+        def with_options(**given: Any) -> Any:
+            given[argument] = kind(**{name: given.pop(name) for name in kind._fields})
+            return command(**given)
+
+        wrapped: Command = with_options
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorated
+
+
+def _not_empty(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse an option that is there and says nothing."""
+    if value is not None and not value.strip():
+        rest = "name one" if option.required else "name one, or leave it out"
+        raise ConfigError(f"{option.opts[0]} is empty; {rest}.")
+    return value
+
+
 corpus_option = click.option(
     "--corpus",
     default="python-docs",
     show_default=True,
+    callback=_not_empty,
     help="Text: python-docs, a .txt, .json or .jsonl file (may be gzipped), or a data set's hub id.",
 )
 work_option = click.option(
@@ -29,17 +57,140 @@ work_option = click.option(
     show_default=True,
     help="Folder that the stages keep their parts in.",
 )
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("site"),
-    show_default=True,
-    help="Folder that the site is written to.",
-)
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
     help="Where to compute; auto takes a GPU where there is one.",
+)
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What the language model computes in; the dictionary always reads float32.",
+)
+trained_model_option = click.option("--model", required=True, callback=_not_empty, help="Language model: hub id or local folder.")
+trained_hook_option = click.option(
+    "--hook", required=True, callback=_not_empty, help="Dotted path of the submodule whose output is read."
+)
+
+
+def seed_option(of: str) -> Option:
+    """Return `--seed`, for what it seeds."""
+    return click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=f"Of {of}.")
+
+
+class SubjectOptions(NamedTuple):
+    """A dictionary, the model that it reads, and where and how the model runs."""
+
+    checkpoint: Path
+    model: str | None
+    hook: str | None
+    device: str
+    dtype: str
+
+
+subject_options = _together(
+    "subject",
+    SubjectOptions,
+    (
+        click.option(
+            "--checkpoint",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Folder of the dictionary: cfg.json and sae_weights.safetensors.",
+        ),
+        click.option(
+            "--model",
+            callback=_not_empty,
+            help="Language model: hub id or local folder.  [default: what the checkpoint names]",
+        ),
+        click.option(
+            "--hook",
+            callback=_not_empty,
+            help="Dotted path of the submodule whose output is read.  [default: what the checkpoint names]",
+        ),
+        device_option,
+        dtype_option,
+    ),
+)
+
+
+class TextOptions(NamedTuple):
+    """A corpus, and how much of it is read."""
+
+    corpus: str
+    tokens: int | None
+    preview: bool
+
+    @property
+    def limit(self) -> int:
+        """About how many tokens are read.
+
+        Raises:
+            ConfigError: it is given twice.
+        """
+        if self.preview and self.tokens is not None:
+            raise ConfigError(f"--preview reads {PREVIEW_TOKENS:,} tokens, --tokens {self.tokens:,}; give one of them.")
+        return PREVIEW_TOKENS if self.preview else self.tokens or DEFAULT_TOKENS
+
+
+text_options = _together(
+    "text",
+    TextOptions,
+    (
+        corpus_option,
+        click.option(
+            "--tokens",
+            type=click.IntRange(min=1),
+            help="About how many tokens of the corpus to read, in whole chunks of 131,072 characters."
+            f"  [default: {DEFAULT_TOKENS:,}]",
+        ),
+        click.option("--preview", is_flag=True, help=f"Read {PREVIEW_TOKENS:,} tokens only, for a first look."),
+    ),
+)
+
+
+class SiteOptions(NamedTuple):
+    """Where a site goes, and what its author says about it."""
+
+    out: Path
+    overwrite: bool
+    title: str | None
+    about: Path | None
+    templates: Path | None
+
+
+site_options = _together(
+    "site",
+    SiteOptions,
+    (
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            default=Path("site"),
+            show_default=True,
+            help="Folder that the site is written to. An earlier bake in it is replaced; files that no bake wrote stay.",
+        ),
+        click.option(
+            "--overwrite",
+            is_flag=True,
+            help="Bake into a folder that holds other files and no earlier bake; the site joins them.",
+        ),
+        click.option("--title", metavar="TEXT", help="Title of the page.  [default: Atlas of <model> · <hook>]"),
+        click.option(
+            "--about",
+            type=click.Path(path_type=Path),
+            metavar="FILE.md",
+            help="Your own words for the first page: Markdown without images, at most 100 kB.  [default: none]",
+        ),
+        click.option(
+            "--templates",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="Folder whose index.html.jinja and static/ files take the place of ours.  [default: none]",
+        ),
+    ),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import IO, Any
 
 import click
-from tqdm import tqdm
 
 
 def say(text: str) -> None:
@@ -18,5 +19,55 @@ def say(text: str) -> None:
 @contextmanager
 def bar(description: str, unit: str, total: int | None = None) -> Iterator[Any]:
     """Give a progress bar with rate and time left; it stays on the screen when done."""
+    from tqdm import tqdm
+
     with tqdm(total=total, desc=description, unit=f" {unit}", unit_scale=True, dynamic_ncols=True) as shown:
         yield shown
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people say it: `1 s` at least, `40 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Stopped(click.ClickException):
+    """The user stopped the command: one line, and the exit code of the signal."""
+
+    exit_code = 128 + signal.SIGINT
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line on stderr."""
+        click.echo(self.message, err=True, file=file)
+
+
+class Ended(Stopped):
+    """The system did."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+class _Terminated(KeyboardInterrupt):
+    """The system asked the process to end."""
+
+
+@contextmanager
+def stoppable(left: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the work in one line, which says what is `left` of it."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except _Terminated as error:
+        raise Ended(f"Stopped. {left}") from error
+    except KeyboardInterrupt as error:
+        raise Stopped(f"Stopped. {left}") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import atlas
-from atlas.errors import StageMissing, WorkOccupied
+from atlas.errors import StageDamaged, StageMissing, WorkOccupied
 from atlas.stages import Ragged, Stage, fingerprint, finished, locked, versions, write_arrays, write_json
 
 INPUTS = {"checkpoint": "abc", "settings": {"sample": 3, "shape": (1, 2)}, "model": {"id": "tiny"}}
@@ -44,15 +44,31 @@ def test_finished_stage_is_done_and_a_new_one_is_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        pytest.param({"checkpoint": "def"}, "another checkpoint\\.", id="a value"),
-        pytest.param({"settings": {"sample": 4, "shape": (1, 2)}, "model": {}}, "another model, settings\\.", id="two, nested"),
-        pytest.param({"corpus": "new"}, "another corpus\\.", id="a new key"),
+        pytest.param({"checkpoint": "def"}, r"checkpoint \('abc', now 'def'\)", id="a short value"),
+        pytest.param({"checkpoint": "d" * 64}, "checkpoint", id="a hash"),
+        pytest.param({"checkpoint": "long " * 20}, "checkpoint", id="a long value"),
+        pytest.param({"corpus": "new"}, "corpus", id="a new key"),
+        pytest.param({"model": {"id": "large"}}, r"model \('tiny', now 'large'\)", id="a thing with a name"),
+        pytest.param({"model": {"id": "tiny", "hook": "h.1"}}, r"model \(hook: None, now 'h.1'\)", id="the same name"),
+        pytest.param(
+            {"checkpoint": "def", "settings": {"sample": 4, "shape": (1, 3)}},
+            r"checkpoint \('abc', now 'def'\), settings \(sample: 3, now 4; shape: \[1, 2\], now \[1, 3\]\)",
+            id="two, nested",
+        ),
+        pytest.param(
+            {"settings": {"stream": {"width": 3, "text": "a" * 64}, **dict.fromkeys("tuv", 0)}},
+            r"settings \(sample: 3, now None; shape: \[1, 2\], now None; stream\.text; stream\.width: None, now 3; and more\)",
+            id="many",
+        ),
     ],
 )
 def test_other_inputs_are_refused_by_name(changes: dict[str, Any], named: str, tmp_path: Path) -> None:
     Stage(tmp_path, "harvest", INPUTS).finish({}, {})
 
-    with pytest.raises(WorkOccupied, match=f"'.*harvest' was made from {named} Name another work folder with --work"):
+    with pytest.raises(
+        WorkOccupied,
+        match=rf"^'.*harvest' was made from another {named}\. Name another work folder with --work, or delete this one\.$",
+    ):
         Stage(tmp_path, "harvest", {**INPUTS, **changes}).is_done()
 
 
@@ -61,6 +77,34 @@ def test_input_that_is_gone_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(WorkOccupied, match="another model"):
         Stage(tmp_path, "harvest", {key: INPUTS[key] for key in ("checkpoint", "settings")}).is_done()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("done.json", b'{"inputs": {}, "prov', "Unterminated string starting at: line 1 column 16 (char 15)"),
+        ("done.json", b"[]", "it is not what a finished stage writes"),
+        ("done.json", b'{"inputs": {}}', "it is not what a finished stage writes"),
+        ("done.json", b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ("tables.safetensors", b"half", "Error while deserializing header: header too small"),
+        ("tables.safetensors", None, "it is missing"),
+        ("tables.json", b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+    ],
+    ids=["truncated", "a list", "a part", "binary", "truncated tables", "no tables", "truncated texts"],
+)
+def test_damaged_stage_says_which_folder_to_delete(name: str, content: bytes | None, reason: str, tmp_path: Path) -> None:
+    Stage(tmp_path, "harvest", INPUTS).finish(TABLES, {})
+    path = tmp_path / "harvest" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+    message = f"'{path}' is damaged ({reason}). Delete the folder '{path.parent}' to run the stage again."
+    for read in (finished, fingerprint, lambda *_: Stage(tmp_path, "harvest", INPUTS).is_done()):
+        if name == "done.json" or read is finished:
+            with pytest.raises(StageDamaged) as refused:
+                read(tmp_path, "harvest")
+            assert str(refused.value) == message
 
 
 @pytest.mark.parametrize("read", [finished, fingerprint])
@@ -226,11 +270,82 @@ def test_lock_is_let_go_when_the_work_fails(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("part", ["all", "harvest-0-of-2"])
+def test_work_that_fails_before_it_writes_leaves_no_trace(part: str, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), locked(tmp_path / "runs" / "work", part):
+        raise ZeroDivisionError
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["all", "harvest-0-of-2"])
+def test_work_that_fails_later_leaves_what_it_wrote_and_what_was_there(part: str, tmp_path: Path) -> None:
+    with locked(tmp_path):
+        pass
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.raises(ZeroDivisionError), locked(tmp_path, part):
+        (tmp_path / "harvest").mkdir()
+        raise ZeroDivisionError
+
+    assert sorted(tmp_path.iterdir()) == [*before, tmp_path / "harvest"]
+
+
+def test_refused_run_takes_nothing_from_the_one_that_holds_the_folder(tmp_path: Path) -> None:
+    with locked(tmp_path / "work"):
+        before = list((tmp_path / "work").iterdir())
+        with pytest.raises(WorkOccupied), locked(tmp_path / "work"):
+            pass
+
+        assert list((tmp_path / "work").iterdir()) == before
+
+
 def test_parts_of_the_work_are_held_apart(tmp_path: Path) -> None:
     with locked(tmp_path, "harvest-0-of-2"), locked(tmp_path, "harvest-1-of-2"):
         with pytest.raises(WorkOccupied, match="Another run is using"):
             with locked(tmp_path, "harvest-1-of-2"):
                 pass
+
+
+@pytest.mark.parametrize(("first", "second"), [("all", "harvest-0-of-2"), ("harvest-0-of-2", "all")])
+def test_no_part_is_done_beside_a_run_that_holds_everything(
+    first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.stages.GATE_SECONDS", 0.1)
+
+    with locked(tmp_path, first):
+        with pytest.raises(WorkOccupied, match="Another run is using"), locked(tmp_path, second):
+            pass
+
+    with locked(tmp_path, second):
+        pass
+
+
+def test_leftovers_of_a_killed_run_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    leftovers = [".atlas.json.12.part", "harvest/.part-0-of-1.safetensors.4711.part", "train/checkpoint/.cfg.json.5.part"]
+    others = ["mine.part", ".hidden.part", "harvest/part-0-of-1.safetensors", "harvest/.done.json"]
+    for name in leftovers + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+
+    with locked(tmp_path, "harvest-1-of-2"):
+        assert all((tmp_path / name).exists() for name in leftovers), "another part may be writing them"
+    with locked(tmp_path):
+        pass
+
+    assert [name for name in leftovers + others if (tmp_path / name).exists()] == others
+
+
+def test_interrupted_write_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_arrays(tmp_path / "a.safetensors", {"x": np.zeros(3)})
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_versions_name_atlas_and_what_was_asked_for() -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
+import tiny
+from atlas.activations.carriers import carrier_documents
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import load
+from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.dictionary.training import Step, TrainingConfig
-from atlas.errors import ConfigError, CorpusError, WorkOccupied
+from atlas.errors import CheckpointError, ConfigError, CorpusError, ModelError, WorkOccupied
 from atlas.stages import fingerprint
-from atlas.train import TrainConfig, train_stage, training_vocabulary
+from atlas.train import TrainConfig, train_stage
 
 TRAINING = TrainingConfig(n_experts=8, d_expert=4, k=2, steps=12, batch=64)
 CONFIG = TrainConfig(carrier_share=0.05, stream=StreamConfig(window_tokens=48), training=TRAINING)
@@ -62,9 +67,18 @@ def counted(model: LanguageModel, corpus: Corpus, held_out: bool) -> Counter[int
 
 def counts(run: Run) -> Counter[int]:
     """The training vocabulary that a run left."""
-    stored = training_vocabulary(run.folder)
+    stored = load(run.folder).trained_on
     assert stored is not None
-    return Counter({token: n for token, n in enumerate(stored.tolist()) if n})
+    return Counter({token: n for token, n in enumerate(stored.vocabulary.tolist()) if n})
+
+
+def identity(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+
+
+def hashed(corpus: Corpus) -> str:
+    texts = [document.text.encode() for document in corpus.read()]
+    return hashlib.sha256(b"".join(b"%d %s" % (len(text), text) for text in texts)).hexdigest()
 
 
 def about(run: Run) -> dict[str, Any]:
@@ -90,7 +104,7 @@ def test_checkpoint_says_what_it_was_trained_on(run: Run, corpus: Corpus) -> Non
 
     assert said["tokens"] == counts(run).total()
     assert (said["steps"], said["batch"], said["k"]) == (12, 64, 2)
-    assert (said["corpus"], said["corpus_sha256"]) == (corpus.title, corpus.sha256())
+    assert said["corpus"] == corpus.title
 
 
 def test_held_out_documents_are_not_trained_on(plain_run: Run, bert: LanguageModel, corpus: Corpus) -> None:
@@ -134,7 +148,7 @@ def test_second_call_trains_nothing(run: Run, bert: LanguageModel, corpus: Corpu
 
 
 def test_other_settings_do_not_go_into_the_same_folder(run: Run, bert: LanguageModel, corpus: Corpus) -> None:
-    with pytest.raises(WorkOccupied, match="train' was made from another settings"):
+    with pytest.raises(WorkOccupied, match=r"train' was made from another settings \(training.seed: 0, now 1\)\."):
         train_stage(bert, corpus, run.work, replace(CONFIG, training=replace(TRAINING, seed=1)))
 
 
@@ -151,7 +165,7 @@ def test_training_that_was_cut_off_starts_again(run: Run, bert: LanguageModel, c
 def test_stage_names_its_inputs(run: Run, bert: LanguageModel, corpus: Corpus) -> None:
     inputs = fingerprint(run.work, "train")
 
-    assert inputs["corpus"] == {"name": "small.jsonl", "sha256": corpus.sha256()}
+    assert inputs["corpus"] == {"name": "small.jsonl", "sha256": hashed(corpus)}
     assert (inputs["model"]["id"], inputs["model"]["hook"]) == (bert.name, bert.hook)
     assert inputs["settings"]["training"]["n_experts"] == 8
     assert {"expert-atlas", "torch", "transformers"} <= set(inputs["versions"])
@@ -177,7 +191,8 @@ def test_too_little_text_for_a_batch_is_refused(bert: LanguageModel, corpus: Cor
 def test_corpus_of_one_document_is_refused(bert: LanguageModel, tmp_path: Path) -> None:
     alone = Corpus("alone", "Alone", "One document.", lambda: iter(["the small model fires on 42 tokens"]))
 
-    with pytest.raises(CorpusError, match="'alone' has too few documents to hold a fifth of them out; give a larger corpus"):
+    message = r"'alone' has too few documents to hold a fifth of them out \(1 in the part that is read\); give a larger corpus"
+    with pytest.raises(CorpusError, match=message):
         train_stage(bert, alone, tmp_path, CONFIG)
 
 
@@ -187,7 +202,62 @@ def test_carrier_share_out_of_range_is_refused(share: float) -> None:
         TrainConfig(carrier_share=share)
 
 
-def test_checkpoint_from_elsewhere_has_no_training_vocabulary(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "cfg.json").write_text(json.dumps({}))
+def test_documents_that_rows_were_read_from_are_listed(plain_run: Run, corpus: Corpus) -> None:
+    known = load(plain_run.folder).trained_on
+    assert known is not None
 
-    assert training_vocabulary(tmp_path) is None and training_vocabulary(run.folder) is not None
+    assert known.documents.tolist() == sorted(identity(d.text) for d in corpus.read() if not d.held_out)
+    assert all(known.includes(document.identity) != document.held_out for document in corpus.read())
+
+
+def test_documents_beyond_the_last_row_are_not_listed(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
+    short = trained(bert, corpus, tmp_path, replace(CONFIG, max_tokens=300, carrier_share=0.0))
+    known = load(short.folder).trained_on
+    assert known is not None
+
+    first = next(corpus.chunks())
+    listed = [document.ordinal for document in corpus.read() if known.includes(document.identity)]
+    assert listed and set(listed) <= {document.ordinal for document in corpus.read() if not document.held_out}
+    assert max(listed) < 20 and first[-1].ordinal < 20, "the corpus has forty documents"
+    assert len(listed) == len(known.documents)
+
+
+def test_carriers_that_were_read_are_listed(run: Run, corpus: Corpus) -> None:
+    known = load(run.folder).trained_on
+    assert known is not None
+    own = {document.identity for document in corpus.read()}
+
+    carriers = set(known.documents.tolist()) - own
+
+    written = [identity(text) for text in carrier_documents(50, CONFIG.training.seed)]
+    assert carriers and carriers == set(written[: len(carriers)])
+
+
+def test_checkpoint_from_elsewhere_does_not_say_what_it_was_trained_on(run: Run, tmp_path: Path) -> None:
+    assert load(run.folder).trained_on is not None
+    copied = shutil.copytree(run.folder, tmp_path / "checkpoint")
+    (copied / TRAINED_ON_FILE).unlink()
+
+    assert load(copied).trained_on is None
+
+
+def test_damaged_list_of_documents_is_refused(run: Run, tmp_path: Path) -> None:
+    copied = shutil.copytree(run.folder, tmp_path / "checkpoint")
+    (copied / TRAINED_ON_FILE).write_bytes(b"half")
+
+    with pytest.raises(CheckpointError, match=r"trained_on\.safetensors' is damaged .*Train again, or delete it: all text then"):
+        load(copied)
+
+
+def test_model_that_returns_no_numbers_is_refused(models: dict[str, Path], corpus: Corpus, tmp_path: Path) -> None:
+    broken = LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"])
+    with torch.no_grad():
+        broken.embeddings[:] = float("nan")
+
+    with pytest.raises(ModelError, match=r"^'.*bert' returned values that are not finite\.$"):
+        train_stage(broken, corpus, tmp_path, CONFIG)
+
+    assert list(tmp_path.iterdir()) == []

@@ -15,10 +15,11 @@ import sys
 import sysconfig
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from atlas.errors import CorpusError
 
@@ -40,6 +41,28 @@ class Document(NamedTuple):
     held_out: bool
     """It belongs to the fifth of the corpus that a dictionary trained here never sees."""
 
+    @property
+    def identity(self) -> int:
+        """A 64-bit hash of the text: documents of equal text are one document."""
+        return _identity(self.text)
+
+
+class TextHash:
+    """A hash of documents in order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, document: Document) -> None:
+        """Go on with the next document."""
+        text = document.text.encode()
+        self._digest.update(b"%d " % len(text))
+        self._digest.update(text)
+
+    def sha256(self) -> str:
+        """Return the hash of all documents so far."""
+        return self._digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -55,8 +78,7 @@ class Corpus:
         for ordinal, raw in enumerate(self.texts()):
             # JSON can spell half of a surrogate pair, which no tokenizer takes.
             text = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            place = hashlib.sha256(text.encode()).digest()[:8]
-            yield Document(ordinal, text, int.from_bytes(place, "big") / 2**64 < HELD_OUT_SHARE)
+            yield Document(ordinal, text, _identity(text) / 2**64 < HELD_OUT_SHARE)
 
     def chunks(self) -> Iterator[list[Document]]:
         """Yield the corpus as chunks; the last one may be short.
@@ -77,16 +99,23 @@ class Corpus:
         if chunk:
             yield chunk
         if empty:
-            raise CorpusError(f"The corpus '{self.name}' holds no text.")
+            self._refuse_silence()
 
-    def sha256(self) -> str:
-        """Return a hash of every document in order."""
-        digest = hashlib.sha256()
-        for document in self.read():
-            text = document.text.encode()
-            digest.update(b"%d " % len(text))
-            digest.update(text)
-        return digest.hexdigest()
+    def require_text(self) -> None:
+        """Read up to the first document that holds text.
+
+        Raises:
+            CorpusError: there is none, or what comes before it cannot be read.
+        """
+        if not any(document.text.strip() for document in self.read()):
+            self._refuse_silence()
+
+    def _refuse_silence(self) -> NoReturn:
+        raise CorpusError(f"The corpus '{self.name}' holds no text. Name another one with --corpus.")
+
+
+def _identity(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def load_corpus(source: str) -> Corpus:
@@ -155,53 +184,116 @@ def _docstrings(path: Path) -> list[str]:
 def _file(path: Path) -> Corpus:
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     kind = suffixes[-1] if suffixes else ""
-    if kind not in (".txt", ".jsonl", ".json"):
+    readers = {".txt": _blocks, ".jsonl": _lines, ".json": _listed}
+    if kind not in readers:
         raise CorpusError(f"'{path}' is a {kind or 'file without an ending'}; a corpus file is .txt, .jsonl or .json.")
-
-    def raw() -> str:
-        try:
-            stored = path.read_bytes()
-            return (gzip.decompress(stored) if path.suffix == ".gz" else stored).decode("utf-8-sig")
-        except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
-            raise CorpusError(f"'{path}' cannot be read as UTF-8 text: {error}.") from error
-
     return Corpus(
-        name=path.name, title=path.name, description=f"The documents of {path.name}.", texts=lambda: _texts(raw(), kind, path)
+        name=path.name, title=path.name, description=f"The documents of {path.name}.", texts=lambda: readers[kind](path)
     )
 
 
-def _texts(raw: str, kind: str, path: Path) -> Iterator[str]:
-    """Yield documents: blocks of a .txt set apart by two blank lines, `text` of each record of a .jsonl or .json."""
-    if kind == ".txt":
-        yield from (block for block in raw.split("\n\n\n") if block.strip())
-        return
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Give a file's bytes, unpacked.
+
+    Raises:
+        CorpusError: it cannot be read, or is not gzipped as its name says.
+    """
     try:
-        records = [json.loads(line) for line in raw.split("\n") if line.strip()] if kind == ".jsonl" else json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise CorpusError(f"'{path}' is not {kind[1:]}: {error}.") from error
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            yield file  # type: ignore[misc]
+    except gzip.BadGzipFile as error:
+        raise CorpusError(f"'{path}' is not gzipped ({error}). Name it without .gz, or compress it.") from error
+    except (EOFError, zlib.error) as error:
+        raise CorpusError(f"'{path}' is a broken gzip file ({error}). Fetch or compress it again.") from error
+    except OSError as error:
+        raise CorpusError(f"'{path}' cannot be read: {error.strerror or error}.") from error
+
+
+def _read(path: Path) -> str:
+    """Return a whole file's text."""
+    with _opened(path) as file:
+        return _decoded(file.read(), f"'{path}'", "utf-8-sig")
+
+
+def _decoded(stored: bytes, where: str, encoding: str) -> str:
+    """Return bytes as text.
+
+    Raises:
+        CorpusError: they are not UTF-8, or hold NUL, which no text does.
+    """
+    try:
+        text = stored.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{where} is not text in UTF-8: {error.reason} at byte {error.start}.") from error
+    if "\0" in text:
+        raise CorpusError(f"{where} is not text: it holds a NUL at character {text.index(chr(0))}.")
+    return text
+
+
+def _blocks(path: Path) -> Iterator[str]:
+    """Yield the blocks of a .txt that two blank lines set apart."""
+    yield from (block for block in _read(path).replace("\r\n", "\n").split("\n\n\n") if block.strip())
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the text of each line of a .jsonl, read as it is asked for: such a file may be huge."""
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            where = f"Line {number} of '{path}'"
+            stored = _decoded(line, where, "utf-8-sig" if number == 1 else "utf-8")
+            if stored.strip():
+                yield _text(_json(stored, where), where)
+
+
+def _listed(path: Path) -> Iterator[str]:
+    """Yield the text of each record of the list that a .json is."""
+    records = _json(_read(path), f"'{path}'")
     if not isinstance(records, list):
         raise CorpusError(f"'{path}' holds a {type(records).__name__}; a .json corpus is a list of records with a text column.")
-    for index, record in enumerate(records):
-        text = record if isinstance(record, str) else record.get("text") if isinstance(record, dict) else None
-        if not isinstance(text, str):
-            columns = ", ".join(record) if isinstance(record, dict) else type(record).__name__
-            raise CorpusError(f"Record {index} of '{path}' has no text column; it has {columns}.")
-        yield text
+    for number, record in enumerate(records, start=1):
+        yield _text(record, f"Record {number} of '{path}'")
+
+
+def _json(stored: str, where: str) -> Any:
+    try:
+        return json.loads(stored)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{where} is not JSON: {error}.") from error
+
+
+def _text(record: Any, where: str) -> str:
+    """Return a record's text: itself, or its text column.
+
+    Raises:
+        CorpusError: it has none.
+    """
+    if isinstance(record, str):
+        return record
+    if not isinstance(record, dict):
+        raise CorpusError(f"{where} holds a {type(record).__name__}; a record is a text, or an object with a text column.")
+    if "text" not in record:
+        raise CorpusError(f"{where} has no text column; it has {', '.join(record) or 'no column'}.")
+    text = record["text"]
+    if not isinstance(text, str):
+        raise CorpusError(f"{where} has a text column that holds {'null' if text is None else type(text).__name__}, not text.")
+    return text
 
 
 def _hub(source: str) -> Corpus:
     name, _, split = source.partition(":")
 
-    def texts() -> Iterator[str]:
+    def records() -> Iterator[Any]:
         from datasets import load_dataset
 
         try:
-            records = load_dataset(name, split=split or "train", streaming=True)
+            yield from load_dataset(name, split=split or "train", streaming=True)
         except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
-            raise CorpusError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {error}.") from error
-        for record in records:
-            if "text" not in record:
-                raise CorpusError(f"The data set '{source}' has no text column; it has {', '.join(record)}.")
-            yield record["text"]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise CorpusError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {reason}") from error
+
+    def texts() -> Iterator[str]:
+        for number, record in enumerate(records(), start=1):
+            yield _text(record, f"Record {number} of the data set '{source}'")
 
     return Corpus(name=source, title=name, description=f"The data set {source}.", texts=texts)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from difflib import get_close_matches
-from functools import cached_property
+import re
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher, get_close_matches
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from atlas.errors import ModelError
@@ -21,6 +23,8 @@ PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a language model's weights and activations can be held in."""
 
 ENCODERS = (
     "albert",
@@ -57,17 +61,26 @@ class LanguageModel:
         self._point = _module(model, hook)
 
     @classmethod
-    def load(cls, name: str, hook: str, class_name: str | None = None, device: str | torch.device = "cpu") -> LanguageModel:
+    def load(
+        cls,
+        name: str,
+        hook: str,
+        class_name: str | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> LanguageModel:
         """Return the model `name` (a hub id or a local folder) cut at the submodule with the dotted path `hook`.
 
         Without `class_name`, a model saved with a causal head is loaded as AutoModelForCausalLM, any other as AutoModel.
+        `dtype` is that of its weights and of what it computes; rows are given as float32 in any case.
 
         Raises:
             ModelError: the model cannot be loaded, or has no such hook (the nearest that it has are named).
         """
         import transformers
 
-        source = packaged_folder() if name == PACKAGED_MODEL and packaged_folder() else name
+        source = _source(name)
+        tokenizer = load_tokenizer(name)
         try:
             config = transformers.AutoConfig.from_pretrained(source)
             if class_name is None:
@@ -76,12 +89,10 @@ class LanguageModel:
             loader = getattr(transformers, class_name, None)
             if loader is None or not class_name.startswith("AutoModel"):
                 raise ModelError(f"transformers has no AutoModel class {class_name!r} to load '{name}' with.")
-            model = loader.from_pretrained(source, dtype=torch.float32)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"The language model '{name}' cannot be loaded: {reason}") from error
-        return cls(name, hook, class_name, model.to(device), tokenizer, _fingerprint(str(source), model))
+            model = loader.from_pretrained(source, dtype=dtype)
+        except _UNLOADABLE as error:
+            raise _not_loaded(name, error) from error
+        return cls(name, hook, class_name, model.to(device), tokenizer, _fingerprint(source, model))
 
     @cached_property
     def d_model(self) -> int:
@@ -93,6 +104,11 @@ class LanguageModel:
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self._model.parameters()).device
+
+    @property
+    def dtype(self) -> str:
+        """What weights and activations are held in: a key of DTYPES."""
+        return str(next(self._model.parameters()).dtype).removeprefix("torch.")
 
     @property
     def class_name(self) -> str:
@@ -167,6 +183,36 @@ class Specials:
         return [*self.prefix, *token_ids, *self.suffix]
 
 
+def load_tokenizer(name: str) -> Any:
+    """Return the tokenizer of the model `name`, a hub id or a local folder.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    import transformers
+
+    try:
+        return transformers.AutoTokenizer.from_pretrained(_source(name))
+    except _UNLOADABLE as error:
+        raise _not_loaded(name, error) from error
+
+
+_UNLOADABLE = (OSError, ValueError, ImportError, SafetensorError)
+"""What transformers raises for a model that is not there, not whole, or not known to it."""
+
+
+def _not_loaded(name: str, error: Exception) -> ModelError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelError(f"The language model '{name}' cannot be loaded: {reason}")
+
+
+def _source(name: str) -> str:
+    """Return where transformers finds the model: the packaged folder, or its name."""
+    packaged = packaged_folder() if name == PACKAGED_MODEL else None
+    return name if packaged is None else str(packaged)
+
+
+@cache
 def packaged_folder() -> Path | None:
     """Return the folder of the packaged all-MiniLM-L6-v2, checked by the hash of its weights; None where it is not installed.
 
@@ -186,9 +232,25 @@ def packaged_folder() -> Path | None:
 def _module(model: nn.Module, hook: str) -> nn.Module:
     modules = dict(model.named_modules())
     if hook not in modules or not hook:
-        near = get_close_matches(hook, modules, n=3, cutoff=0.3)
-        raise ModelError(f"The model has no hook '{hook}'. The nearest it has: {', '.join(near) or 'none'}.")
+        near = ", ".join(nearest_hooks(hook, modules))
+        raise ModelError(f"The model has no hook '{hook}'. The nearest it has: {near or 'none'}. Name one with --hook.")
     return modules[hook]
+
+
+def nearest_hooks(hook: str, names: Iterable[str]) -> list[str]:
+    """Return up to three of a model's modules that a mistyped hook may mean: blocks first, those of its own number foremost.
+
+    A block is an entry of the outermost list of modules (`model.layers.12`); its output is the residual stream.
+    """
+    known = [name for name in names if name]
+    blocks = [name for name in known if re.fullmatch(r"(\D+\.)?\d+", name)]
+    number = next(iter(re.findall(r"\d+", hook)), None)
+
+    def likeness(name: str) -> tuple[bool, float]:
+        return name.rpartition(".")[2] == number, SequenceMatcher(None, hook, name).ratio()
+
+    near = sorted(blocks, key=likeness, reverse=True)[:2]
+    return list(dict.fromkeys([*near, *get_close_matches(hook, known, n=3, cutoff=0.3)]))[:3]
 
 
 def _fingerprint(source: str, model: nn.Module) -> str:

@@ -111,7 +111,7 @@ def blocks(windows: list[Window], model: LanguageModel, config: StreamConfig) ->
     rows: list[Tensor] = []
     tokens: list[Tokens] = []
     held = 0
-    for batch in _batches(windows, specials, config):
+    for batch in batches(windows, model.tokenizer, config):
         batch_rows, batch_tokens = _run(batch, model, specials)
         rows.append(batch_rows)
         tokens.append(batch_tokens)
@@ -129,8 +129,9 @@ def blocks(windows: list[Window], model: LanguageModel, config: StreamConfig) ->
         yield Block(filled, _cat(tokens))
 
 
-def _batches(windows: list[Window], specials: Specials, config: StreamConfig) -> Iterator[list[Window]]:
+def batches(windows: list[Window], tokenizer: Any, config: StreamConfig) -> Iterator[list[Window]]:
     """Yield windows in batches of one padded length, shortest first, in corpus order within a length."""
+    specials = Specials(tokenizer)
     by_length: dict[int, list[Window]] = {}
     for window in windows:
         length = len(specials.wrap(window.token_ids))

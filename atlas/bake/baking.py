@@ -111,7 +111,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         page = templates.render(
             f"{PAGE}.jinja",
             {
-                "front": front_page(store.provenance(), tasks, Counts.of(experts, scores), config.title, about),
+                "front": front_page(store.provenance(), tasks, Counts.of(experts, scores, tasks), config.title, about),
                 "generator": GENERATOR,
                 "manifest": manifest,
                 "assets": templates.write_static(site),

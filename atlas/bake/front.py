@@ -63,7 +63,8 @@ def front_page(
 def _summary(counts: Counts, corpus: Task) -> str:
     return (
         f"{count(counts.experts)} experts: {count(counts.silent)} silent on {count(corpus.held_out_tokens)} held-out "
-        f"tokens, {count(counts.dense)} dense, {count(counts.supported)} with a supported order, "
+        f"tokens, {count(counts.dense)} dense, {count(counts.supported)} with a supported order "
+        f"({count(counts.supported_above_luck)} of them above the best random projection), "
         f"{count(counts.without_claim)} without any claim."
     )
 

@@ -32,15 +32,22 @@ class Counts:
     dense: int
     supported: int
     """With a supported order for at least one hypothesis."""
+    supported_above_luck: int
+    """Of these, with a supported order whose score is above the best random projection's."""
     without_claim: int
     """Neither silent, nor with a supported order, nor with a title that names a task."""
     by_task: Mapping[int, int]
     """Experts with a supported order, by task."""
 
     @classmethod
-    def of(cls, experts: pl.DataFrame, scores: pl.DataFrame) -> Counts:
+    def of(cls, experts: pl.DataFrame, scores: pl.DataFrame, tasks: Sequence[Task]) -> Counts:
         """Count over the overview and the scores of all experts."""
-        ordered = scores.filter("order_supported").select("task", "expert").unique()
+        supported = scores.filter("order_supported")
+        ordered = supported.select("task", "expert").unique()
+        luck = {
+            (task.task, one.hypothesis): one.references.get("random_projection", 0.0) for task in tasks for one in task.hypotheses
+        }
+        above = {row["expert"] for row in supported.iter_rows(named=True) if row["r2_all"] > luck[row["task"], row["hypothesis"]]}
         claimed = (
             pl.col("silent")
             | pl.col("basis").is_in(["order", "task"])
@@ -51,6 +58,7 @@ class Counts:
             silent=int(experts["silent"].sum()),
             dense=int(experts["dense"].sum()),
             supported=ordered["expert"].n_unique(),
+            supported_above_luck=len(above),
             without_claim=len(experts.filter(~claimed)),
             by_task=dict(ordered.group_by("task").len().sort("task").iter_rows()),
         )

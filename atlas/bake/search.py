@@ -15,8 +15,12 @@ SHARE_STEPS = 255
 
 
 def searched(text: str) -> str:
-    """Return a token's text as it is looked up: without the space before it or the mark of a word's inside, case folded."""
-    return unicodedata.normalize("NFKC", text).casefold().strip().removeprefix("##")
+    """Return a token's text as it is looked up: without the space before it or the mark of a word's inside, case folded.
+
+    Folded as the page folds what is typed, by way of capitals: a script has no casefold.
+    """
+    folded = unicodedata.normalize("NFKC", text).upper().lower().replace("ς", "σ").strip()
+    return folded.removeprefix("##") or folded
 
 
 def search_payload(tokens: pl.DataFrame, vocabulary: Mapping[int, str], experts: Sequence[int]) -> dict[str, Any]:

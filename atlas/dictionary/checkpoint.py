@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from atlas.dictionary.config import SmixaeConfig
 from atlas.dictionary.smixae import Smixae, Weights
+from atlas.dictionary.trained_on import TrainedOn, trained_on
 from atlas.errors import CheckpointError
 
 ARCHITECTURES = ("smixae", "smixae_rebased")
@@ -34,6 +36,12 @@ class Checkpoint:
     architecture: str
     metadata: dict[str, Any] = field(default_factory=dict)
     """The checkpoint's own metadata; every key is optional."""
+    trained_on: TrainedOn | None = None
+    """The text it was trained on, where it says so."""
+
+    def to(self, device: torch.device) -> Checkpoint:
+        """Return the same checkpoint with its weights on `device`."""
+        return replace(self, smixae=self.smixae.to(device))
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -47,7 +55,7 @@ def load(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"No checkpoint folder at '{folder}'. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}.")
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
-            raise CheckpointError(f"'{folder}' has no {name}. A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}.")
+            raise CheckpointError(f"'{folder}' has no {name}. {_whereabouts(folder)}")
     stored = _stored_config(folder / CONFIG_FILE)
     config = _config(stored, folder)
     try:
@@ -65,6 +73,7 @@ def load(path: str | Path) -> Checkpoint:
         sha256=digest.hexdigest(),
         architecture=stored["architecture"],
         metadata=_metadata(stored, folder),
+        trained_on=trained_on(folder),
     )
 
 
@@ -76,9 +85,7 @@ def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in smixae.weights._asdict().items()}
     tensors["threshold"] = torch.tensor(smixae.threshold, dtype=torch.float64)
     tensors["n_passes_since_fired"] = torch.zeros(config.n_experts, dtype=torch.int64)
-    part = folder / f"{WEIGHTS_FILE}.part"
-    save_file(tensors, part)
-    os.replace(part, folder / WEIGHTS_FILE)
+    _write(folder / WEIGHTS_FILE, lambda part: save_file(tensors, part))
     stored = {
         "architecture": "smixae",
         "d_in": config.d_in,
@@ -94,15 +101,31 @@ def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
         "device": "cpu",
         "metadata": metadata,
     }
-    part = folder / f"{CONFIG_FILE}.part"
-    part.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, folder / CONFIG_FILE)
+    _write(folder / CONFIG_FILE, lambda part: part.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8"))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all; what a killed process leaves is named as the stages name theirs, and swept with it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _whereabouts(folder: Path) -> str:
+    """Return where the checkpoint of a folder that has none may be: in a work folder, or its train stage, it lies deeper."""
+    for inside in (folder / "train" / "checkpoint", folder / "checkpoint"):
+        if (inside / CONFIG_FILE).is_file():
+            return f"There is a checkpoint in '{inside}': name that."
+    return f"A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
 
 
 def _stored_config(path: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is not JSON: {error}.") from error
     if not isinstance(stored, dict):
         raise CheckpointError(f"'{path}' holds a {type(stored).__name__}; a JSON object is needed.")

@@ -104,6 +104,11 @@ class Smixae:
         return code * (code.norm(dim=2, keepdim=True) > self.threshold)
 
     @torch.no_grad()
+    def norms(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token expert"]:
+        """Return the norm of every expert's code before the gate: what is compared with the threshold."""
+        return codes(x, self.weights, self._scale).norm(dim=2)
+
+    @torch.no_grad()
     def firings(self, x: Float[Tensor, "token d_in"]) -> Firings:
         """Return the (token, expert) pairs whose norm passes the threshold, with their codes, sorted by token, then expert."""
         code = codes(x, self.weights, self._scale)

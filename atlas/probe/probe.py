@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,6 @@ from atlas.activations.model import LanguageModel
 from atlas.activations.stream import BLOCK_ROWS, StreamConfig
 from atlas.activations.vocabulary import token_texts
 from atlas.dictionary import Checkpoint, Smixae
-from atlas.errors import WorkOccupied
 from atlas.geometry.contribution import coordinates
 from atlas.harvest.harvest import STAGE as HARVEST
 from atlas.harvest.harvest import describe_model
@@ -38,8 +38,7 @@ from atlas.probe.scores import (
 )
 from atlas.probe.tasks import Hypothesis, Task
 from atlas.probe.titles import TaskEvidence, Title, smoothed_lift, title
-from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, versions
-from atlas.train import training_vocabulary
+from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, require_same_inputs, versions
 
 STAGE = "probe"
 
@@ -109,23 +108,11 @@ def probe(
         StageMissing: the harvest, whose firing rates lifts are measured against, has not finished.
         WorkOccupied: the folder holds a probe of other inputs.
     """
-    inputs = {
-        "checkpoint": checkpoint.sha256,
-        "model": describe_model(model),
-        "harvest": fingerprint(work, HARVEST),
-        "tasks": {task.name: sha256(repr(task).encode()).hexdigest() for task in tasks},
-        "settings": asdict(config),
-        "device": {"type": model.device.type, "threads": torch.get_num_threads(), "block_rows": BLOCK_ROWS[model.device.type]},
-        "versions": versions("torch", "transformers", "tokenizers", "numpy"),
-    }
-    stage = Stage(work, STAGE, inputs)
+    stage = Stage(work, STAGE, probe_inputs(checkpoint, model, tasks, work, config))
     if stage.is_done():
         return
+    require_harvest(work, {"checkpoint": checkpoint.sha256, "model": stage.inputs["model"], "dtype": model.dtype})
     harvested = finished(work, HARVEST)
-    if harvested.inputs["checkpoint"] != checkpoint.sha256:
-        raise WorkOccupied(
-            f"The harvest in '{work}' is of another checkpoint than '{checkpoint.path}'; name its own work folder with --work."
-        )
     results = []
     for number, task in enumerate(tasks, start=1):
         progress(f"{task.title}: running {len(task.templates) * len(task.labels):,} sentences")
@@ -133,9 +120,57 @@ def probe(
         progress(f"{task.title}: scoring {checkpoint.smixae.n_experts:,} experts on {len(task.hypotheses)} hypotheses")
         results.append(probe_task(number, task, run, checkpoint.smixae, label_embeddings(run, model).cpu().numpy(), config))
     stage.finish(
-        tables(results, harvested, model, training_vocabulary(checkpoint.path)),
-        {"settings": {"probe": inputs["settings"]}, "tasks": inputs["tasks"]},
+        tables(results, harvested, model, _vocabulary(checkpoint, model)),
+        {"settings": {"probe": stage.inputs["settings"]}, "tasks": stage.inputs["tasks"]},
     )
+
+
+def require_harvest(work: Path, known: Mapping[str, Any]) -> None:
+    """Compare what is known of the dictionary and its model with what the harvest in the work folder was made from.
+
+    Raises:
+        StageMissing: there is no finished harvest.
+        WorkOccupied: it is of another dictionary or model.
+    """
+    inputs = fingerprint(work, HARVEST)
+    harvested = {**inputs, "dtype": inputs["device"]["dtype"]}
+    require_same_inputs(work / HARVEST, {key: harvested.get(key) for key in known}, known)
+
+
+def is_probed(checkpoint: Checkpoint, model: LanguageModel, tasks: Sequence[Task], work: Path, config: ProbeConfig) -> bool:
+    """Return whether the work folder holds the probe of its harvest that these inputs give.
+
+    Raises:
+        StageMissing: the harvest has not finished.
+        WorkOccupied: it holds a probe of other inputs.
+    """
+    return Stage(work, STAGE, probe_inputs(checkpoint, model, tasks, work, config)).is_done()
+
+
+def probe_inputs(
+    checkpoint: Checkpoint, model: LanguageModel, tasks: Sequence[Task], work: Path, config: ProbeConfig
+) -> dict[str, Any]:
+    """Return everything that determines the result of a probe."""
+    return {
+        "checkpoint": checkpoint.sha256,
+        "model": describe_model(model),
+        "harvest": fingerprint(work, HARVEST),
+        "tasks": {task.name: sha256(repr(task).encode()).hexdigest() for task in tasks},
+        "settings": asdict(config),
+        "device": {
+            "type": model.device.type,
+            "dtype": model.dtype,
+            "threads": torch.get_num_threads(),
+            "block_rows": BLOCK_ROWS[model.device.type],
+        },
+        "versions": versions("torch", "transformers", "tokenizers", "numpy"),
+    }
+
+
+def _vocabulary(checkpoint: Checkpoint, model: LanguageModel) -> Int64[np.ndarray, "vocabulary"] | None:
+    """Return the counts of the model's tokens in the training text; None where none are known, or those of another model."""
+    known = checkpoint.trained_on
+    return known.vocabulary if known and len(known.vocabulary) == len(model.embeddings) else None
 
 
 def probe_task(

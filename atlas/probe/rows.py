@@ -78,7 +78,8 @@ def row_firings(x: Float[Tensor, "row d_in"], smixae: Smixae) -> Firings:
 
 def label_embeddings(rows: TaskRows, model: LanguageModel) -> Float[Tensor, "row d_embedding"]:
     """Return the mean static word embedding of each row's label tokens."""
-    return torch.stack([model.embeddings[torch.tensor(one.label_ids, device=model.device)].mean(dim=0) for one in rows.probed])
+    labels = (torch.tensor(one.label_ids, device=model.device) for one in rows.probed)
+    return torch.stack([model.embeddings[ids].float().mean(dim=0) for ids in labels])
 
 
 def label_occurrences(rows: TaskRows, n_labels: int, counts: Int64[Tensor, "vocabulary"] | None) -> list[float]:

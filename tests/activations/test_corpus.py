@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from atlas.activations import corpus as corpus_module
-from atlas.activations.corpus import CHUNK_CHARACTERS, Corpus, Document, load_corpus, python_docs
+from atlas.activations.corpus import CHUNK_CHARACTERS, Corpus, Document, TextHash, load_corpus, python_docs
 from atlas.errors import CorpusError
 
 TEXTS = ["One small document.", "A second one,\n\nwith a blank line; ünïcode, too.", "Third."]
@@ -43,6 +44,13 @@ def texts(corpus: Corpus) -> list[str]:
     return [document.text for document in corpus.read()]
 
 
+def hashed(corpus: Corpus) -> str:
+    text = TextHash()
+    for document in corpus.read():
+        text.add(document)
+    return text.sha256()
+
+
 # Python's own documentation
 
 
@@ -61,7 +69,12 @@ def test_python_docs_hold_no_document_twice() -> None:
 
 
 def test_python_docs_are_the_same_in_another_process() -> None:
-    command = "from atlas.activations.corpus import python_docs; print(python_docs().sha256())"
+    command = (
+        "from atlas.activations.corpus import TextHash, python_docs\n"
+        "text = TextHash()\n"
+        "for document in python_docs().read(): text.add(document)\n"
+        "print(text.sha256())"
+    )
     root = Path(corpus_module.__file__).parents[2]
 
     other = subprocess.run(
@@ -73,7 +86,7 @@ def test_python_docs_are_the_same_in_another_process() -> None:
         check=True,
     )
 
-    assert other.stdout.strip() == python_docs().sha256()
+    assert other.stdout.strip() == hashed(python_docs())
 
 
 def test_docstrings_are_joined_by_module_and_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +168,25 @@ def test_two_readers_at_once_get_the_same_chunks() -> None:
 
 
 def test_hash_knows_where_documents_end() -> None:
-    assert len({of("ab", "c").sha256(), of("a", "bc").sha256(), of("abc").sha256(), of("c", "ab").sha256()}) == 4
-    assert of("ab", "c").sha256() == of("ab", "c").sha256()
+    assert len({hashed(of(*documents)) for documents in (("ab", "c"), ("a", "bc"), ("abc",), ("c", "ab"))}) == 4
+    assert hashed(of("ab", "c")) == hashed(of("ab", "c")) == hashlib.sha256(b"2 ab1 c").hexdigest()
+
+
+def test_identity_is_of_the_text_and_64_bits_wide() -> None:
+    documents = list(of("one", "two", "one").read())
+
+    assert documents[0].identity == documents[2].identity == int(hashlib.sha256(b"one").hexdigest()[:16], 16)
+    assert documents[1].identity != documents[0].identity
+
+
+def test_text_is_required_up_to_the_first_document_that_holds_any() -> None:
+    def until_the_third() -> Iterator[str]:
+        yield from ("", " \n", "text")
+        raise AssertionError("more was read than needed")
+
+    Corpus("made", "Made", "Made for a test.", until_the_third).require_text()
+    with pytest.raises(CorpusError, match="^The corpus 'made' holds no text. Name another one with --corpus.$"):
+        of("", " \n").require_text()
 
 
 # Files
@@ -196,16 +226,27 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        pytest.param("a.txt", bytes(range(1, 256)), r"' is not text in UTF-8: invalid start byte at byte 127\.", id="binary"),
+        pytest.param("a.txt", b"\0" * 50, r"a\.txt' is not text: it holds a NUL at character 0\.", id="NUL"),
+        pytest.param("a.txt.gz", b"not gzipped", r"a\.txt\.gz' is not gzipped \(Not a gzipped file \(b'no'\)\)\.", id="not gzip"),
+        pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:-9], r"' is a broken gzip file \(Compressed", id="truncated gzip"),
+        pytest.param("a.jsonl.gz", gzip.compress(b'"text"' * 99)[:-9], r"' is a broken gzip file \(Compressed", id="its lines"),
         pytest.param(
-            "a.txt", bytes(range(256)), r"a\.txt' cannot be read as UTF-8 text: 'utf-8' codec can't decode", id="binary"
+            "a.txt.gz",
+            gzip.compress(b"text" * 99)[:10] + b"\xff" * 20,
+            r"a\.txt\.gz' is a broken gzip file \(Error -3 while decompressing",
+            id="broken gzip",
         ),
-        pytest.param("a.txt.gz", b"not gzipped", r"a\.txt\.gz' cannot be read as UTF-8 text: Not a gzipped", id="not gzip"),
-        pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:-9], r"a\.txt\.gz' cannot be read", id="truncated gzip"),
         pytest.param(
-            "a.txt.gz", gzip.compress(b"text" * 99)[:10] + b"\xff" * 20, r"a\.txt\.gz' cannot be read", id="broken gzip"
+            "a.jsonl",
+            '{"text": "good"}\n\n{"text": ',
+            r"^Line 3 of '.*a\.jsonl' is not JSON: Expecting value",
+            id="bad JSON line",
         ),
-        pytest.param("a.jsonl", '{"text": "good"}\n{"text": ', r"a\.jsonl' is not jsonl: Expecting value", id="bad JSON line"),
-        pytest.param("a.json", "[1", r"a\.json' is not json: Expecting", id="bad JSON"),
+        pytest.param("a.jsonl", b'"good"\n"\xff"', r"^Line 2 of '.*' is not text in UTF-8: invalid start byte", id="binary line"),
+        pytest.param("a.jsonl", b"\0" * 50, r"^Line 1 of '.*' is not text: it holds a NUL at character 0\.", id="line of NUL"),
+        pytest.param("a.json", "[1", r"a\.json' is not JSON: Expecting", id="bad JSON"),
+        pytest.param("a.json", "[" * 100_000, r"a\.json' is not JSON: ", id="endless JSON"),
         pytest.param("a.json", '{"text": ["one", "two"]}', r"a\.json' holds a dict", id="JSON object"),
         pytest.param("a.json", '"abc"', r"a\.json' holds a str", id="JSON string"),
         pytest.param("a.json", "3", r"a\.json' holds a int", id="JSON number"),
@@ -213,10 +254,17 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
         pytest.param(
             "a.jsonl",
             '{"text": "good"}\n{"body": "bad", "id": 1}',
-            r"Record 1 of '.*a\.jsonl' has no text column; it has body, id",
+            r"^Line 2 of '.*a\.jsonl' has no text column; it has body, id\.$",
             id="no text column",
         ),
-        pytest.param("a.jsonl", "[1, 2]", r"Record 0 of '.*a\.jsonl' has no text column; it has list", id="record is a list"),
+        pytest.param("a.jsonl", "{}", r"^Line 1 of '.*a\.jsonl' has no text column; it has no column\.$", id="no column"),
+        pytest.param(
+            "a.jsonl", '"good"\n{"text": null}', r"^Line 2 of '.*' has a text column that holds null, not text\.$", id="null"
+        ),
+        pytest.param(
+            "a.json", '["good", {"text": 3}]', r"^Record 2 of '.*' has a text column that holds int, not text\.$", id="number"
+        ),
+        pytest.param("a.jsonl", "[1, 2]", r"^Line 1 of '.*a\.jsonl' holds a list; a record is a text, or", id="record is a list"),
         pytest.param("a.txt", "", r"The corpus 'a\.txt' holds no text", id="empty file"),
         pytest.param("a.json", "[]", r"The corpus 'a\.json' holds no text", id="no records"),
         pytest.param("a.jsonl", '{"text": " "}\n{"text": ""}', r"The corpus 'a\.jsonl' holds no text", id="blank records"),
@@ -227,6 +275,16 @@ def test_file_that_cannot_be_read_is_refused(name: str, content: str | bytes, me
 
     with pytest.raises(CorpusError, match=message):
         list(corpus.chunks())
+
+
+def test_lines_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
+    corpus = written(tmp_path, "a.jsonl", '{"text": "good"}\nbad')
+
+    assert next(corpus.read()).text == "good"
+
+
+def test_windows_line_ends_part_the_blocks_of_a_text_too(tmp_path: Path) -> None:
+    assert texts(written(tmp_path, "a.txt", "one\r\ntwo\r\n\r\n\r\nthree")) == ["one\ntwo", "three"]
 
 
 @pytest.mark.parametrize(
@@ -254,3 +312,33 @@ def test_unreachable_data_set_is_refused() -> None:
 
     with pytest.raises(CorpusError, match="The data set 'nobody/nothing:train' cannot be loaded: "):
         next(documents)
+
+
+def test_data_set_is_read_as_far_as_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, bool]] = []
+
+    def load_dataset(name: str, split: str, streaming: bool) -> Iterator[dict[str, str | None]]:
+        asked.append((name, split, streaming))
+        yield {"text": "One."}
+        yield {"text": None}
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    documents = load_corpus("owner/name:test").read()
+
+    assert next(documents).text == "One."
+    message = r"^Record 2 of the data set 'owner/name:test' has a text column that holds null, not text\.$"
+    with pytest.raises(CorpusError, match=message):
+        next(documents)
+    assert asked == [("owner/name", "test", True)]
+
+
+def test_data_set_that_breaks_off_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*_: object, **__: object) -> Iterator[dict[str, str]]:
+        yield {"text": "One."}
+        raise RuntimeError("The connection is lost.\nHere is more about it.")
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+
+    message = "^The data set 'owner/name' cannot be loaded: RuntimeError: The connection is lost.$"
+    with pytest.raises(CorpusError, match=message):
+        list(load_corpus("owner/name").read())

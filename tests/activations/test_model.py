@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from transformers import AutoModel
 
 import tiny
-from atlas.activations.model import PACKAGED_MODEL, LanguageModel, Specials, packaged_folder
+from atlas.activations.model import DTYPES, PACKAGED_MODEL, LanguageModel, Specials, nearest_hooks, packaged_folder
 from atlas.errors import ModelError
 
 
@@ -38,8 +40,62 @@ def test_blocks_after_the_hook_are_never_run(models: dict[str, Path]) -> None:
 
 
 def test_unknown_hook_names_the_nearest(models: dict[str, Path]) -> None:
-    with pytest.raises(ModelError, match=r"no hook 'model.layer.1'\. The nearest it has: .*model\.layers\.1"):
+    with pytest.raises(
+        ModelError, match=r"no hook 'model.layer.1'\. The nearest it has: model\.layers\.1, .*\. Name one with --hook\.$"
+    ):
         LanguageModel.load(str(models["llama"]), "model.layer.1")
+
+
+@pytest.mark.parametrize(
+    ("hook", "nearest"),
+    [
+        ("model.layers.7", "model.layers.2"),
+        ("layers.1", "model.layers.1"),
+        ("blocks.1.hook_resid_post", "model.layers.1"),
+        ("model.layers.1.mpl", "model.layers.1"),
+        ("h.0", "model.layers.0"),
+        ("", "model.layers.0"),
+    ],
+)
+def test_nearest_hook_is_a_block_of_the_same_number(hook: str, nearest: str) -> None:
+    names = ["", "model", "model.embed_tokens", "model.layers", "model.norm", "lm_head"]
+    for block in range(3):
+        names += [f"model.layers.{block}{part}" for part in ("", ".self_attn", ".self_attn.q_proj", ".mlp", ".mlp.experts.1")]
+
+    found = nearest_hooks(hook, names)
+
+    assert found[0] == nearest or (hook in ("", "model.layers.7") and re.fullmatch(r"model\.layers\.\d", found[0]))
+    assert len(found) == len(set(found)) <= 3 and "" not in found
+    if hook == "model.layers.1.mpl":
+        assert "model.layers.1.mlp" in found
+
+
+def test_model_without_blocks_names_what_it_has() -> None:
+    assert nearest_hooks("encoderr", ["", "pooler", "encoder"])[0] == "encoder"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_rows_of_a_shorter_dtype_are_close_and_given_as_float32(kind: str, dtype: str, models: dict[str, Path]) -> None:
+    full = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind])
+    short = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind], dtype=DTYPES[dtype])
+    ids = torch.arange(10, 74).view(2, 32)
+
+    expected, rows = full.rows(ids, torch.ones_like(ids)), short.rows(ids, torch.ones_like(ids))
+
+    assert (full.dtype, short.dtype) == ("float32", dtype)
+    assert rows.dtype == torch.float32
+    # bfloat16 keeps 8 bits, float16 11; what a block adds is some times as long as what it is added to.
+    scale = float(expected.abs().max())
+    assert 0 < float((rows - expected).abs().max()) < scale * {"bfloat16": 2**-5, "float16": 2**-8}[dtype]
+
+
+def test_broken_weights_say_so(models: dict[str, Path], tmp_path: Path) -> None:
+    copied = shutil.copytree(models["bert"], tmp_path / "bert")
+    (copied / "model.safetensors").write_bytes(b"half")
+
+    with pytest.raises(ModelError, match="^The language model '.*bert' cannot be loaded: .*header"):
+        LanguageModel.load(str(copied), tiny.HOOKS["bert"])
 
 
 def test_missing_model_says_so() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ import torch
 from transformers import AutoModel
 
 import tiny
-from atlas.activations.corpus import Corpus, load_corpus
+from atlas.activations.corpus import Corpus, Document, load_corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, load, save
-from atlas.errors import ConfigError, CorpusError, ModelError, WorkOccupied
-from atlas.harvest.harvest import HarvestConfig, Shard, harvest, survey
-from atlas.stages import Column, Ragged, finished
+from atlas.dictionary.trained_on import TRAINED_ON_FILE
+from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageDamaged, WorkOccupied
+from atlas.harvest.harvest import HarvestConfig, Shard, harvest, harvest_inputs, standing, survey
+from atlas.harvest.timing import timed
+from atlas.stages import Column, Ragged, finished, write_arrays
 
 CONFIG = HarvestConfig(sample=40, top=8, stream=StreamConfig(window_tokens=32, model_batch=4))
 NEVER = 1e9
@@ -96,9 +100,9 @@ def assert_same(found: Tables, expected: Tables) -> None:
 # However it is cut
 
 
-def test_corpus_has_several_chunks_and_kept_firings_are_few(whole: Tables, corpus: Corpus) -> None:
+def test_corpus_has_several_chunks_and_kept_firings_are_few(whole: Tables, corpus: Corpus, bert: LanguageModel) -> None:
     """What the tests below need: something to cut, and something to choose."""
-    assert survey(corpus).chunks >= 7
+    assert survey(corpus, bert.tokenizer).chunks >= 7
     firings = whole["expert_stats"]["firings"]
     assert np.count_nonzero(firings > CONFIG.sample) >= 10
     assert len(whole["top_firings"]["rank"]) >= 60
@@ -121,7 +125,7 @@ def test_shards_in_any_order_give_the_tables_of_one_run(
 def test_run_stopped_at_every_chunk_gives_the_same_tables(
     checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
 ) -> None:
-    n_chunks = survey(corpus).chunks
+    n_chunks = survey(corpus, bert.tokenizer).chunks
     reached: list[int] = []
 
     def stop(*, chunks: int, of: int, tokens: int) -> None:
@@ -156,7 +160,7 @@ def test_windows_of_an_interrupted_run_on_other_text_are_not_taken_for_this_ones
 ) -> None:
     """The other corpus has one long document to a chunk, so its documents lie in other chunks."""
     long = corpus_of(tmp_path / "long.jsonl", [" ".join([f"turns round {i} "] * 100) for i in range(30)])
-    n_chunks = survey(corpus).chunks
+    n_chunks = survey(corpus, bert.tokenizer).chunks
 
     def stop(*, chunks: int, of: int, tokens: int) -> None:
         if chunks == n_chunks + 8:
@@ -176,7 +180,7 @@ def test_progress_counts_chunks_and_tokens(
 
     harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=lambda *, chunks, of, tokens: told.append((chunks, of, tokens)))
 
-    n_chunks = survey(corpus).chunks
+    n_chunks = survey(corpus, bert.tokenizer).chunks
     assert [(chunks, of) for chunks, of, _ in told] == [(number, n_chunks) for number in range(1, n_chunks + 1)]
     tokens = [count for _, _, count in told]
     assert sorted(set(tokens)) == tokens
@@ -206,7 +210,7 @@ def test_other_settings_are_refused_by_name(
 ) -> None:
     harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(0, 2) if stopped else Shard())
 
-    with pytest.raises(WorkOccupied, match=r"'.*harvest' was made from another settings\. Name another work folder with --work"):
+    with pytest.raises(WorkOccupied, match=r"another settings \(seed: 0, now 1\)\. Name another work folder with --work"):
         harvest(checkpoint, bert, corpus, tmp_path, OTHER_SETTINGS, Shard(0, 2) if stopped else Shard())
 
 
@@ -226,7 +230,7 @@ def test_other_text_and_another_dictionary_are_named_together(
     other_text = corpus_of(tmp_path / "other.jsonl", tiny.documents(20))
     other_dictionary = load(tiny.checkpoint(tmp_path / "checkpoint", {}, seed=5))
 
-    with pytest.raises(WorkOccupied, match="made from another checkpoint, corpus"):
+    with pytest.raises(WorkOccupied, match=r"made from another checkpoint, corpus \('small.jsonl', now 'other.jsonl'\)\."):
         harvest(other_dictionary, bert, other_text, tmp_path, CONFIG)
 
 
@@ -259,6 +263,11 @@ def test_values_that_are_not_finite_are_refused_with_their_documents(
         harvest(checkpoint, broken, corpus, tmp_path, CONFIG)
 
 
+def test_reading_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="tokens is 0; a harvest reads at least 1"):
+        HarvestConfig(tokens=0)
+
+
 @pytest.mark.parametrize("setting", ["sample", "top"])
 def test_keeping_nothing_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=f"{setting} is 0; a harvest keeps at least 1 firing"):
@@ -278,24 +287,274 @@ def test_shard_is_read_from_text() -> None:
 # Text that the dictionary was trained on
 
 
-@pytest.mark.parametrize("trained_here", [True, False], ids=["trained on this text", "trained elsewhere"])
-def test_only_documents_that_training_never_saw_are_held_out(
-    trained_here: bool, bert: LanguageModel, corpus: Corpus, tmp_path: Path
-) -> None:
-    training = {"corpus_sha256": corpus.sha256() if trained_here else "0" * 64}
-    checkpoint = dictionary_for(bert, corpus, tmp_path / "checkpoint", {"atlas_training": training})
-
-    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
-
-    tasks = finished(tmp_path, "harvest").tables["tasks"]
+def held_out_tokens(found: Tables, bert: LanguageModel, documents: list[Document]) -> None:
+    """Hold that exactly the tokens of these documents count as held out."""
     special = {bert.tokenizer.cls_token_id, bert.tokenizer.sep_token_id}
-    lengths = {
-        document: sum(token not in special for token in bert.tokenizer(document.text)["input_ids"]) for document in corpus.read()
-    }
-    assert 0 < sum(document.held_out for document in lengths) < len(lengths) / 2
-    assert tasks["tokens"] == [sum(lengths.values())]
-    held_out = sum(length for document, length in lengths.items() if document.held_out or not trained_here)
-    assert tasks["held_out_tokens"] == [held_out]
+    lengths = [sum(token not in special for token in bert.tokenizer(document.text)["input_ids"]) for document in documents]
+    assert found["tasks"]["held_out_tokens"] == [sum(lengths)]
+
+
+@pytest.mark.parametrize(
+    "is_trained_on",
+    [
+        pytest.param(lambda document: not document.held_out, id="a training on this text"),
+        pytest.param(lambda document: not document.held_out and document.ordinal < 20, id="a training on half of it"),
+        pytest.param(lambda document: True, id="a training on all of it"),
+        pytest.param(lambda document: False, id="a training on other text"),
+    ],
+)
+def test_documents_that_training_never_read_are_held_out(
+    is_trained_on: Callable[[Document], bool], bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoint"
+    dictionary_for(bert, corpus, folder)
+    documents = list(corpus.read())
+    others = [2**64 - 1, 0, 5]
+    identities = sorted([*others, *(document.identity for document in documents if is_trained_on(document))])
+    known = {"counts": np.zeros(3, dtype=np.int64), "documents": np.array(identities, dtype=np.uint64)}
+    write_arrays(folder / TRAINED_ON_FILE, known)
+
+    harvest(load(folder), bert, corpus, tmp_path, CONFIG)
+
+    held_out_tokens(finished(tmp_path, "harvest").tables, bert, [d for d in documents if not is_trained_on(d)])
+
+
+def test_everything_is_held_out_from_a_dictionary_that_does_not_say(whole: Tables, bert: LanguageModel, corpus: Corpus) -> None:
+    held_out_tokens(whole, bert, list(corpus.read()))
+
+
+def test_harvest_does_not_go_on_where_the_training_text_has_changed(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    harvest(dictionary_for(bert, corpus, folder), bert, corpus, tmp_path, CONFIG)
+    known = {"counts": np.zeros(3, dtype=np.int64), "documents": np.zeros(0, dtype=np.uint64)}
+    write_arrays(folder / TRAINED_ON_FILE, known)
+
+    with pytest.raises(WorkOccupied, match="was made from another trained_on"):
+        harvest(load(folder), bert, corpus, tmp_path, CONFIG)
+
+
+# A part of a corpus
+
+
+LIMIT = 500
+LIMITED = replace(CONFIG, tokens=LIMIT)
+
+
+@pytest.fixture(scope="module")
+def first_documents(bert: LanguageModel, corpus: Corpus) -> list[Document]:
+    """The documents of the first chunks that hold 500 tokens, by the first chunk's tokens per character."""
+    chunks = list(corpus.chunks())
+    tokens = sum(len(bert.tokenizer(document.text, add_special_tokens=False)["input_ids"]) for document in chunks[0])
+    rate = tokens / sum(len(document.text) for document in chunks[0])
+    read: list[Document] = []
+    for chunk in chunks:
+        if rate * sum(len(document.text) for document in read) >= LIMIT:
+            break
+        read += chunk
+    assert len(chunks[0]) < len(read) < len(list(corpus.read()))
+    return read
+
+
+def test_survey_ends_with_the_chunk_that_reaches_the_limit(
+    bert: LanguageModel, corpus: Corpus, first_documents: list[Document]
+) -> None:
+    whole, part = survey(corpus, bert.tokenizer), survey(corpus, bert.tokenizer, LIMIT)
+
+    assert (part.documents, part.whole) == (len(first_documents), False)
+    assert part.held_out == sum(document.held_out for document in first_documents)
+    assert LIMIT <= part.tokens < LIMIT + 400
+    assert part.sha256 != whole.sha256
+    assert (whole.documents, whole.whole) == (40, True)
+    assert survey(corpus, bert.tokenizer, 10**9) == whole
+
+
+@pytest.mark.parametrize("limit", [1, 300, 900])
+def test_corpus_is_not_read_beyond_the_limit(limit: int, bert: LanguageModel) -> None:
+    read: list[int] = []
+
+    def endless() -> Iterator[str]:
+        for i in range(10_000):
+            read.append(i)
+            yield tiny.documents()[i % 40]
+
+    plan = survey(Corpus("endless", "Endless", "Made for a test.", endless), bert.tokenizer, limit)
+
+    assert plan.chunks >= 1 and not plan.whole
+    assert len(read) < plan.documents + 20
+
+
+def test_limited_harvest_is_that_of_a_file_of_just_these_documents(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, first_documents: list[Document], tmp_path: Path
+) -> None:
+    short = corpus_of(tmp_path / corpus.name, [document.text for document in first_documents])
+
+    harvest(checkpoint, bert, corpus, tmp_path / "limited", LIMITED)
+    harvest(checkpoint, bert, short, tmp_path / "short", CONFIG)
+
+    assert_same(finished(tmp_path / "limited", "harvest").tables, finished(tmp_path / "short", "harvest").tables)
+
+
+def test_shards_agree_where_the_corpus_ends(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path / "one", LIMITED)
+
+    done = [harvest(checkpoint, bert, corpus, tmp_path / "two", LIMITED, Shard(index, 2)) for index in (1, 0)]
+
+    assert done == [False, True]
+    assert_same(finished(tmp_path / "two", "harvest").tables, finished(tmp_path / "one", "harvest").tables)
+    assert finished(tmp_path / "one", "harvest").provenance["corpus"]["whole"] is False
+
+
+def test_other_limit_is_another_harvest(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, LIMITED)
+
+    with pytest.raises(WorkOccupied, match=r"another corpus \(sha256\), settings \(tokens: 500, now 900\)\."):
+        harvest(checkpoint, bert, corpus, tmp_path, replace(CONFIG, tokens=900))
+
+
+# Nothing fires
+
+
+def test_dictionary_that_never_fires_is_refused_with_its_norms(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    silent = load(tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1e6))
+    norms, n_tokens = all_norms(bert, silent.smixae, corpus)
+
+    with pytest.raises(DictionarySilent) as refused:
+        harvest(silent, bert, corpus, tmp_path / "work", CONFIG)
+
+    assert str(refused.value) == (
+        f"No expert fires on any of {n_tokens:,} tokens: norms are {norms.mean():.3g} on average and {norms.max():.3g} at most, "
+        "the threshold is 1e+06. It is probably the wrong layer or model: check --model and --hook."
+    )
+    assert not (tmp_path / "work").exists()
+
+
+def test_silence_is_noticed_after_some_tokens(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.harvest.harvest.SILENT_TOKENS", 300)
+    silent = load(tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1e6))
+
+    with pytest.raises(DictionarySilent) as refused:
+        harvest(silent, bert, corpus, tmp_path / "work", CONFIG, save_every_s=0.0)
+
+    tokens = int(re.search(r"any of ([\d,]+) tokens", str(refused.value))[1])  # type: ignore[index]
+    assert 300 <= tokens < 300 + 256
+    assert not (tmp_path / "work").exists()
+
+
+def test_firings_that_come_late_are_harvested(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    """The chunk of the smallest norms comes first, and nothing fires in it."""
+    usual = tiny.dictionary(threshold=1.0)
+    texts = [[document.text for document in chunk] for chunk in corpus.chunks()]
+    largest = [float(all_norms(bert, usual, corpus_of(tmp_path / "a.jsonl", part))[0].max()) for part in texts]
+    ordered = [part for _, part in sorted(zip(largest, texts, strict=True))]
+    late = corpus_of(tmp_path / "late.jsonl", [text for part in ordered for text in part])
+    save(Smixae(usual.config, usual.weights, sorted(largest)[0] * 1.0001), tmp_path / "checkpoint", {})
+    fired_after: list[int] = []
+
+    def progress(*, chunks: int, of: int, tokens: int) -> None:
+        if (tmp_path / "harvest").exists():
+            fired_after.append(chunks)
+
+    harvest(load(tmp_path / "checkpoint"), bert, late, tmp_path, CONFIG, progress=progress)
+
+    assert fired_after and fired_after[0] > 1, "nothing is written before something fires"
+    found = finished(tmp_path, "harvest").tables
+    assert found["tasks"]["tokens"] == [all_norms(bert, usual, late)[1]]
+    assert found["expert_stats"]["firings"].sum() > 0
+
+
+def all_norms(bert: LanguageModel, smixae: Smixae, corpus: Corpus) -> tuple[torch.Tensor, int]:
+    """Norms of every expert on every token, and how many tokens there are."""
+    windows = chunk_windows(corpus.read(), bert.tokenizer, CONFIG.stream)
+    x = torch.cat([block.x[: len(block.tokens.document)] for block in blocks(windows, bert, CONFIG.stream)])
+    ungated = Smixae(smixae.config, smixae.weights, threshold=-1.0)
+    return ungated.encode(x).norm(dim=2), len(x)
+
+
+# Damage, and leftovers
+
+
+def test_damaged_part_says_which_folder_to_delete(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(0, 2))
+    part = tmp_path / "harvest" / "part-0-of-2.safetensors"
+    part.write_bytes(part.read_bytes()[:100])
+
+    message = rf"'{part}' is damaged \(.*\)\. Delete the folder '{part.parent}' to run the stage again\."
+    for index in (0, 1):
+        with pytest.raises(StageDamaged, match=message):
+            harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(index, 2))
+
+
+def test_missing_windows_say_which_folder_to_delete(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(0, 2))
+    (tmp_path / "harvest" / "windows-000002.safetensors").unlink()
+
+    with pytest.raises(StageDamaged, match=r"windows-000002\.safetensors' is damaged \(it is missing\)\. Delete the folder"):
+        harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(1, 2))
+
+
+def test_shard_sweeps_its_own_leftovers_only(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    folder = tmp_path / "harvest"
+    folder.mkdir()
+    own = [".part-1-of-2.safetensors.99.part", ".windows-000003.safetensors.99.part"]
+    others = [".part-0-of-2.safetensors.99.part", ".windows-000002.safetensors.99.part", ".done.json.99.part"]
+    for name in own + others:
+        (folder / name).write_bytes(b"half")
+
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(1, 2))
+
+    assert [name for name in own + others if (folder / name).exists()] == others
+
+
+def test_shards_of_other_inputs_do_not_share_a_folder(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    """However many parts each is cut into: their windows would be written over."""
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG, Shard(0, 2))
+
+    with pytest.raises(WorkOccupied, match=r"another settings \(seed: 0, now 1\)"):
+        harvest(checkpoint, bert, corpus, tmp_path, OTHER_SETTINGS, Shard(1, 3))
+
+
+# How long it takes
+
+
+def test_timing_runs_some_of_the_text_and_keeps_nothing(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    speed = timed(checkpoint, bert, corpus, CONFIG)
+
+    first = chunk_windows(next(corpus.chunks()), bert.tokenizer, CONFIG.stream)
+    assert 0 < speed.windows <= len(first)
+    assert 0 < speed.tokens <= sum(len(window.token_ids) for window in first)
+    assert speed.seconds > 0
+    assert speed.seconds_for(3 * speed.tokens) == pytest.approx(3 * speed.seconds)
+
+
+@pytest.mark.parametrize("finished_chunks", [0, 3])
+def test_standing_counts_the_chunks_that_are_left(
+    finished_chunks: int, checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    plan = survey(corpus, bert.tokenizer)
+    inputs = harvest_inputs(checkpoint, bert, corpus, plan, CONFIG)
+
+    def stop(*, chunks: int, of: int, tokens: int) -> None:
+        if chunks == finished_chunks:
+            raise Interrupted
+
+    if finished_chunks:
+        with pytest.raises(Interrupted):
+            harvest(checkpoint, bert, corpus, tmp_path, CONFIG, progress=stop, save_every_s=0.0)
+
+    assert standing(tmp_path, inputs, Shard(), plan) == (False, finished_chunks, plan.chunks - finished_chunks)
+    assert standing(tmp_path, inputs, Shard(1, 2), plan).left == plan.chunks // 2
+    harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
+    assert standing(tmp_path, inputs, Shard(), plan) == (True, plan.chunks, 0)
 
 
 # Against a dense run
@@ -376,4 +635,4 @@ def test_corpus_of_special_tokens_only_is_refused(bert: LanguageModel, checkpoin
     with pytest.raises(CorpusError, match="'special.jsonl' holds no token but special ones"):
         harvest(checkpoint, bert, silent, tmp_path / "work", CONFIG)
 
-    assert not (tmp_path / "work" / "harvest" / "done.json").exists()
+    assert not (tmp_path / "work").exists()

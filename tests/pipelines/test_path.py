@@ -164,7 +164,7 @@ def test_site_has_its_page(path: Mapped) -> None:
     page = (path.site / "index.html").read_text(encoding="utf-8")
 
     assert page.startswith("<!doctype html>")
-    assert (path.site / "data" / "atlas.js").is_file()
+    assert len(list((path.site / "data").glob("atlas.*.js"))) == 1
     assert str(path.work.parent) not in page
 
 
@@ -185,8 +185,8 @@ def test_stages_one_by_one_give_the_same_atlas(path: Mapped, tmp_path: Path) -> 
     """Harvested in two shards, then probed, assembled and baked, each by its own command."""
     subject = ("--checkpoint", path.checkpoint, "--work", tmp_path / "work")
     for shard in ("1/2", "0/2"):
-        assert run("harvest", *subject, "--corpus", path.corpus, "--shard", shard).exit_code == 0
-    assert run("probe", *subject).exit_code == 0
+        assert printed(run("harvest", *subject, "--corpus", path.corpus, "--shard", shard)) == tmp_path / "work" / "harvest"
+    assert printed(run("probe", *subject)) == tmp_path / "work" / "probe"
     atlas = printed(run("assemble", "--work", tmp_path / "work"))
     page = printed(run("bake", atlas, "--out", tmp_path / "site"))
 
@@ -211,19 +211,6 @@ def test_other_kinds_of_model_pass_too(kind: str, models: dict[str, Path], corpu
         assert store.table("scores").height > 0
 
 
-def test_dictionary_that_never_fires_is_mapped_all_the_same(models: dict[str, Path], corpus_file: Path, tmp_path: Path) -> None:
-    metadata = {"model_name": str(models["bert"]), "hook_name": tiny.HOOKS["bert"]}
-    checkpoint = tiny.checkpoint(tmp_path / "checkpoint", metadata, threshold=1e6)
-
-    result = run(
-        *("build", "--checkpoint", checkpoint, "--corpus", corpus_file, "--work", tmp_path / "work", "--out", tmp_path / "site")
-    )
-
-    assert printed(result).is_file()
-    with Store(tmp_path / "work" / "atlas.duckdb") as store:
-        assert store.experts()["title"].unique().to_list() == ["Silent"]
-
-
 # Errors and help
 
 
@@ -235,7 +222,7 @@ def test_dictionary_that_never_fires_is_mapped_all_the_same(models: dict[str, Pa
         (("assemble", "--work", "empty"), "holds no finished harvest. Run `atlas harvest`"),
         (("harvest", "--checkpoint", "nowhere", "--shard", "3/2"), "'3/2' is not a shard"),
         (
-            ("train", "--model", "nowhere/nothing", "--hook", "h.0", "--corpus", "missing.txt"),
+            ("train", "--model", "nowhere/nothing", "--hook", "h.0"),
             "'nowhere/nothing' cannot be loaded",
         ),
     ],

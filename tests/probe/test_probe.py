@@ -16,13 +16,13 @@ from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint, Smixae, SmixaeConfig, Weights, load
+from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import AtlasError, StageMissing, WorkOccupied
 from atlas.harvest.harvest import HarvestConfig, harvest
 from atlas.probe.probe import ProbeConfig, TaskResult, probe, probe_task, tables
 from atlas.probe.rows import TaskRows, probed_sentences
 from atlas.probe.tasks import Hypothesis, Task, builtin_tasks
 from atlas.stages import Finished, Ragged, finished, write_arrays
-from atlas.train import VOCABULARY_FILE
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 N_TEMPLATES = 27
@@ -407,7 +407,7 @@ def test_finished_probe_is_not_run_again_and_gives_the_same_each_time(
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (lambda task, config: ([task], replace(config, seed=1)), "settings"),
+        (lambda task, config: ([task], replace(config, seed=1)), r"settings \(seed: 0, now 1\)"),
         (lambda task, config: ([replace(task, title="Moons")], config), "tasks"),
     ],
     ids=["seed", "task"],
@@ -423,7 +423,7 @@ def test_probe_of_other_inputs_is_refused_by_name(
     probe(checkpoint, bert, [stage_task], harvested_work, CONFIG)
     tasks, config = changed(stage_task, CONFIG)
 
-    with pytest.raises(WorkOccupied, match=f"'.*probe' was made from another {named}\\. "):
+    with pytest.raises(WorkOccupied, match=rf"'.*probe' was made from another {named}.*\. Name another"):
         probe(checkpoint, bert, tasks, harvested_work, config)
 
 
@@ -441,7 +441,8 @@ def test_training_occurrences_are_counted_beside_the_weights(
     bert: LanguageModel, stage_task: Task, corpus: Corpus, tmp_path: Path
 ) -> None:
     folder = tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1.5)
-    write_arrays(folder / VOCABULARY_FILE, {"counts": np.arange(len(bert.embeddings)) + 5})
+    counts = {"counts": np.arange(len(bert.embeddings)) + 5, "documents": np.zeros(0, dtype=np.uint64)}
+    write_arrays(folder / TRAINED_ON_FILE, counts)
     counted = load(folder)
     harvest(counted, bert, corpus, tmp_path / "work", HarvestConfig(sample=20, top=4))
 
