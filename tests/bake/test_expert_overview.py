@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores
+from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores, supported_orders
+from atlas.store import Hypothesis, Task
 
 EXPERTS = pl.DataFrame(
     {
@@ -24,12 +25,21 @@ def scores(*rows: tuple[int, int, int, float, bool, bool]) -> pl.DataFrame:
     return frame.with_columns(r2_all=r2_all, r2_all_low=r2_all - 0.1, r2_all_high=r2_all + 0.1)
 
 
+def task(number: int, *luck: float) -> Task:
+    """A task whose best random projections reach this much, hypothesis by hypothesis."""
+    hypotheses = tuple(Hypothesis(i, "", "", "ring", "", 0.2, 5, {"random_projection": one}) for i, one in enumerate(luck))
+    return Task(number, "", "", "labelled", "", "", False, 1, 1, 1, 1, 1, (), hypotheses)
+
+
 def test_the_summary_counts_what_is_not_claimed() -> None:
-    counts = Counts.of(EXPERTS, scores((1, 0, 0, 0.8, True, True), (1, 1, 0, 0.7, True, True), (2, 0, 4, 0.6, True, True)))
+    rows = scores((1, 0, 0, 0.8, True, True), (1, 1, 0, 0.7, True, True), (2, 0, 4, 0.6, True, True), (2, 0, 3, 0.9, True, False))
+    counts = Counts.of(EXPERTS, rows, [task(1, 0.72, 0.5), task(2, 0.6)])
     assert (counts.experts, counts.silent, counts.dense, counts.supported) == (5, 1, 1, 2)
     # 0 and 4 have an order, 3 a task, 2 is silent: only the dense one is without any claim.
     assert counts.without_claim == 1
     assert counts.by_task == {1: 1, 2: 1}
+    # Expert 0 has 0.7 against 0.72 and 0.6 against 0.5, expert 4 has 0.5 against 0.6; expert 3 supports nothing.
+    assert counts.supported_above_luck == 1
 
 
 def test_the_best_hypothesis_is_chosen_without_the_printed_score() -> None:
@@ -44,6 +54,19 @@ def test_the_best_hypothesis_is_chosen_without_the_printed_score() -> None:
     best = best_scores(EXPERTS, rows)
     # Expert 0 stays with its title's task and takes the supported hypothesis; expert 3 has nothing testable.
     assert best.select("expert", "task", "hypothesis").rows() == [(0, 1, 1), (1, 1, 0)]
+
+
+def test_supported_orders_stand_by_expert_in_the_order_of_the_overview() -> None:
+    rows = scores(
+        (2, 0, 3, 0.9, True, True),
+        (1, 1, 3, 0.8, True, True),
+        (1, 0, 3, 0.7, True, True),
+        (1, 0, 0, 0.6, True, False),
+        (2, 1, 4, 0.5, True, True),
+    )
+    assert supported_orders(EXPERTS, rows) == [[], [], [], [1, 2], [2]]
+    assert supported_orders(EXPERTS.reverse(), rows) == [[2], [1, 2], [], [], []]
+    assert supported_orders(EXPERTS, rows.clear()) == [[], [], [], [], []]
 
 
 def test_a_cloud_takes_points_from_every_label() -> None:
