@@ -41,7 +41,9 @@ HOSTILE = (
     "&amp;",
     "\\",
 )
-VOCABULARY = [f" {word}" for word in dict.fromkeys(WORDS)] + [*HOSTILE]
+SPELLINGS = {" their": " The", " into": "##ber", " state": " Straße", " string": " STRASSE", " while": " ΟΔΟΣ"}
+"""Some words are written otherwise, so that texts of tokens repeat once they are folded for the search."""
+VOCABULARY = [SPELLINGS.get(f" {word}", f" {word}") for word in dict.fromkeys(WORDS)] + [*HOSTILE]
 FIRST_LABEL_TOKEN = 1000
 THRESHOLD = 1.0
 

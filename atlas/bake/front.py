@@ -103,7 +103,10 @@ def _groups(provenance: Mapping[str, Any], corpus_task: Task) -> list[FactGroup]
                 "Training text",
                 ("Tokens", count(training["tokens"])),
                 ("Steps", count(training["steps"])),
-                ("Carriers", f"{percent(training['carrier_share'])} of tokens in sentences made to carry labels"),
+                (
+                    "Carriers",
+                    f"{percent(training['carrier_share'])} of tokens: sentences made up so that labels occur in it at all",
+                ),
             )
         )
     return groups

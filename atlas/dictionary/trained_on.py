@@ -46,6 +46,6 @@ def trained_on(checkpoint: Path) -> TrainedOn | None:
         counts, documents = stored["counts"], stored["documents"]
     except (SafetensorError, KeyError) as error:
         raise CheckpointError(
-            f"'{path}' is damaged ({type(error).__name__}: {error}). Train again, or delete it: all text then counts as held out."
+            f"'{path}' is damaged ({type(error).__name__}: {error}). Copy the checkpoint again, or train again."
         ) from error
     return TrainedOn(counts, np.sort(documents.astype(np.uint64)), hashlib.sha256(path.read_bytes()).hexdigest())

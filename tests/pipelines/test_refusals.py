@@ -151,7 +151,7 @@ REFUSALS = {
         with_file("checkpoint/trained_on.safetensors", b"half"),
         BUILD,
         "'checkpoint/trained_on.safetensors' is damaged (SafetensorError: Error while deserializing header: header too small). "
-        "Train again, or delete it: all text then counts as held out.",
+        "Copy the checkpoint again, or train again.",
     ),
     "checkpoint that names no model": (
         with_config(metadata={}),

@@ -212,6 +212,35 @@ def test_without_webgl_the_cloud_is_drawn_flat(quiet_page: Page, site: Path) -> 
     assert picture.screenshot() != before
 
 
+def test_without_webgl_no_name_lies_over_another(quiet_page: Page, site: Path) -> None:
+    quiet_page.set_viewport_size({"width": 390, "height": 844})
+    quiet_page.add_init_script(
+        """const real = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+          return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
+        };
+        const { setTransform, fillText } = CanvasRenderingContext2D.prototype;
+        globalThis.written = [];
+        CanvasRenderingContext2D.prototype.setTransform = function (...rest) {   // a picture begins
+          globalThis.written = [];
+          return setTransform.apply(this, rest);
+        };
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+          const half = this.measureText(text).width / 2;
+          globalThis.written.push([text, x - half, x + half, y]);
+          return fillText.call(this, text, x, y);
+        };"""
+    )
+    quiet_page.goto((site / "index.html").as_uri() + "#/expert/2")
+    expect(quiet_page.get_by_role("group", name=re.compile("Cloud of expert 2, coloured by Months"))).to_have_attribute(
+        "data-ready", "", timeout=20_000
+    )
+    written = quiet_page.evaluate("written")
+    assert 1 < len(written) < 12
+    for at, (_, left, right, line) in enumerate(written):
+        assert not any(left < end and start < right and abs(line - below) < 12 for _, start, end, below in written[at + 1 :])
+
+
 def test_without_scripts_the_page_says_what_it_is(browser: Browser, site: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -232,7 +261,7 @@ def test_a_missing_payload_is_said_in_place(context: BrowserContext, site: Path,
     )
     shutil.rmtree(broken / "data")
     page.goto((broken / "index.html").as_uri() + "?")
-    expect(page.get_by_role("alert")).to_contain_text("data/atlas.js could not be read")
+    expect(page.get_by_role("alert")).to_contain_text(re.compile(r"data/atlas\.[0-9a-f]{12}\.js could not be read"))
 
 
 def test_arrow_keys_turn_the_scene(open_at: Open) -> None:

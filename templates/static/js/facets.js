@@ -7,6 +7,7 @@
   const STOPS = 60;    // of a slider on a logarithmic axis
   const NARROW = matchMedia("(max-width: 1079px)");
   const NAMED = 20;    // labels that a column of names can hold
+  const DRAWN = "[data-chips], [data-suggestions], [data-empty]";   // buttons that are made anew with each view
 
   class Facets {
     #root; #manifest; #finder; #query; #form; #boxes = new Map(); #typing = null; #axes;
@@ -54,7 +55,9 @@
     }
 
     #say(key, value) {
-      this.#root.querySelector(`[data-value="${key}"]`).textContent = value === null ? "any" : key === "score" ? number(value) : percent(value);
+      const said = value === null ? "any" : key === "score" ? number(value) : percent(value);
+      this.#root.querySelector(`[data-value="${key}"]`).textContent = said;
+      this.#form.elements[key].setAttribute("aria-valuetext", said);
     }
 
     // How many experts each label would leave, for the labels that are in sight.
@@ -95,7 +98,7 @@
       });
       this.#query.addEventListener("keydown", (event) => {
         if (event.key === "Enter") search();
-        if (event.key !== "Escape" || event.isComposing) return;
+        if (event.key !== "Escape" || event.isComposing || !this.#query.value) return;
         event.preventDefault();
         this.#query.value = "";
         search();
@@ -154,6 +157,13 @@
       };
       NARROW.addEventListener("change", fit);
       fit();
+      // The touch that closes it is no touch of what lies below.
+      const button = this.#root.querySelector("[data-drawer]");
+      let open = false;
+      document.addEventListener("pointerdown", () => { open = this.#form.matches(":popover-open"); }, true);
+      document.addEventListener("click", (event) => {
+        if (open && event.detail > 0 && !this.#form.contains(event.target) && event.target !== button) event.preventDefault();
+      }, true);
     }
   }
 
@@ -198,14 +208,18 @@
     }
 
     show(state, { rows, filters, relaxed }) {
+      // A button that was used is gone afterwards; the keyboard must not lose its place with it.
+      const held = document.activeElement.closest(DRAWN);
       this.#part("count").textContent = atlas.find.told(rows.length, this.#finder.all);
       this.#select.replaceChildren(...atlas.find.sorts(state).map((name) => make("option", { value: name }, atlas.find.SORTS[name].title)));
       this.#select.value = atlas.find.sorted(state);
       const chips = filters.flatMap((filter) => filter.chips ?? [filter]);
       this.#part("chips").replaceChildren(...chips.map((chip) => make("li", {}, chipButton(chip))), ...(chips.length > 1 ? [make("li", {}, button("Reset", reset))] : []));
       this.#part("drawer").textContent = chips.length ? `Filters · ${chips.length}` : "Filters";
+      this.#part("close").textContent = rows.length === 1 ? "Show 1 expert" : `Show ${count(rows.length)} experts`;
       this.#suggest(state);
-      this.#empty(filters, relaxed, rows.length === 0);
+      this.#empty(filters, relaxed, rows.length === 0 && filters.length > 0);
+      if (held && !document.activeElement.closest(DRAWN)) (this.#part("chips").querySelector("button") ?? this.#part("count")).focus();
     }
 
     #part(name) { return this.#root.querySelector(`[data-${name}]`); }
@@ -222,11 +236,11 @@
       this.#part("empty").hidden = !isEmpty;
       this.#part("legend").hidden = isEmpty;
       if (!isEmpty) return;
-      const several = filters.length > 1 ? `all ${filters.length} filters` : "this filter";
-      const ways = relaxed.map(({ text, left, without }) => button(`Without ${text}: ${count(left)}`, () => route.set(without)));
+      const several = ["this filter", "both filters"][filters.length - 1] ?? `all ${filters.length} filters`;
+      const ways = relaxed.map(({ text, left, without }) => button(token(`Without ${text}: ${count(left)}`), () => route.set(without)));
       this.#part("empty").replaceChildren(
-        make("p", {}, filters.length ? `No expert passes ${several}.${ways.length || filters.length < 2 ? "" : " No single one of them is the reason."}` : "This atlas has no experts."),
-        ...ways, ...(filters.length && !ways.length ? [button("Reset", reset)] : []));
+        make("p", {}, `No expert passes ${several}.${ways.length || filters.length < 2 ? "" : " To leave out one of them is not enough."}`),
+        ...ways, ...(ways.length ? [] : [button("Reset", reset)]));
     }
   }
 
@@ -239,7 +253,7 @@
   }
 
   function chipButton({ text, without }) {
-    const made = button([text, make("span", { "aria-hidden": "true" }, " ×")], () => route.set(without));
+    const made = button([...token(text), make("span", { "aria-hidden": "true" }, " ×")], () => route.set(without));
     made.setAttribute("aria-label", `Remove filter: ${text}`);
     return made;
   }

@@ -12,7 +12,7 @@
     lift: { title: "lift", by: (columns, found) => descending((row) => found.lifts.get(row)?.lift), needs: "label" },
     importance: { title: "importance", by: ({ importance }) => descending((row) => importance[row]) },
     rate: { title: "firing rate", by: ({ rate }) => descending((row) => rate[row]) },
-    score: { title: "score", by: ({ best_r2_all }) => descending((row) => best_r2_all[row]) },
+    score: { title: "best score", by: ({ best_r2_all }) => descending((row) => best_r2_all[row]) },
     norm: { title: "mean norm", by: ({ mean_norm }) => descending((row) => mean_norm[row]) },
     number: { title: "expert number", by: ({ expert }) => (a, b) => expert[a] - expert[b] },
   };
@@ -83,7 +83,8 @@
       })).slice(0, 4);
     }
 
-    // ► rows in order, the filters with what each leaves out, and per row what it was found by.
+    // ► rows in order; the filters; if there is no row, the filters without which there would be, and how many; and what a row
+    // was found by: { title, fires, lift } of a label, or the { rank } of a match with its { token, share }.
     find(state) {
       const found = { matches: this.#matches(state.q), lifts: new Map() };
       const filters = [...this.#texts(state, found), ...this.#claims(state), ...this.#firing(state, found), ...this.#numbers(state)];
@@ -94,7 +95,7 @@
       const relaxed = rows.length ? [] : filters
         .map((filter) => ({ ...filter, left: every.filter((row) => filters.every((other) => other === filter || other.test(row))).length }))
         .filter(({ left }) => left).sort((one, other) => other.left - one.left);
-      return { rows, filters, relaxed, reason: (row) => reason(found, row) };
+      return { rows, filters, relaxed, reason: (row) => found.lifts.get(row) ?? found.matches?.get(row) ?? null };
     }
 
     #texts({ q }, { matches }) {
@@ -183,14 +184,6 @@
         { key: "rate_max", text: () => `fires on ≤ ${percent(state.rate_max)} of tokens`, test: (row) => rate[row] <= state.rate_max + EXACT },
       ].filter(({ key }) => state[key] !== null).map(({ key, text, test }) => ({ text: text(), test, without: { [key]: null } }));
     }
-  }
-
-  // What a row was found by, in words; null where nothing but numbers was asked for.
-  function reason({ matches, lifts }, row) {
-    const label = lifts.get(row);
-    if (label) return `${label.title} ${percent(label.fires)}, lift ${number(label.lift)}`;
-    const match = matches?.get(row);
-    return match?.token ? `${percent(match.share)} of firings on ${match.token}` : null;
   }
 
   // The first place in sorted texts that is not before `text`.

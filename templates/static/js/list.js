@@ -1,38 +1,48 @@
 "use strict";
-// The list of experts. Every row is in the page, so that find-in-page works; clouds are drawn when they come into view.
+// The list of experts. All its rows come to stand in the page, so that find-in-page works: some at once, the others while
+// nothing else is to be done. Clouds are drawn when they come into view.
 (() => {
   const { make, number, percent, token, trouble } = atlas.words;
   const { load, array } = atlas.payloads;
   const SIZE = { width: 148, height: 112 };
   const TURN = 0.5;   // radians a second
   const STRIP = 68;
+  const AT_ONCE = 400;   // rows: some screens, laid out in some tens of ms
+  const idle = globalThis.requestIdleCallback ?? ((act) => setTimeout(act, 50));   // Safari has none
 
   class List {
-    #root; #manifest; #items; #list; #turning = null;
+    #root; #manifest; #items; #list; #seen; #shown = null; #turning = null;
 
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
       this.#list = root.querySelector("[data-experts]");
-      this.#items = manifest.experts.expert.map((_, row) => this.#item(row));
-      const seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#seen(entry)), { rootMargin: "400px" });
-      this.#items.forEach((item) => seen.observe(item));
+      this.#items = manifest.experts.expert.map(() => null);
+      this.#seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#see(entry)), { rootMargin: "400px" });
       for (const [start, stop] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
         this.#list.addEventListener(start, (event) => this.#turn(event.target.closest("li")));
         this.#list.addEventListener(stop, (event) => { if (!event.relatedTarget?.closest?.("li")) this.#turn(null); });
       }
-      atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item.inView && this.#paint(item)));
+      atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item?.inView && this.#paint(item)));
     }
 
-    // rows in order; reason(row) says what a row was found by, or null.
+    // rows in order; reason(row) is what a row was found by, or null.
     show({ rows, reason }) {
       const [before, after] = atlas.route.around();
-      const items = rows.map((row) => this.#items[row]);
-      for (const item of items) {
-        item.querySelector("a").href = `${before}${this.#manifest.experts.expert[item.row]}${after}`;
-        item.querySelector(".reason").textContent = reason(item.row) ?? "";
-      }
-      this.#list.replaceChildren(...items);
+      const some = (from) => rows.slice(from, from + AT_ONCE).map((row) => {
+        const item = (this.#items[row] ??= this.#item(row));
+        item.querySelector("a").href = `${before}${this.#manifest.experts.expert[row]}${after}`;
+        item.querySelector(".reason").replaceChildren(...said(reason(row)));
+        return item;
+      });
+      const add = (from) => idle(() => {
+        if (this.#shown !== rows) return;   // another query came meanwhile
+        this.#list.append(...some(from));
+        if (from + AT_ONCE < rows.length) add(from + AT_ONCE);
+      });
+      this.#shown = rows;
+      this.#list.replaceChildren(...some(0));
+      if (rows.length > AT_ONCE) add(AT_ONCE);
     }
 
     focus(expert) {
@@ -50,6 +60,7 @@
       const shown = this.#task(columns.cloud_task[row]);
       if (shown?.labels.name.length) item.append(make("span", { class: "by", title: `The cloud is coloured by ${shown.title}` }, shown.title));
       item.row = row;
+      this.#seen.observe(item);
       return item;
     }
 
@@ -74,7 +85,7 @@
       return atlas.strip(result, hypothesis.references, { width: STRIP });
     }
 
-    async #seen({ target: item, isIntersecting }) {
+    async #see({ target: item, isIntersecting }) {
       item.inView = isIntersecting;
       if (!isIntersecting) return this.#release(item);
       if (!item.querySelector(".line").hasChildNodes()) this.#measure(item);
@@ -126,6 +137,12 @@
       };
       requestAnimationFrame(frame);
     }
+  }
+
+  function said(reason) {
+    if (reason?.title) return [...token(reason.title), `: ${percent(reason.fires)}, lift ${number(reason.lift)}`];
+    if (reason?.token) return [`${percent(reason.share)} of firings on “`, ...token(reason.token), "”"];
+    return [];
   }
 
   // The largest scale at which a cloud stays in its picture while it turns about the upright axis.

@@ -5,7 +5,7 @@
   const pages = Object.fromEntries([...document.querySelectorAll("[data-page]")].map((page) => [page.dataset.page, page]));
   document.querySelector("[data-skip]").addEventListener("click", (event) => {
     event.preventDefault();   // the address after the # is ours
-    document.querySelector("main").focus();
+    (pages.list.hidden ? pages.expert.querySelector("[data-heading]") : pages.list.querySelector("[data-gallery]")).focus();
   });
   const toggle = document.querySelector("[data-scheme-toggle]");
   toggle.addEventListener("click", atlas.scheme.toggle);
@@ -43,13 +43,12 @@
       list.show(found);
     }
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
-    document.querySelector("[data-home]").href = atlas.route.link({ expert: null });
     pages.list.hidden = !onList;
     pages.expert.hidden = onList;
     document.title = onList ? title : `Expert ${state.expert} · ${title}`;
     const arrived = state.expert !== shown.expert && shown.expert !== undefined;
     const from = shown.expert;
-    shown = { expert: state.expert, view };
+    shown = { expert: state.expert, view: missing ? undefined : view };
     if (!onList) expert.show(state, { arrived, rows: found.rows });
     else if (arrived && document.activeElement?.type !== "search") {
       scrollTo(0, scrolled);

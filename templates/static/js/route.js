@@ -22,6 +22,7 @@
       const share = Number.parseFloat(given.get(key));
       if (share >= 0 && share <= 1) state[key] = share;
     }
+    if (state.fires === 0) state.fires = DEFAULTS.fires;   // on no row is no firing
     state.label = [...new Set(given.getAll("label"))];
     state.order = given.get("order") === "1";
     if (state.mode !== "all") state.mode = "any";
@@ -56,7 +57,7 @@
   function set(changed, by = null) {
     const again = by !== null && by === control;
     control = by;
-    go({ ...current, strange: null, ...changed }, again ? "replaceState" : "pushState");
+    go({ ...plain(current), ...changed }, again ? "replaceState" : "pushState");
   }
 
   // The same view, seen otherwise.

@@ -7,6 +7,7 @@
   const PLOTLY = new URL("../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
   const STEPS = 32000;
   const REACH = 1.04 * STEPS;
+  const LINE = 14;   // px from a name to one below it
   const escaped = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
 
   // Plotly says that it has drawn even where there is no WebGL, so ask first.
@@ -205,8 +206,12 @@
       pen.fillStyle = layout.font.color;
       pen.font = `12px ${layout.font.family}`;
       pen.textAlign = "center";
+      const kept = [];
       for (const mean of means) {
         const [x, y] = at(mean.x, mean.y, mean.z);
+        const half = pen.measureText(mean.text).width / 2;
+        if (kept.some((other) => Math.abs(other.x - x) < other.half + half && Math.abs(other.y - y) < LINE)) continue;
+        kept.push({ x, y, half });
         pen.fillText(mean.text, x, -y - 9);
       }
     }
