@@ -26,6 +26,7 @@ from atlas.bake.overview import (
     columns,
     supported_orders,
     task_payload,
+    task_scores,
 )
 from atlas.bake.payloads import Payloads
 from atlas.bake.search import search_payload
@@ -98,7 +99,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         experts, scores, tasks = store.experts(), store.table("scores"), store.tasks()
         payloads = Payloads(site)
         _write_tasks(payloads, store, tasks)
-        _write_finders(payloads, store, tasks, experts["expert"].to_list())
+        _write_finders(payloads, store, tasks, experts, scores)
         shown = _write_experts(payloads, store, tasks, experts, scores)
         manifest = payloads.write_manifest(
             {
@@ -128,15 +129,17 @@ def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> Non
         payloads.write(f"tasks/{task.task}", {"figure": skeletons(task), **sentences})
 
 
-def _write_finders(payloads: Payloads, store: Store, tasks: Sequence[Task], experts: Sequence[int]) -> None:
-    """Write what the search box and the label filter look up."""
+def _write_finders(payloads: Payloads, store: Store, tasks: Sequence[Task], experts: pl.DataFrame, scores: pl.DataFrame) -> None:
+    """Write what the search box and the filters look up."""
+    numbers = experts["expert"].to_list()
     vocabulary = store.table("vocabulary").filter(pl.col("task") == 0)
     words = dict(vocabulary.select("token", "text").iter_rows())
-    payloads.write("search/index", search_payload(store.table("expert_tokens").filter(pl.col("task") == 0), words, experts))
+    payloads.write("search/index", search_payload(store.table("expert_tokens").filter(pl.col("task") == 0), words, numbers))
     label_stats = store.table("label_stats")
     for task in tasks:
         if task.labels:
-            payloads.write(f"labels/{task.task}", labels_payload(label_stats, task.task, experts, len(task.labels)))
+            payloads.write(f"labels/{task.task}", labels_payload(label_stats, task.task, numbers, len(task.labels)))
+            payloads.write(f"scores/{task.task}", task_scores(experts, scores, task.task))
 
 
 def _write_experts(

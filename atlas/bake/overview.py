@@ -83,6 +83,17 @@ def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def task_scores(experts: pl.DataFrame, scores: pl.DataFrame, task: int) -> dict[str, Any]:
+    """Return each expert's best hypothesis of one task, for those from which something of it can be read.
+
+    `rows` are places in the overview; the choice and the floats are those of `best_scores` and `columns`.
+    """
+    best = best_scores(experts, scores.filter(pl.col("task") == task))
+    placed = experts.select("expert").with_row_index("row").join(best, on="expert", maintain_order="left")
+    rounded = placed.with_columns(pl.selectors.float().round_sig_figs(6))
+    return {"rows": typed(narrow(placed["row"].to_numpy()))} | {name: rounded[name].to_list() for name in BEST_COLUMNS[1:5]}
+
+
 def supported_orders(experts: pl.DataFrame, scores: pl.DataFrame) -> list[list[int]]:
     """Return the tasks that each expert has a supported order of, in the order of the overview."""
     found = scores.filter("order_supported").group_by("expert").agg(pl.col("task").unique().sort())

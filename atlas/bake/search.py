@@ -11,7 +11,7 @@ import polars as pl
 
 from atlas.bake.arrays import narrow, typed
 
-SHARE_STEPS = 255
+SHARE_STEPS = 65_535
 
 
 def searched(text: str) -> str:
@@ -28,7 +28,7 @@ def search_payload(tokens: pl.DataFrame, vocabulary: Mapping[int, str], experts:
 
     `experts` are their numbers in the order of the manifest. The texts are sorted; row i's experts are
     `rows[starts[i]:starts[i + 1]]`, as places in the manifest, with the part of their sampled firings that is on the text, in
-    steps of 1 / 255. Tokens of equal text, such as one with and one without a space before it, are one.
+    steps of 1 / 65,535. Tokens of equal text, such as one with and one without a space before it, are one.
     """
     place = {expert: row for row, expert in enumerate(experts)}
     found = (
@@ -40,6 +40,7 @@ def search_payload(tokens: pl.DataFrame, vocabulary: Mapping[int, str], experts:
         .filter(pl.col("text") != "")
         .group_by("text", "row")
         .agg(pl.col("share").sum())
+        .with_columns(share=(pl.col("share").clip(0, 1) * SHARE_STEPS).round().cast(pl.UInt16))
         # Payloads are compared by byte, and the page looks texts up by UTF-16 code unit, as scripts compare text.
         .with_columns(order=pl.col("text").map_elements(lambda text: text.encode("utf-16-be"), return_dtype=pl.Binary))
         .sort(["order", "share", "row"], descending=[False, True, False])
@@ -49,5 +50,5 @@ def search_payload(tokens: pl.DataFrame, vocabulary: Mapping[int, str], experts:
         "texts": texts["text"].to_list(),
         "starts": typed(narrow(np.concatenate([[0], np.cumsum(texts["len"].to_numpy())]))),
         "rows": typed(narrow(found["row"].to_numpy())),
-        "share": typed(np.rint(found["share"].clip(0, 1).to_numpy() * SHARE_STEPS).astype(np.uint8)),
+        "share": typed(found["share"].to_numpy()),
     }

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import polars as pl
 
-from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores, supported_orders
+from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores, supported_orders, task_scores
 from atlas.store import Hypothesis, Task
 
 EXPERTS = pl.DataFrame(
@@ -54,6 +56,22 @@ def test_the_best_hypothesis_is_chosen_without_the_printed_score() -> None:
     best = best_scores(EXPERTS, rows)
     # Expert 0 stays with its title's task and takes the supported hypothesis; expert 3 has nothing testable.
     assert best.select("expert", "task", "hypothesis").rows() == [(0, 1, 1), (1, 1, 0)]
+
+
+def test_a_tasks_scores_are_the_best_of_its_own_hypotheses() -> None:
+    rows = scores(
+        (1, 0, 4, 0.9, True, True),
+        (2, 0, 4, 0.3, True, False),
+        (2, 1, 4, 0.25, True, True),
+        (2, 0, 0, 0.5, True, False),
+        (2, 0, 1, 0.05, True, False),
+        (2, 0, 3, 0.8, False, False),
+    )
+    found = task_scores(EXPERTS.reverse(), rows, 2)
+    # Expert 4 comes first here, with its supported order and not with its better scores; 1 and 3 have nothing to be read.
+    assert np.frombuffer(base64.b64decode(found["rows"]["bdata"]), np.uint8).tolist() == [0, 4]
+    assert found["hypothesis"] == [1, 0]
+    assert (found["r2_all"], found["r2_all_low"], found["r2_all_high"]) == ([0.15, 0.4], [0.05, 0.3], [0.25, 0.5])
 
 
 def test_supported_orders_stand_by_expert_in_the_order_of_the_overview() -> None:

@@ -46,6 +46,7 @@ def frame(rows: list[tuple[int, int, float]]) -> pl.DataFrame:
         ("ΟΔΟΣ", "οδοσ"),
         ("οδος", "οδοσ"),
         ("ﬁle", "file"),
+        ("ırmak", "irmak"),  # casefold would leave the ı, which a script's capitals do not
         ("１２", "12"),
         ("##ber", "ber"),
         ("##", "##"),
@@ -57,15 +58,10 @@ def test_a_token_is_looked_up_by_its_folded_text(text: str, folded: str) -> None
     assert searched(text) == folded
 
 
-@given(st.text(max_size=8))
-def test_what_is_folded_stays_as_it_is(text: str) -> None:
-    assert searched(searched(text)) == searched(text) or searched(text).startswith("##")
-
-
 def test_the_shares_of_equal_texts_are_added() -> None:
     tokens = frame([(7, 0, 0.2), (7, 1, 0.4), (5, 1, 0.2), (5, 2, 0.1)])
     payload = search_payload(tokens, {0: " the", 1: "The", 2: "a"}, [5, 7])
-    assert index(payload) == {"a": {0: 26}, "the": {1: 153, 0: 51}}
+    assert index(payload) == {"a": {0: 6554}, "the": {1: 39321, 0: 13107}}
 
 
 def test_an_experts_shares_never_exceed_all_its_firings() -> None:
@@ -86,7 +82,7 @@ def test_an_atlas_whose_experts_never_fire_has_an_empty_index() -> None:
 
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=8),
-    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, 255)), max_size=20),
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(0, SHARE_STEPS)), max_size=20),
     experts=st.permutations([0, 1, 2, 3]),
 )
 def test_the_index_is_the_obvious_one(texts: list[str], rows: list[tuple[int, int, int]], experts: list[int]) -> None:
@@ -96,13 +92,13 @@ def test_the_index_is_the_obvious_one(texts: list[str], rows: list[tuple[int, in
         if searched(texts[token]):
             obvious[searched(texts[token])][experts.index(expert)] += steps
     payload = search_payload(
-        frame([(expert, token, steps / 255) for expert, token, steps in kept]), dict(enumerate(texts)), experts
+        frame([(expert, token, steps / SHARE_STEPS) for expert, token, steps in kept]), dict(enumerate(texts)), experts
     )
     found = index(payload)
-    assert found == {text: {row: min(255, steps) for row, steps in of.items()} for text, of in obvious.items()}
+    assert found == {text: {row: min(SHARE_STEPS, steps) for row, steps in of.items()} for text, of in obvious.items()}
     assert list(found) == sorted(found, key=lambda text: text.encode("utf-16-be"))
     for text, of in obvious.items():
-        assert list(found[text]) == sorted(of, key=lambda row: (-min(255, of[row]), row))
+        assert list(found[text]) == sorted(of, key=lambda row: (-min(SHARE_STEPS, of[row]), row))
 
 
 def test_equal_input_in_any_order_gives_an_equal_index() -> None:

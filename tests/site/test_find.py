@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from synthetic import MONTHS, VOCABULARY, synthetic_tables
+from atlas.bake import bake
+from atlas.store import write_atlas
+from synthetic import MONTHS, VOCABULARY, Size, synthetic_tables
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
@@ -58,7 +60,9 @@ def rank(expert: int, word: str) -> float:
     """Return how well an expert matches one word: its number, a whole token, a token's beginning, a word of its title."""
     texts = SHARES[expert]
     ranks = [0.0, 4.0 * (word == str(expert))]
-    ranks += [(2 if text == word else 1) + round(255 * share) / 255 for text, share in texts.items() if text.startswith(word)]
+    ranks += [
+        (2 if text == word else 1) + round(65_535 * share) / 65_535 for text, share in texts.items() if text.startswith(word)
+    ]
     title = TITLES[expert]["title"].casefold()
     ranks += [0.5 * (any(part.startswith(word) for part in re.split(r"\W+", title)) if word.isalnum() else word in title)]
     return max(ranks)
@@ -306,6 +310,22 @@ def test_a_task_leaves_the_experts_that_claim_it(open_at: Open) -> None:
     expect(claim.get_by_role("radio", name=re.compile("^Months"))).not_to_be_checked()
 
 
+def test_an_order_is_a_claim_whatever_the_title_says(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=12))
+    scores = tables["scores"]
+    at = next(at for at, key in enumerate(zip(scores["task"], scores["expert"], strict=True)) if key == (2, 11))
+    scores["order_supported"][at] = True
+    assert tables["titles"]["task"][11] is None and scores["testable"][at]
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    quiet_page.goto(
+        (bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder / "index.html").as_uri() + "#/?task=numbers&sort=number"
+    )
+    links = quiet_page.get_by_role("list", name="Experts").get_by_role("link")
+    expect(links).to_have_text([re.compile(rf"^{expert}\b") for expert in (1, 9, 11)])
+    quiet_page.get_by_role("checkbox", name=re.compile("order supported")).check()
+    expect(links).to_have_count(3)
+
+
 def test_a_range_slider_filters_at_once(open_at: Open) -> None:
     page = open_at("")
     for name, key, column, sign in (
@@ -458,6 +478,11 @@ def test_back_undoes_typing_at_once_and_choices_one_by_one(open_at: Open) -> Non
     page.go_forward()
     expect_experts(page, months)
     expect(search_box(page)).to_have_value("months")
+    for word in ("the", "wh"):
+        search_box(page).fill(word)
+        expect_experts(page, matching(word))
+        page.go_back()
+        expect_experts(page, months)
 
 
 def test_an_experts_page_knows_the_list_that_it_was_reached_from(open_at: Open) -> None:
@@ -569,8 +594,9 @@ def test_an_index_that_cannot_be_read_is_said_in_place(context: BrowserContext, 
     expect(page.get_by_role("alert")).to_contain_text("could not be read")
     expect(page.get_by_text(re.compile("has no experts"))).to_have_count(0)
     kept.rename(index)
-    search_box(page).fill("the")
-    expect_experts(page, matching("the"))
+    page.goto((broken / "index.html").as_uri() + "#/expert/0?q=may")
+    page.get_by_role("link", name=f"{len(matching('may'))} of 40 experts").click()
+    expect_experts(page, matching("may"))
     expect(page.get_by_role("alert")).to_have_count(0)
 
 

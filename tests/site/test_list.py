@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from atlas.bake import bake
-from synthetic import Size, kind, write_synthetic
+from atlas.store import write_atlas
+from synthetic import Size, kind, synthetic_tables, write_synthetic
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
@@ -114,6 +115,37 @@ def test_a_strip_says_its_score_and_references(open_at: Open) -> None:
         re.compile(r"Months, 12-month ring: R² 0\.55, 95 % interval .* best random projection 0\.58")
     )
     assert "hollow" in (strip.locator("circle").get_attribute("class") or "")
+
+
+def test_a_claimed_tasks_scores_take_the_place_of_the_best_ones(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables()
+    scores = tables["scores"]
+    of = {row: at for at, row in enumerate(zip(scores["task"], scores["hypothesis"], scores["expert"], strict=True))}
+    # Two experts of months, in whose codes numbers can be read too: 7 better than 0.
+    for expert, value in ((0, 0.15), (7, 0.21)):
+        changed = {"r2_ranking": value, "r2_all": value, "r2_all_low": value - 0.1, "r2_all_high": value + 0.1}
+        for column, put in (changed | {"testable": True, "order_supported": True}).items():
+            scores[column][of[2, 0, expert]] = put
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    site = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
+    quiet_page.goto((site / "index.html").as_uri() + "#/?task=months&sort=score")
+    strip = quiet_page.get_by_role("listitem").filter(has=quiet_page.get_by_role("link", name="Expert 7:")).get_by_role("img")
+    expect(strip).to_have_accessible_name(re.compile(r"^Months, 12-month ring: R² 0\.\d+"))
+    quiet_page.get_by_role("radio", name="Numbers 0–99").check()
+    expect(strip).to_have_accessible_name(re.compile(r"^Numbers 0–99, linear: R² 0\.21, 95 % interval 0\.11 to 0\.31"))
+    lines = [expert for expert in range(40) if kind(expert) == "line"]
+    value = {
+        scores["expert"][at]: scores["r2_all"][at] for (task, hypothesis, _), at in of.items() if (task, hypothesis) == (2, 0)
+    }
+    wanted = sorted([*lines, 0, 7], key=lambda expert: -value[expert])
+    assert wanted[-2:] == [7, 0] and len(set(value[expert] for expert in wanted)) == len(wanted)
+    expect(quiet_page.get_by_role("status")).to_have_text(f"{len(wanted)} of 40 experts")
+    assert numbers(quiet_page) == wanted
+    quiet_page.get_by_role("slider", name="Best score").fill("4")
+    expect(quiet_page).to_have_url(re.compile("score=0.2"))
+    expect(quiet_page.get_by_role("status")).to_have_text(f"{len(wanted) - 1} of 40 experts")
+    quiet_page.get_by_role("radio", name="all experts").check()
+    expect(strip).to_have_accessible_name(re.compile("^Months, 12-month ring"))
 
 
 def test_the_whole_list_can_be_walked_by_keyboard(open_at: Open) -> None:

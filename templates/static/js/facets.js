@@ -33,7 +33,7 @@
     // --- the address ► the controls ---
 
     show(state) {
-      if (document.activeElement !== this.#query || this.#typing === null) this.#query.value = state.q;
+      if (this.#typing === null) this.#query.value = state.q;
       this.#check("task", state.task ?? "");
       this.#check("mode", state.mode);
       this.#form.elements.order.checked = state.order;
@@ -253,7 +253,7 @@
   }
 
   function chipButton({ text, without }) {
-    const made = button([...token(text), make("span", { "aria-hidden": "true" }, " ×")], () => route.set(without));
+    const made = button([...token(text), make("span", { "aria-hidden": "true" }, "\u00a0×")], () => route.set(without));
     made.setAttribute("aria-label", `Remove filter: ${text}`);
     return made;
   }

@@ -3,7 +3,7 @@
 (() => {
   const { load, array } = atlas.payloads;
   const { count, number, percent } = atlas.words;
-  const SHARE_STEPS = 255;
+  const SHARE_STEPS = 65535;
   const EXACT = 1e-9;   // a share that is written in the address as it is printed still passes itself
 
   const descending = (value) => (a, b) => (value(b) ?? -Infinity) - (value(a) ?? -Infinity);
@@ -12,7 +12,7 @@
     lift: { title: "lift", by: (columns, found) => descending((row) => found.lifts.get(row)?.lift), needs: "label" },
     importance: { title: "importance", by: ({ importance }) => descending((row) => importance[row]) },
     rate: { title: "firing rate", by: ({ rate }) => descending((row) => rate[row]) },
-    score: { title: "best score", by: ({ best_r2_all }) => descending((row) => best_r2_all[row]) },
+    score: { title: "best score", by: (columns, found) => descending((row) => found.best(row)?.value) },
     norm: { title: "mean norm", by: ({ mean_norm }) => descending((row) => mean_norm[row]) },
     number: { title: "expert number", by: ({ expert }) => (a, b) => expert[a] - expert[b] },
   };
@@ -26,7 +26,7 @@
   const words = (query) => folded(query).split(/\s+/).filter(Boolean).map((word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word));
 
   class Finder {
-    #manifest; #index = null; #labels = new Map(); #titles;
+    #manifest; #index = null; #labels = new Map(); #scores = new Map(); #titles;
 
     constructor(manifest) {
       this.#manifest = manifest;
@@ -39,12 +39,33 @@
     async ready(state) {
       const tasks = new Set(state.label.map((name) => this.label(name)?.task).filter(Boolean));
       for (const { task } of this.suggested(state.q)) tasks.add(task);
-      await Promise.all([words(state.q).length ? this.#loadIndex() : null, ...[...tasks].map((task) => this.loadLabels(task))]);
+      const claimed = this.#task(state.task);
+      await Promise.all([
+        words(state.q).length ? this.#loadIndex() : null, claimed ? this.#loadScores(claimed) : null,
+        ...[...tasks].map((task) => this.loadLabels(task)),
+      ]);
     }
+
+    // A labelled task of this name.
+    #task(name) { return this.#manifest.tasks.find((task) => task.name === name && task.labels.name.length); }
 
     async #loadIndex() {
       const { texts, starts, rows, share } = await load("search/index");
       this.#index ??= { texts, starts: array(starts), rows: array(rows), share: array(share) };
+    }
+
+    async #loadScores(task) {
+      const { rows, hypothesis, r2_all: value, r2_all_low: low, r2_all_high: high } = await load(`scores/${task.task}`);
+      if (this.#scores.has(task)) return;
+      const best = (row, at) => [row, { task: task.task, hypothesis: hypothesis[at], value: value[at], low: low[at], high: high[at] }];
+      this.#scores.set(task, new Map(Array.from(array(rows), best)));
+    }
+
+    // What can best be read from an expert's code, of the task that is asked for; null where nothing can.
+    #best(row, task) {
+      if (task) return this.#scores.get(task).get(row) ?? null;
+      const { best_task: of, best_hypothesis: hypothesis, best_r2_all: value, best_r2_all_low: low, best_r2_all_high: high } = this.#manifest.experts;
+      return value[row] === null ? null : { task: of[row], hypothesis: hypothesis[row], value: value[row], low: low[row], high: high[row] };
     }
 
     async loadLabels(task) {
@@ -83,11 +104,12 @@
       })).slice(0, 4);
     }
 
-    // ► rows in order; the filters; if there is no row, the filters without which there would be, and how many; and what a row
-    // was found by: { title, fires, lift } of a label, or the { rank } of a match with its { token, share }.
+    // ► rows in order; the filters; if there is no row, the filters without which there would be, and how many; a row's best score;
+    // and what a row was found by: { title, fires, lift } of a label, or the { rank } of a match with its { token, share }.
     find(state) {
-      const found = { matches: this.#matches(state.q), lifts: new Map() };
-      const filters = [...this.#texts(state, found), ...this.#claims(state), ...this.#firing(state, found), ...this.#numbers(state)];
+      const task = this.#task(state.task);
+      const found = { matches: this.#matches(state.q), lifts: new Map(), best: (row) => this.#best(row, task) };
+      const filters = [...this.#texts(state, found), ...this.#claims(state), ...this.#firing(state, found), ...this.#numbers(state, found)];
       const columns = this.#manifest.experts;
       const every = columns.expert.map((_, row) => row);
       const compare = SORTS[sorted(state)].by(columns, found);
@@ -95,7 +117,7 @@
       const relaxed = rows.length ? [] : filters
         .map((filter) => ({ ...filter, left: every.filter((row) => filters.every((other) => other === filter || other.test(row))).length }))
         .filter(({ left }) => left).sort((one, other) => other.left - one.left);
-      return { rows, filters, relaxed, reason: (row) => found.lifts.get(row) ?? found.matches?.get(row) ?? null };
+      return { rows, filters, relaxed, best: found.best, reason: (row) => found.lifts.get(row) ?? found.matches?.get(row) ?? null };
     }
 
     #texts({ q }, { matches }) {
@@ -140,11 +162,11 @@
 
     #claims({ task: name, order }) {
       const { title_task: titled, orders } = this.#manifest.experts;
-      const task = this.#manifest.tasks.find((one) => one.name === name);
+      const task = this.#task(name);
       const filters = [];
       if (name) {
         const test = task ? (row) => titled[row] === task.task || orders[row].includes(task.task) : () => false;
-        filters.push({ text: task ? `claim about ${task.title}` : `claim about “${name}”, which is no task of this atlas`, test, without: { task: null } });
+        filters.push({ text: task ? `claim about ${task.title}` : `claim about “${name}”, which is no labelled task of this atlas`, test, without: { task: null } });
       }
       if (order) {
         const test = (row) => (task ? orders[row].includes(task.task) : orders[row].length > 0);
@@ -174,13 +196,12 @@
       return [{ text, test: (row) => chosen.some(({ firing }) => firing.has(row)), without: { label: [] }, chips }];
     }
 
-    #numbers(state) {
-      const { best_r2_all: score, importance, rate } = this.#manifest.experts;
-      const least = (column, key) => (row) => column[row] !== null && column[row] >= state[key] - EXACT;
+    #numbers(state, { best }) {
+      const { importance, rate } = this.#manifest.experts;
       return [
-        { key: "score", text: () => `R² ≥ ${number(state.score)}`, test: least(score, "score") },
-        { key: "importance", text: () => `importance ≥ ${percent(state.importance)}`, test: least(importance, "importance") },
-        { key: "rate_min", text: () => `fires on ≥ ${percent(state.rate_min)} of tokens`, test: least(rate, "rate_min") },
+        { key: "score", text: () => `R² ≥ ${number(state.score)}`, test: (row) => best(row)?.value >= state.score - EXACT },
+        { key: "importance", text: () => `importance ≥ ${percent(state.importance)}`, test: (row) => importance[row] >= state.importance - EXACT },
+        { key: "rate_min", text: () => `fires on ≥ ${percent(state.rate_min)} of tokens`, test: (row) => rate[row] >= state.rate_min - EXACT },
         { key: "rate_max", text: () => `fires on ≤ ${percent(state.rate_max)} of tokens`, test: (row) => rate[row] <= state.rate_max + EXACT },
       ].filter(({ key }) => state[key] !== null).map(({ key, text, test }) => ({ text: text(), test, without: { [key]: null } }));
     }

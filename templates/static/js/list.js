@@ -26,13 +26,14 @@
       atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item?.inView && this.#paint(item)));
     }
 
-    // rows in order; reason(row) is what a row was found by, or null.
-    show({ rows, reason }) {
+    // rows in order; best(row) is a row's score, and reason(row) what it was found by, or null.
+    show({ rows, best, reason }) {
       const [before, after] = atlas.route.around();
       const some = (from) => rows.slice(from, from + AT_ONCE).map((row) => {
         const item = (this.#items[row] ??= this.#item(row));
         item.querySelector("a").href = `${before}${this.#manifest.experts.expert[row]}${after}`;
         item.querySelector(".reason").replaceChildren(...said(reason(row)));
+        this.#rate(item, best(row));
         return item;
       });
       const add = (from) => idle(() => {
@@ -66,23 +67,28 @@
 
     #task(number) { return this.#manifest.tasks.find(({ task }) => task === number); }
 
+    // Another task's score takes the place of the one that is shown, once the row is seen.
+    #rate(item, best) {
+      if (item.best?.task === best?.task && item.best?.hypothesis === best?.hypothesis) return;
+      item.best = best;
+      item.querySelector(".line").replaceChildren();
+      if (item.inView) this.#measure(item);
+    }
+
     #measure(item) {
       const columns = this.#manifest.experts;
       const row = item.row;
       if (columns.silent[row]) return;
       const figure = (name, share) => make("span", { title: `${name} ${percent(share)}` }, percent(share, { brief: true, sign: false }));
-      item.querySelector(".line").append(this.#strip(row, item.querySelector(".whose")), figure("firing rate", columns.rate[row]), figure("importance", columns.importance[row]));
+      item.querySelector(".line").append(this.#strip(item.best, item.querySelector(".whose")), figure("firing rate", columns.rate[row]), figure("importance", columns.importance[row]));
     }
 
-    #strip(row, whose) {
-      const columns = this.#manifest.experts;
-      if (columns.best_r2_all[row] === null) return make("span");
-      const task = this.#task(columns.best_task[row]);
-      const hypothesis = task.hypotheses.find((one) => one.hypothesis === columns.best_hypothesis[row]);
-      const result = { of: `${task.title}, ${hypothesis.title}`, value: columns.best_r2_all[row], low: columns.best_r2_all_low[row], high: columns.best_r2_all_high[row] };
-      whose.textContent = hypothesis.title;
-      whose.title = `The score is of ${result.of}`;
-      return atlas.strip(result, hypothesis.references, { width: STRIP });
+    #strip(best, whose) {
+      const task = best && this.#task(best.task);
+      const hypothesis = task?.hypotheses.find((one) => one.hypothesis === best.hypothesis);
+      whose.textContent = hypothesis?.title ?? "";
+      whose.title = best ? `The score is of ${task.title}, ${hypothesis.title}` : "";
+      return best ? atlas.strip({ of: `${task.title}, ${hypothesis.title}`, ...best }, hypothesis.references, { width: STRIP }) : make("span");
     }
 
     async #see({ target: item, isIntersecting }) {

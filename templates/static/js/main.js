@@ -38,7 +38,7 @@
     const [, view] = atlas.route.around();
     if (view !== shown.view) {
       facets.show(state);
-      found = missing ? { rows: [], filters: [], relaxed: [], reason: () => null } : finder.find(state);
+      found = missing ? { rows: [], filters: [], relaxed: [] } : finder.find(state);
       summary.show(state, found);
       list.show(found);
     }
