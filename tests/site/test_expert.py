@@ -270,3 +270,12 @@ def test_arrow_keys_turn_the_scene(open_at: Open) -> None:
     page.get_by_role("group", name=re.compile("Cloud of expert 0")).focus()
     page.keyboard.press("ArrowRight")
     expect(page).to_have_url(re.compile("camera="))
+
+
+@pytest.mark.parametrize(
+    ("query", "task"), [("", "months"), ("?label=numbers:7", "numbers"), ("?label=numbers:7&colour=months", "months")]
+)
+def test_an_expert_found_by_a_label_is_coloured_by_its_task(query: str, task: str, open_at: Open) -> None:
+    page = open_at(f"#/expert/2{query}")
+    coloured(page)
+    expect(page.get_by_label("Colour by")).to_have_value(task)

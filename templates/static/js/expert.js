@@ -105,7 +105,7 @@
       if (!data?.tasks.length) return;
       const expert = this.#expert;
       expert.colour = state.colour;
-      const wanted = data.tasks.find(({ task }) => this.#task(task).name === state.colour)
+      const wanted = data.tasks.find(({ task }) => this.#task(task).name === asked(state))
         ?? data.tasks.find(({ task }) => task === this.#field("cloud_task")) ?? data.tasks[0];
       const task = this.#task(wanted.task);
       this.#part("colour").value = task.name;
@@ -238,7 +238,7 @@
         const rows = at.map((index) => this.#label(task, labels, index));
         const details = make("details", {}, make("summary", {}, `${task.title}: fires on at least half the rows of ${covered} of ${task.labels.name.length} labels`),
           make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` }, table(["Label", "", "Fires", "Rows", "Lift"], rows)));
-        details.open = number_ === this.#field("title_task");
+        details.open = number_ === this.#field("title_task") || task.name === asked(atlas.route.state);
         return details;
       });
     }
@@ -279,6 +279,9 @@
       return make("figure", {}, picture, make("figcaption", { class: "note" }, `${count(total)} firings; norm on a logarithmic axis from the threshold up.`));
     }
   }
+
+  // The task that a reader looks at: chosen here, else the one that the list was narrowed by.
+  const asked = ({ colour, label, task }) => colour ?? label[0]?.split(":")[0] ?? task;
 
   const hypothesis = (row) => row.task.hypotheses.find((one) => one.hypothesis === row.hypothesis);
 
