@@ -238,7 +238,7 @@ def _module(model: nn.Module, hook: str) -> nn.Module:
 
 
 def nearest_hooks(hook: str, names: Iterable[str]) -> list[str]:
-    """Return up to three of a model's modules that a mistyped hook may mean: blocks first, those of its own number foremost.
+    """Return up to three of a model's modules that a mistyped hook may mean: blocks first, those of the nearest number foremost.
 
     A block is an entry of the outermost list of modules (`model.layers.12`); its output is the residual stream.
     """
@@ -246,8 +246,9 @@ def nearest_hooks(hook: str, names: Iterable[str]) -> list[str]:
     blocks = [name for name in known if re.fullmatch(r"(\D+\.)?\d+", name)]
     number = next(iter(re.findall(r"\d+", hook)), None)
 
-    def likeness(name: str) -> tuple[bool, float]:
-        return name.rpartition(".")[2] == number, SequenceMatcher(None, hook, name).ratio()
+    def likeness(name: str) -> tuple[int, float]:
+        away = 0 if number is None else abs(int(name.rpartition(".")[2]) - int(number))
+        return -away, SequenceMatcher(None, hook, name).ratio()
 
     near = sorted(blocks, key=likeness, reverse=True)[:2]
     return list(dict.fromkeys([*near, *get_close_matches(hook, known, n=3, cutoff=0.3)]))[:3]
