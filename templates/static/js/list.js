@@ -146,7 +146,7 @@
   }
 
   function said(reason) {
-    if (reason?.title) return [...token(reason.title), `: ${percent(reason.fires)}, lift ${number(reason.lift)}`];
+    if (reason?.title) return [make("span", { class: "found" }, ...token(reason.title)), make("span", {}, `: ${percent(reason.fires)}, lift ${number(reason.lift)}`)];
     if (reason?.token) return [`${percent(reason.share)} of firings on “`, ...token(reason.token), "”"];
     return [];
   }
