@@ -40,6 +40,7 @@ def check(folder: Path, browser: Browser, *, experts: int, progress: Progress) -
     faults = site.faults()
     if faults:
         return CheckReport(len(site.files), 0, 0, tuple(faults))
+    faults = site.policy_faults()
     plan = Plan.of(site.manifest(), experts)
     drawn = [expert for expert in plan.experts if expert.cloud_task is not None]
     brief = replace(plan, experts=drawn[:1], word=None, label=None)

@@ -20,6 +20,8 @@ RECORD = "baked.json"
 
 Kind = Literal["missing", "changed", "payload", "link", "script", "request", "policy", "view", "scene"]
 
+_POLICY = {"default-src": "'none'", "script-src": "'self'"}
+"""What keeps scripts of others, and requests to others, out of the page."""
 _RECEIVED = re.compile(r"atlas\.receive\((\"(?:[^\"\\]|\\.)*\"),(.*)\);\n?", re.DOTALL)
 _NAMED_AFTER_CONTENT = re.compile(r"data/(.+)\.([0-9a-f]{12})\.js")
 
@@ -62,6 +64,8 @@ class Site:
             raise SiteMissing(f"{str(folder)!r} has no {RECORD} that can be read. Bake it again with `atlas bake`.") from error
         if not (isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())):
             raise SiteMissing(f"The {RECORD} of {str(folder)!r} lists no files. Bake it again with `atlas bake`.")
+        if PAGE not in files:
+            raise SiteMissing(f"The {RECORD} of {str(folder)!r} does not list {PAGE}. Bake it again with `atlas bake`.")
         return cls(folder.resolve(), files)
 
     def manifest(self) -> dict[str, Any]:
@@ -86,6 +90,22 @@ class Site:
         hashes = self.manifest().get("files", {})
         names = (f"data/{name}.{digest}.js" for name, digest in hashes.items())
         return found + [Fault("missing", name, "is not there; the manifest names it") for name in names if not self.holds(name)]
+
+    def policy_faults(self) -> list[Fault]:
+        """Return what the page's own policy lets in: from disk, and on a host without headers, there is no other."""
+        policy = _Page.of(self.folder).policy
+        if policy is None:
+            return [Fault("policy", PAGE, "has no Content-Security-Policy of its own")]
+        directives = {name: rest for name, *rest in (directive.split() for directive in policy.split(";") if directive.strip())}
+        return [
+            Fault(
+                "policy",
+                PAGE,
+                f"its Content-Security-Policy says {' '.join([name, *directives.get(name, [])])}, not {name} {wanted}",
+            )
+            for name, wanted in _POLICY.items()
+            if directives.get(name) != [wanted]
+        ]
 
     def _recorded(self) -> Iterator[Fault]:
         for name, digest in sorted(self.files.items()):
@@ -135,6 +155,7 @@ class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.manifest = ""
+        self.policy: str | None = None
         self.links: list[str] = []
 
     @classmethod
@@ -147,6 +168,8 @@ class _Page(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if tag == "html":
             self.manifest = given.get("data-manifest", "")
+        if tag == "meta" and given.get("http-equiv", "").lower() == "content-security-policy":
+            self.policy = given.get("content", "")
         for link in (given.get("href", ""), given.get("src", "")):
             scheme, host, path, *_ = urlsplit(link)
             if path and not scheme and not host:

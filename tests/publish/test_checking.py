@@ -161,12 +161,37 @@ def test_files_of_the_users_own_are_no_fault(copy: Path) -> None:
     assert Site.open(copy).faults() == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": {"a": 1}}', "{}"])
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": {"a": 1}}', "{}", '{"files": {}}'])
 def test_a_record_that_cannot_be_read_says_to_bake_again(text: str, copy: Path) -> None:
     (copy / "baked.json").write_text(text)
 
     with pytest.raises(SiteMissing, match="Bake it again"):
         Site.open(copy)
+
+
+def test_the_page_as_baked_keeps_others_out(small_site: Path) -> None:
+    assert Site.open(small_site).policy_faults() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('http-equiv="Content-Security-Policy"', 'name="was-a-policy"', "has no Content-Security-Policy of its own"),
+        (
+            "script-src 'self'",
+            "script-src 'self' 'unsafe-inline'",
+            "says script-src 'self' 'unsafe-inline', not script-src 'self'",
+        ),
+        ("default-src 'none'; ", "", "says default-src, not default-src 'none'"),
+    ],
+    ids=["none", "inline scripts", "no default"],
+)
+def test_a_page_whose_own_policy_lets_others_in_is_named(old: str, new: str, what: str, copy: Path) -> None:
+    edit(copy, "index.html", old, new)
+
+    (fault,) = Site.open(copy).policy_faults()
+    assert (fault.kind, fault.where) == ("policy", "index.html")
+    assert what in fault.what
 
 
 @pytest.mark.browser
