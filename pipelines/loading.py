@@ -9,7 +9,7 @@ import torch
 from atlas.activations.corpus import Corpus, load_corpus
 from atlas.activations.model import DTYPES, LanguageModel
 from atlas.activations.stream import StreamConfig
-from atlas.dictionary import Checkpoint, load
+from atlas.dictionary import Checkpoint
 from atlas.errors import ConfigError
 from atlas.harvest.harvest import Survey, require_same_width
 from pipelines.options import SubjectOptions
@@ -60,7 +60,7 @@ def named_subject(given: SubjectOptions) -> NamedSubject:
         ConfigError: neither names a model or hook, or there is no such device.
     """
     device = torch_device(given.device)
-    loaded = load(given.checkpoint)
+    loaded = Checkpoint.load(given.checkpoint)
     named = {
         "--model": given.model or loaded.metadata.get("model_name"),
         "--hook": given.hook or loaded.metadata.get("hook_name"),

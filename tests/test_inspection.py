@@ -12,7 +12,7 @@ import tiny
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.bake import BakeConfig, bake
-from atlas.dictionary import load
+from atlas.dictionary import Checkpoint
 from atlas.errors import AtlasDamaged, CheckpointError, NothingToInspect, StageDamaged
 from atlas.harvest.harvest import HarvestConfig, harvest, survey
 from atlas.inspection import Inspection, inspect
@@ -41,7 +41,7 @@ def part(work: Path, index: int, count: int, next_chunk: int, chunks: int) -> No
 
 
 def test_a_checkpoint_is_what_loading_it_says(checkpoint: Path) -> None:
-    found, loaded = inspect(checkpoint), load(checkpoint)
+    found, loaded = inspect(checkpoint), Checkpoint.load(checkpoint)
     config = loaded.smixae.config
     assert (found.kind, found.path) == ("checkpoint", str(checkpoint))
     assert found.groups["checkpoint"] == {
@@ -111,7 +111,7 @@ def test_a_harvest_that_was_stopped_says_how_far_it_came(
     bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
-    checkpoint = load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=bert.d_model, threshold=0.0))
+    checkpoint = Checkpoint.load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=bert.d_model, threshold=0.0))
 
     def stop(*, chunks: int, of: int, tokens: int) -> None:
         if chunks == 3:

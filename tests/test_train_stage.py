@@ -17,7 +17,7 @@ from atlas.activations.carriers import carrier_documents
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
-from atlas.dictionary import load
+from atlas.dictionary import Checkpoint
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.dictionary.training import Step, TrainingConfig
 from atlas.errors import CheckpointError, ConfigError, CorpusError, ModelError, WorkOccupied
@@ -67,7 +67,7 @@ def counted(model: LanguageModel, corpus: Corpus, held_out: bool) -> Counter[int
 
 def counts(run: Run) -> Counter[int]:
     """The training vocabulary that a run left."""
-    stored = load(run.folder).trained_on
+    stored = Checkpoint.load(run.folder).trained_on
     assert stored is not None
     return Counter({token: n for token, n in enumerate(stored.vocabulary.tolist()) if n})
 
@@ -82,11 +82,11 @@ def hashed(corpus: Corpus) -> str:
 
 
 def about(run: Run) -> dict[str, Any]:
-    return load(run.folder).metadata["atlas_training"]
+    return Checkpoint.load(run.folder).metadata["atlas_training"]
 
 
 def test_checkpoint_is_a_dictionary_that_says_what_it_reads(run: Run, bert: LanguageModel) -> None:
-    checkpoint = load(run.folder)
+    checkpoint = Checkpoint.load(run.folder)
 
     assert (checkpoint.smixae.d_in, checkpoint.smixae.n_experts, checkpoint.smixae.d_code) == (bert.d_model, 8, 3)
     assert checkpoint.smixae.threshold > 0
@@ -159,7 +159,7 @@ def test_training_that_was_cut_off_starts_again(run: Run, bert: LanguageModel, c
 
     again = trained(bert, corpus, tmp_path, CONFIG)
 
-    assert load(again.folder).sha256 == load(run.folder).sha256, "the same inputs train the same bits"
+    assert Checkpoint.load(again.folder).sha256 == Checkpoint.load(run.folder).sha256, "the same inputs train the same bits"
 
 
 def test_stage_names_its_inputs(run: Run, bert: LanguageModel, corpus: Corpus) -> None:
@@ -203,7 +203,7 @@ def test_carrier_share_out_of_range_is_refused(share: float) -> None:
 
 
 def test_documents_that_rows_were_read_from_are_listed(plain_run: Run, corpus: Corpus) -> None:
-    known = load(plain_run.folder).trained_on
+    known = Checkpoint.load(plain_run.folder).trained_on
     assert known is not None
 
     assert known.documents.tolist() == sorted(identity(d.text) for d in corpus.read() if not d.held_out)
@@ -215,7 +215,7 @@ def test_documents_beyond_the_last_row_are_not_listed(
 ) -> None:
     monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
     short = trained(bert, corpus, tmp_path, replace(CONFIG, max_tokens=300, carrier_share=0.0))
-    known = load(short.folder).trained_on
+    known = Checkpoint.load(short.folder).trained_on
     assert known is not None
 
     first = next(corpus.chunks())
@@ -226,7 +226,7 @@ def test_documents_beyond_the_last_row_are_not_listed(
 
 
 def test_carriers_that_were_read_are_listed(run: Run, corpus: Corpus) -> None:
-    known = load(run.folder).trained_on
+    known = Checkpoint.load(run.folder).trained_on
     assert known is not None
     own = {document.identity for document in corpus.read()}
 
@@ -237,11 +237,11 @@ def test_carriers_that_were_read_are_listed(run: Run, corpus: Corpus) -> None:
 
 
 def test_checkpoint_from_elsewhere_does_not_say_what_it_was_trained_on(run: Run, tmp_path: Path) -> None:
-    assert load(run.folder).trained_on is not None
+    assert Checkpoint.load(run.folder).trained_on is not None
     copied = shutil.copytree(run.folder, tmp_path / "checkpoint")
     (copied / TRAINED_ON_FILE).unlink()
 
-    assert load(copied).trained_on is None
+    assert Checkpoint.load(copied).trained_on is None
 
 
 def test_damaged_list_of_documents_is_refused(run: Run, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_damaged_list_of_documents_is_refused(run: Run, tmp_path: Path) -> None:
     (copied / TRAINED_ON_FILE).write_bytes(b"half")
 
     with pytest.raises(CheckpointError, match=r"trained_on\.safetensors' is damaged .*Copy the checkpoint again, or train again"):
-        load(copied)
+        Checkpoint.load(copied)
 
 
 def test_model_that_returns_no_numbers_is_refused(models: dict[str, Path], corpus: Corpus, tmp_path: Path) -> None:

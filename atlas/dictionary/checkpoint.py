@@ -39,18 +39,30 @@ class Checkpoint:
     trained_on: TrainedOn | None = None
     """The text it was trained on, where it says so."""
 
+    @classmethod
+    def load(cls, path: str | Path) -> Checkpoint:
+        """Return the checkpoint in the folder `path`, with float32 weights on the CPU.
+
+        Raises:
+            CheckpointError: the folder, a file, a key or a tensor is missing or not what a SMIXAE has, with its name.
+        """
+        return _load(Path(path))
+
     def to(self, device: torch.device) -> Checkpoint:
         """Return the same checkpoint with its weights on `device`."""
         return replace(self, smixae=self.smixae.to(device))
 
 
-def load(path: str | Path) -> Checkpoint:
+def load(path: str | Path) -> Smixae:
     """Return the SMIXAE in the folder `path`, with float32 weights on the CPU.
 
     Raises:
         CheckpointError: the folder, a file, a key or a tensor is missing or not what a SMIXAE has, with its name.
     """
-    folder = Path(path)
+    return Checkpoint.load(path).smixae
+
+
+def _load(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError(f"No checkpoint folder at '{folder}'. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}.")
     for name in (CONFIG_FILE, WEIGHTS_FILE):

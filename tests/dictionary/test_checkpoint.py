@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny
-from atlas.dictionary import load, save
+from atlas.dictionary import Checkpoint, save
 from atlas.errors import CheckpointError
 
 METADATA = {"model_name": "tiny", "hook_name": "h.1", "context_size": 128, "nested": {"k": 3}}
@@ -63,7 +63,7 @@ def test_saved_dictionary_comes_back_with_the_same_bits(d_code: int, rescale: bo
     smixae = tiny.dictionary(d_code=d_code, rescale=rescale, threshold=0.625)
     save(smixae, tmp_path, METADATA)
 
-    found = load(tmp_path)
+    found = Checkpoint.load(tmp_path)
 
     for name, tensor in smixae.weights._asdict().items():
         assert torch.equal(getattr(found.smixae.weights, name), tensor), name
@@ -109,7 +109,7 @@ def test_save_leaves_the_two_files_and_nothing_else(folder: Path) -> None:
     save(tiny.dictionary(seed=1), folder, {})
 
     assert sorted(path.name for path in folder.iterdir()) == ["cfg.json", "sae_weights.safetensors"]
-    assert torch.equal(load(folder).smixae.weights.W_dec, tiny.dictionary(seed=1).weights.W_dec)
+    assert torch.equal(Checkpoint.load(folder).smixae.weights.W_dec, tiny.dictionary(seed=1).weights.W_dec)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +124,21 @@ def test_save_leaves_the_two_files_and_nothing_else(folder: Path) -> None:
 def test_threshold_is_read_in_every_stored_form(stored: torch.Tensor, threshold: float, folder: Path) -> None:
     set_tensors(threshold=stored)(folder)
 
-    assert load(folder).smixae.threshold == threshold
+    assert Checkpoint.load(folder).smixae.threshold == threshold
 
 
 @pytest.mark.parametrize("counter", [None, torch.zeros(N)], ids=["missing", "floating"])
 def test_counter_of_passes_is_not_needed(counter: torch.Tensor | None, folder: Path) -> None:
     set_tensors(n_passes_since_fired=counter)(folder)
 
-    assert torch.equal(load(folder).smixae.weights.W_enc, tiny.dictionary().weights.W_enc)
+    assert torch.equal(Checkpoint.load(folder).smixae.weights.W_enc, tiny.dictionary().weights.W_enc)
 
 
 def test_weights_stored_in_half_precision_are_read_as_float32(folder: Path) -> None:
     half = tiny.dictionary().weights.W_enc.bfloat16()
     set_tensors(W_enc=half)(folder)
 
-    W_enc = load(folder).smixae.weights.W_enc
+    W_enc = Checkpoint.load(folder).smixae.weights.W_enc
 
     assert W_enc.dtype == torch.float32 and torch.equal(W_enc, half.float())
 
@@ -155,15 +155,15 @@ def test_weights_stored_in_half_precision_are_read_as_float32(folder: Path) -> N
 def test_other_good_configurations_are_read(changes: dict[str, Any], folder: Path) -> None:
     set_config(**changes)(folder)
 
-    assert load(folder).smixae.n_experts == N
+    assert Checkpoint.load(folder).smixae.n_experts == N
 
 
 def test_hash_follows_the_weights_and_the_configuration(folder: Path) -> None:
-    first, again = load(folder).sha256, load(folder).sha256
+    first, again = Checkpoint.load(folder).sha256, Checkpoint.load(folder).sha256
     set_config(device="cuda")(folder)
-    reconfigured = load(folder).sha256
+    reconfigured = Checkpoint.load(folder).sha256
     set_tensors(b_dec=torch.ones(M))(folder)
-    reweighted = load(folder).sha256
+    reweighted = Checkpoint.load(folder).sha256
 
     assert first == again
     assert len({first, reconfigured, reweighted}) == 3
@@ -171,7 +171,7 @@ def test_hash_follows_the_weights_and_the_configuration(folder: Path) -> None:
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"No checkpoint folder at '.*nowhere'\. Give a folder with cfg\.json and sae_"):
-        load(tmp_path / "nowhere")
+        Checkpoint.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
@@ -179,7 +179,7 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
     (folder / name).unlink()
 
     with pytest.raises(CheckpointError, match=f"'.*checkpoint' has no {name}"):
-        load(folder)
+        Checkpoint.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -241,4 +241,4 @@ def test_bad_checkpoint_is_refused_by_name(spoil: Callable[[Path], None], messag
     spoil(folder)
 
     with pytest.raises(CheckpointError, match=message):
-        load(folder)
+        Checkpoint.load(folder)

@@ -20,7 +20,7 @@ import tiny
 from atlas.activations.corpus import Corpus, Document, load_corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, blocks, chunk_windows
-from atlas.dictionary import Checkpoint, Smixae, load, save
+from atlas.dictionary import Checkpoint, Smixae, save
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageDamaged, WorkOccupied
 from atlas.harvest.harvest import HarvestConfig, Shard, harvest, harvest_inputs, standing, survey
@@ -57,7 +57,7 @@ def dictionary_for(model: LanguageModel, corpus: Corpus, folder: Path, metadata:
     W_enc = wide.weights.W_enc / x.std()
     b_enc = wide.weights.b_enc - x.mean(dim=0) @ W_enc
     save(Smixae(wide.config, wide.weights._replace(W_enc=W_enc, b_enc=b_enc), wide.threshold), folder, metadata or {})
-    return load(folder)
+    return Checkpoint.load(folder)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_other_text_and_another_dictionary_are_named_together(
 ) -> None:
     harvest(checkpoint, bert, corpus, tmp_path, CONFIG)
     other_text = corpus_of(tmp_path / "other.jsonl", tiny.documents(20))
-    other_dictionary = load(tiny.checkpoint(tmp_path / "checkpoint", {}, seed=5))
+    other_dictionary = Checkpoint.load(tiny.checkpoint(tmp_path / "checkpoint", {}, seed=5))
 
     with pytest.raises(WorkOccupied, match=r"made from another checkpoint, corpus \('small.jsonl', now 'other.jsonl'\)\."):
         harvest(other_dictionary, bert, other_text, tmp_path, CONFIG)
@@ -238,7 +238,7 @@ def test_other_text_and_another_dictionary_are_named_together(
 
 
 def test_model_of_another_width_is_refused(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
-    narrow = load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=8))
+    narrow = Checkpoint.load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=8))
 
     with pytest.raises(
         ModelError, match=r"has 16 numbers per token at 'encoder\.layer\.1', the checkpoint reads 8; name the model"
@@ -314,7 +314,7 @@ def test_documents_that_training_never_read_are_held_out(
     known = {"counts": np.zeros(3, dtype=np.int64), "documents": np.array(identities, dtype=np.uint64)}
     write_arrays(folder / TRAINED_ON_FILE, known)
 
-    harvest(load(folder), bert, corpus, tmp_path, CONFIG)
+    harvest(Checkpoint.load(folder), bert, corpus, tmp_path, CONFIG)
 
     held_out_tokens(finished(tmp_path, "harvest").tables, bert, [d for d in documents if not is_trained_on(d)])
 
@@ -330,7 +330,7 @@ def test_harvest_does_not_go_on_where_the_training_text_has_changed(bert: Langua
     write_arrays(folder / TRAINED_ON_FILE, known)
 
     with pytest.raises(WorkOccupied, match="was made from another trained_on"):
-        harvest(load(folder), bert, corpus, tmp_path, CONFIG)
+        harvest(Checkpoint.load(folder), bert, corpus, tmp_path, CONFIG)
 
 
 # A part of a corpus
@@ -415,7 +415,7 @@ def test_other_limit_is_another_harvest(checkpoint: Checkpoint, bert: LanguageMo
 
 
 def test_dictionary_that_never_fires_is_refused_with_its_norms(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
-    silent = load(tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1e6))
+    silent = Checkpoint.load(tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1e6))
     norms, n_tokens = all_norms(bert, silent.smixae, corpus)
 
     with pytest.raises(DictionarySilent) as refused:
@@ -432,7 +432,7 @@ def test_silence_is_noticed_after_some_tokens(
     bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atlas.harvest.harvest.SILENT_TOKENS", 300)
-    silent = load(tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1e6))
+    silent = Checkpoint.load(tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1e6))
 
     with pytest.raises(DictionarySilent) as refused:
         harvest(silent, bert, corpus, tmp_path / "work", CONFIG, save_every_s=0.0)
@@ -456,7 +456,7 @@ def test_firings_that_come_late_are_harvested(bert: LanguageModel, corpus: Corpu
         if (tmp_path / "harvest").exists():
             fired_after.append(chunks)
 
-    harvest(load(tmp_path / "checkpoint"), bert, late, tmp_path, CONFIG, progress=progress)
+    harvest(Checkpoint.load(tmp_path / "checkpoint"), bert, late, tmp_path, CONFIG, progress=progress)
 
     assert fired_after and fired_after[0] > 1, "nothing is written before something fires"
     found = finished(tmp_path, "harvest").tables

@@ -15,7 +15,7 @@ import tiny
 from atlas.activations.corpus import Corpus, load_corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows
-from atlas.dictionary import Checkpoint, load
+from atlas.dictionary import Checkpoint
 from atlas.harvest.accumulators import FIXED_POINT, Accumulators, observe
 from atlas.harvest.tables import CONTEXT_TOKENS, Made, expert_stats, expert_tokens, norm_histogram, tables
 
@@ -59,7 +59,7 @@ def run_of(bert: LanguageModel, text_corpus: Corpus, tmp_path_factory: pytest.Te
     """Runs the corpus through a dictionary of a given shape."""
 
     def run(**shape: Any) -> Run:
-        checkpoint = load(tiny.checkpoint(tmp_path_factory.mktemp("checkpoint"), {}, **shape))
+        checkpoint = Checkpoint.load(tiny.checkpoint(tmp_path_factory.mktemp("checkpoint"), {}, **shape))
         kept = Accumulators.empty(checkpoint.smixae, len(bert.embeddings), SAMPLE, TOP)
         documents = [document._replace(held_out=document.ordinal % 3 == 0) for document in text_corpus.read()]
         windows = chunk_windows(documents, bert.tokenizer, STREAM)

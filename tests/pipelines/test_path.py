@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tiny
-from atlas.dictionary import load
+from atlas.dictionary import Checkpoint
 from atlas.probe.tasks import Task, builtin_tasks
 from atlas.store import Store
 from pipelines.cli import COMMANDS, main
@@ -101,7 +101,7 @@ def test_train_prints_its_checkpoint_and_talks_on_stderr(path: Mapped) -> None:
 
 
 def test_checkpoint_says_what_it_was_trained_on(path: Mapped, models: dict[str, Path]) -> None:
-    checkpoint = load(path.checkpoint)
+    checkpoint = Checkpoint.load(path.checkpoint)
 
     assert checkpoint.smixae.n_experts == N_EXPERTS
     assert checkpoint.metadata["model_name"] == str(models["bert"])
@@ -135,7 +135,7 @@ def test_database_holds_what_was_mapped(path: Mapped) -> None:
     assert sorted(experts["expert"]) == list(range(N_EXPERTS))
     assert experts["importance"].is_sorted(descending=True)
     assert provenance["model"]["hook"] == tiny.HOOKS["bert"]
-    assert provenance["dictionary"]["sha256"] == load(path.checkpoint).sha256
+    assert provenance["dictionary"]["sha256"] == Checkpoint.load(path.checkpoint).sha256
     assert "bidirectional" in provenance["model"]["note"]
     # The dictionary never saw a fifth of the text, and only that fifth is held out.
     assert 0 < tasks[0].held_out_tokens < tasks[0].tokens / 2

@@ -15,7 +15,7 @@ import tiny
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
-from atlas.dictionary import Checkpoint, Smixae, SmixaeConfig, Weights, load
+from atlas.dictionary import Checkpoint, Smixae, SmixaeConfig, Weights
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import AtlasError, StageMissing, WorkOccupied
 from atlas.harvest.harvest import HarvestConfig, harvest
@@ -362,7 +362,7 @@ def test_dictionary_that_never_fires_has_tables_all_the_same(bert: LanguageModel
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A random dictionary for the tiny BERT."""
-    return load(tiny.checkpoint(tmp_path_factory.mktemp("checkpoint"), {}, threshold=1.5))
+    return Checkpoint.load(tiny.checkpoint(tmp_path_factory.mktemp("checkpoint"), {}, threshold=1.5))
 
 
 @pytest.fixture(scope="module")
@@ -431,7 +431,7 @@ def test_probe_of_another_dictionary_than_the_harvests_is_refused(
     bert: LanguageModel, stage_task: Task, harvested_work: Path, tmp_path: Path
 ) -> None:
     """Its lifts would be measured against the firing rates of other experts."""
-    other = load(tiny.checkpoint(tmp_path / "other", {}, threshold=1.5, seed=1))
+    other = Checkpoint.load(tiny.checkpoint(tmp_path / "other", {}, threshold=1.5, seed=1))
 
     with pytest.raises(AtlasError, match="checkpoint"):
         probe(other, bert, [stage_task], harvested_work, CONFIG)
@@ -443,7 +443,7 @@ def test_training_occurrences_are_counted_beside_the_weights(
     folder = tiny.checkpoint(tmp_path / "checkpoint", {}, threshold=1.5)
     counts = {"counts": np.arange(len(bert.embeddings)) + 5, "documents": np.zeros(0, dtype=np.uint64)}
     write_arrays(folder / TRAINED_ON_FILE, counts)
-    counted = load(folder)
+    counted = Checkpoint.load(folder)
     harvest(counted, bert, corpus, tmp_path / "work", HarvestConfig(sample=20, top=4))
 
     probe(counted, bert, [stage_task], tmp_path / "work", CONFIG)
