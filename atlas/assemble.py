@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from atlas.stages import Column, Finished, Ragged, fingerprint, finished
+from atlas.stages import Column, Finished, Ragged, fingerprint, finished, require_same_inputs
 from atlas.store import write_atlas
 
 ATLAS_FILE = "atlas.duckdb"
-STAGES = ("harvest", "probe")
+STAGES = ("harvest", "probe", "evaluate")
 NULLABLE = {"windows": ("position", "label", "template", "report"), "points": ("label",)}
 """Columns that a corpus has nothing to say of."""
 
@@ -26,8 +26,10 @@ def assemble(work: Path) -> Path:
 
     Raises:
         StageMissing: a stage has not finished.
+        WorkOccupied: one was made from another dictionary or model than the harvest.
     """
     stages = {name: finished(work, name) for name in STAGES}
+    _require_one_subject(work, stages)
     tables: dict[str, dict[str, Any]] = {}
     for table in dict.fromkeys(table for stage in stages.values() for table in stage.tables):
         if table not in INTERNAL:
@@ -50,6 +52,13 @@ def require_assemblable(work: Path) -> None:
     """Raise StageMissing unless every stage that an atlas is made of has finished."""
     for name in STAGES:
         fingerprint(work, name)
+
+
+def _require_one_subject(work: Path, stages: dict[str, Finished]) -> None:
+    """Raise WorkOccupied unless all stages are of the harvest's dictionary and model."""
+    wanted = {key: stages["harvest"].inputs[key] for key in ("checkpoint", "model")}
+    for name, stage in stages.items():
+        require_same_inputs(work / name, {key: stage.inputs.get(key) for key in wanted}, wanted)
 
 
 def _provenance(stages: list[Finished]) -> dict[str, Any]:

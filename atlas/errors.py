@@ -10,6 +10,8 @@ AtlasError
 ├── TemplateError       a template of the author's that cannot be used
 ├── AboutError          words of the author's that cannot be used
 ├── NothingToInspect    a path that holds nothing of ours
+├── TrainingDiverged    a training whose loss is no number any more
+├── StorageError        a file that cannot be written
 ├── DictionarySilent    a dictionary that fires on nothing it is given
 ├── CheckpointError     a checkpoint that cannot be read or is not a SMIXAE
 ├── ModelError          a language model, hook or tokenizer that cannot be used
@@ -71,6 +73,14 @@ class NothingToInspect(AtlasError):
 
 class CheckpointError(AtlasError):
     """The checkpoint cannot be read, or it is not a SMIXAE."""
+
+
+class TrainingDiverged(AtlasError):
+    """The loss of a training, or its gradient, is no number any more."""
+
+
+class StorageError(AtlasError):
+    """A file cannot be written: the disk is full, or the folder is not ours to write in."""
 
 
 class DictionarySilent(AtlasError):

@@ -1,21 +1,25 @@
 """What a path holds that Atlas wrote or reads: a checkpoint, a work folder, an atlas or a site, and what there is to know of it.
 
-Nothing is computed, and torch is never loaded: weights are known by the header of their file.
+Torch is never loaded. Weights are known by the header of their file, and only their decoder norms are computed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from atlas.bake.folder import PAGE, Record
+from atlas.checkpoints import CONFIG_FILE, MODEL, SCALER_FILE, WEIGHTS_FILE, find, sha256
 from atlas.errors import CheckpointError, NothingToInspect
 from atlas.publish.site import Site
 from atlas.stages import DONE, readable
@@ -25,12 +29,15 @@ Kind = Literal["checkpoint", "work folder", "atlas", "site"]
 Facts = dict[str, Any]
 """Name ► a JSON value that is no object."""
 
-CONFIG_FILE = "cfg.json"
-WEIGHTS_FILE = "sae_weights.safetensors"
-"""As in atlas.dictionary.checkpoint, which loads torch."""
+NO_PARAMETERS = ("threshold", "n_passes_since_fired")
+"""Tensors of a checkpoint that no gradient reaches."""
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""How the floating-point types of safetensors lie in a file."""
+BLOCK_NUMBERS = 1 << 23
+"""Numbers of W_dec that are read at once."""
 
 ATLAS_FILE = "atlas.duckdb"
-STAGES = ("train", "harvest", "probe")
+STAGES = ("train", "harvest", "probe", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,22 @@ class Inspection:
     """What there is to know, under headings, in the order in which it is read."""
 
 
-def inspect(path: Path) -> Inspection:
-    """Return what the path holds.
+def inspect(source: str | Path) -> Inspection:
+    """Return what a path, or a checkpoint on the hub (`owner/repo[/subfolder][@revision]`), holds.
 
     Raises:
         NothingToInspect: nothing that Atlas knows.
         AtlasError: something that it knows and cannot read.
     """
+    path = Path(source)
     try:
-        for kind, is_one, groups in _KINDS:
+        if _is_on_hub(source):
+            found = find(source)
+            groups = {"hub": {"revision": found.revision}, **_checkpoint(found.folder)}
+            return Inspection("checkpoint", str(source), _filled(groups))
+        for kind, is_one, look in _KINDS:
             if is_one(path):
-                return Inspection(kind, str(path), {title: facts for title, facts in groups(path).items() if facts})
+                return Inspection(kind, str(source), _filled(look(path)))
     except OSError as error:
         raise NothingToInspect(f"'{error.filename or path}' cannot be read: {error.strerror}. Give another path.") from error
     what = "does not exist" if not path.exists() else "is nothing that Atlas wrote or reads"
@@ -64,33 +76,33 @@ def inspect(path: Path) -> Inspection:
     )
 
 
+def _is_on_hub(source: str | Path) -> bool:
+    """Return whether a text that names nothing local may name a repository; whether it does is for the hub to say."""
+    if isinstance(source, Path) or Path(source).exists():
+        return False
+    return "/" in source and source[0] not in "./~" and Path(source).suffix != Path(ATLAS_FILE).suffix
+
+
+def _filled(groups: dict[str, Facts]) -> dict[str, Facts]:
+    return {title: facts for title, facts in groups.items() if facts}
+
+
 # A checkpoint
 
 
 def _is_checkpoint(path: Path) -> bool:
-    return any((path / name).is_file() for name in (CONFIG_FILE, WEIGHTS_FILE))
+    return any((folder / name).is_file() for folder in (path, path / MODEL) for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
-def _checkpoint(folder: Path) -> dict[str, Facts]:
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"'{folder}' has no {name}. A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}.")
-    try:
-        stored = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"'{folder / CONFIG_FILE}' is not JSON: {error}. Copy the checkpoint again.") from error
-    if not isinstance(stored, dict):
-        raise CheckpointError(f"'{folder / CONFIG_FILE}' holds a {type(stored).__name__}; a JSON object is needed.")
-    try:
-        with safe_open(folder / WEIGHTS_FILE, "numpy") as weights:
-            tensors = {name: weights.get_slice(name) for name in sorted(weights.keys())}
-            shapes = {name: f"{tensor.get_dtype()} {_by(tensor.get_shape())}" for name, tensor in tensors.items()}
-            scalar = "threshold" in tensors and _size(tensors["threshold"].get_shape()) == 1
-            threshold = float(weights.get_tensor("threshold").item()) if scalar else None
-    except SafetensorError as error:
-        said = str(error).splitlines()[0]
-        raise CheckpointError(f"'{folder / WEIGHTS_FILE}' is not a whole safetensors file: {said}. Copy it again.") from error
+def _checkpoint(path: Path) -> dict[str, Facts]:
+    folder = find(path).folder
+    stored = _object(folder / CONFIG_FILE)
+    with _whole(folder / WEIGHTS_FILE), safe_open(folder / WEIGHTS_FILE, "numpy") as weights:
+        names = sorted(weights.keys())
+    tensors = _Tensors(folder / WEIGHTS_FILE)
     metadata = stored.get("metadata")
+    normalisation = stored.get("normalize_activations")
+    scaler = _object(folder / SCALER_FILE) if (folder / SCALER_FILE).is_file() else {}
     return {
         "checkpoint": {
             "architecture": stored.get("architecture"),
@@ -98,22 +110,115 @@ def _checkpoint(folder: Path) -> dict[str, Facts]:
             "experts": stored.get("n_experts"),
             "d_expert": stored.get("d_expert"),
             "d_code": stored.get("d_bottleneck"),
-            "threshold": threshold,
+            "rescaled_by_decoder_norm": stored.get("rescale_acts_by_decoder_norm"),
+            "normalisation": normalisation,
+            **({"scale": scaler.get("scaling_factor")} if scaler else {}),
+            "threshold": tensors.scalar("threshold"),
+            "parameters": sum(tensors.size(name) for name in names if name not in NO_PARAMETERS),
             "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
-            "sha256": _checkpoint_sha256(folder),
+            "sha256": sha256(folder),
         },
         "metadata": _flat(metadata if isinstance(metadata, dict) else {}),
-        "tensors": shapes,
+        "decoder norms": _decoder_norms(tensors),
+        "tensors": {name: tensors.described(name) for name in names},
     }
 
 
-def _checkpoint_sha256(folder: Path) -> str:
-    """Return the hash that a harvest records of a checkpoint."""
-    digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"'{path}' is not JSON: {error}. Copy the checkpoint again.") from error
+    if not isinstance(stored, dict):
+        raise CheckpointError(f"'{path}' holds a {type(stored).__name__}; a JSON object is needed.")
+    return stored
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        said = str(error).splitlines()[0]
+        raise CheckpointError(f"'{path}' is not a whole safetensors file: {said}. Copy it again.") from error
+
+
+class _Tensors:
+    """The tensors of a safetensors file, which has been seen to be whole, read by rows: numpy knows no bfloat16."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            self._header: dict[str, Any] = json.loads(file.read(length))
+        self._start = 8 + length
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._header
+
+    def shape(self, name: str) -> list[int]:
+        """Return a tensor's shape; one of a file without it has none."""
+        shape: list[int] = self._header[name]["shape"] if name in self else []
+        return shape
+
+    def size(self, name: str) -> int:
+        """Return how many numbers a tensor has."""
+        return math.prod(self.shape(name))
+
+    def described(self, name: str) -> str:
+        """Return a tensor's type and shape in words."""
+        return f"{self._header[name]['dtype']} {' × '.join(map(str, self.shape(name))) or 'scalar'}"
+
+    def is_floating(self, name: str) -> bool:
+        """Return whether a tensor is there and of a type that `rows` reads."""
+        return name in self and self._header[name]["dtype"] in FLOATS
+
+    def scalar(self, name: str) -> float | None:
+        """Return the one number of a tensor; None where it has more or none, or is not there."""
+        if not self.is_floating(name) or self.size(name) != 1:
+            return None
+        return _finite(float(self.rows(name, 0, 1).item()))
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return rows `start` to `stop` of a tensor in float32, or in float64 where it is stored so."""
+        described = self._header[name]
+        shape = described["shape"] or [1]
+        width, stored = math.prod(shape[1:]), np.dtype(FLOATS[described["dtype"]])
+        offset = self._start + described["data_offsets"][0] + start * width * stored.itemsize
+        raw = np.fromfile(self._path, stored, (stop - start) * width, offset=offset).reshape(stop - start, *shape[1:])
+        if described["dtype"] == "BF16":
+            # The upper half of a float32.
+            return (raw.astype(np.uint32) << 16).view(np.float32)
+        return raw if raw.dtype == np.float64 else raw.astype(np.float32, copy=False)
+
+
+def _decoder_norms(tensors: _Tensors) -> Facts:
+    """Return the spread of the Frobenius norms of every expert's W_latent_dec · W_dec; nothing of another architecture."""
+    if not all(tensors.is_floating(name) for name in ("W_latent_dec", "W_dec")):
+        return {}
+    latent, wide = tensors.shape("W_latent_dec"), tensors.shape("W_dec")
+    if len(latent) != 3 or len(wide) != 2 or wide[0] != latent[0] * latent[2] or not latent[0]:
+        return {}
+    n_experts, _, d_expert = latent
+    block = max(1, BLOCK_NUMBERS // max(1, d_expert * wide[1]))
+    norms = np.empty(n_experts)
+    for start in range(0, n_experts, block):
+        stop = min(start + block, n_experts)
+        units = tensors.rows("W_dec", start * d_expert, stop * d_expert).reshape(stop - start, d_expert, wide[1])
+        with np.errstate(all="ignore"):
+            maps = tensors.rows("W_latent_dec", start, stop) @ units
+            norms[start:stop] = np.linalg.norm(maps.reshape(stop - start, -1), axis=1)
+    return {
+        "min": _finite(float(norms.min())),
+        "median": _finite(float(np.median(norms))),
+        "max": _finite(float(norms.max())),
+        "zero": int((norms == 0).sum()),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON has; damaged weights give others."""
+    return value if math.isfinite(value) else None
 
 
 # A work folder
@@ -260,14 +365,3 @@ def _flat(values: Mapping[str, Any]) -> Facts:
         else:
             facts[key] = value
     return facts
-
-
-def _by(shape: list[int]) -> str:
-    return " × ".join(map(str, shape)) or "scalar"
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from atlas.errors import StageDamaged, StageMissing, WorkOccupied
+from atlas.errors import StageDamaged, StageMissing, StorageError, WorkOccupied
 
 DONE = "done.json"
 
@@ -314,6 +314,22 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
     with _replacing(path) as part:
         part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line what cannot be written, and why.
+
+    Raises:
+        StorageError: the disk is full, or the place is not ours to write in.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+        raise StorageError(
+            f"'{path}' cannot be written: {said}. What was written before is as it was; free the disk, or name another folder."
+        ) from error
 
 
 _PART = re.compile(r"\..+\.\d+\.part")

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import math
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
-from atlas.activations.carriers import carrier_documents
-from atlas.activations.corpus import Corpus, Document
+from atlas.activations.corpus import HELD_OUT_SHARE, Corpus
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import StreamConfig, Tokens, blocks, chunk_windows
+from atlas.activations.pool import Pool, PoolReader
+from atlas.activations.stream import StreamConfig
 from atlas.dictionary import save
-from atlas.dictionary.trained_on import TRAINED_ON_FILE
-from atlas.dictionary.training import Step, TrainingConfig, train
-from atlas.errors import ConfigError, CorpusError, ModelError
+from atlas.dictionary.training import Step, Training, TrainingConfig
+from atlas.dictionary.training_checkpoint import Place, Seen, inputs_of, resume, save_training, saved, steps_of, sweep_checkpoints
+from atlas.dictionary.training_log import TRAINING_LOG_FILE, append, cut
+from atlas.errors import ConfigError, CorpusError
 from atlas.harvest.harvest import Survey, describe_model, survey
-from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions, write_arrays
+from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions, writing
 
 STAGE = "train"
 CHECKPOINT = "checkpoint"
 """The folder, in the stage's, that holds the trained dictionary."""
+UNDER_WAY = "under_way"
+"""The folder, in the stage's, that holds what a training saves of itself until it is finished."""
+
+CALIBRATION_ROWS = 32_768
+"""Held-out rows that the threshold is measured on."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +41,43 @@ class TrainConfig:
 
     carrier_share: float = 0.0
     """Largest share of the training tokens that carrier sentences may have; the demo takes 0.05."""
-    max_tokens: int = 1_000_000
-    """Most tokens that are read, held-out ones too: all are held in memory. The corpus is cut at the end of a chunk before."""
+    buffer_rows: int = 524_288
+    """Rows that are held and shuffled at once."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.carrier_share <= 0.5:
             raise ConfigError(f"carrier_share is {self.carrier_share}; give a share from 0 to 0.5.")
+        if self.buffer_rows < self.training.batch:
+            raise ConfigError(
+                f"The buffer holds {self.buffer_rows} rows, fewer than one batch of {self.training.batch}; "
+                "give a larger --buffer-rows."
+            )
+
+    @property
+    def rows(self) -> int:
+        """Rows that all steps take together."""
+        return self.training.steps * self.training.batch
+
+    @property
+    def surveyed_tokens(self) -> int:
+        """Tokens of the corpus that are read before training begins: about those of the first buffer, held-out ones too."""
+        return math.ceil(min(self.buffer_rows, self.rows) / (1 - HELD_OUT_SHARE))
 
 
-class Gathered(NamedTuple):
-    """Rows held in memory for training."""
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how a training goes, and who may stop it."""
 
-    rows: Float[Tensor, "row d_in"]
-    vocabulary: Int64[Tensor, "vocabulary"]
-    """Occurrences of each token id among the rows."""
-    documents: frozenset[int]
-    """Hashes of the documents that the rows are from."""
+    reading: Callable[[int], None] = lambda _: None
+    """Rows read so far of the pool that is being read."""
+    stepped: Callable[[int], None] = lambda _: None
+    """Steps taken so far."""
+    logged: Callable[[int, Mapping[str, float]], None] = lambda _step, _metrics: None
+    """A step that was logged."""
+    interrupted: Callable[[], bool] = lambda: False
+    """Whether to save and stop."""
 
 
 def train_stage(
@@ -61,62 +85,180 @@ def train_stage(
     corpus: Corpus,
     work: Path,
     config: TrainConfig,
-    gathered: Callable[[int], None] = lambda _: None,
-    stepped: Callable[[Step], None] = lambda _: None,
+    watch: Watch = Watch(),
     plan: Survey | None = None,
+    log_every: int = 10,
+    save_every: int | None = None,
 ) -> Path:
     """Train a SMIXAE on the corpus' documents that are not held out, and return the folder of its checkpoint.
 
-    `gathered` is told the number of rows run so far, `stepped` each tenth training step; `plan` is the survey of the corpus
-    where it has been made already.
+    Every `save_every` steps (a twentieth of them unless said otherwise) the training is saved, and one that was stopped goes on
+    from there: on a CPU, to the same bits. `plan` is the survey of the corpus where it has been made already.
 
     Raises:
+        KeyboardInterrupt: `watch.interrupted` said so; the training is saved.
         WorkOccupied: the work folder holds a dictionary trained from other inputs.
         ConfigError: there is less text than one batch.
-        CorpusError: there are too few documents to hold some of them out.
+        CorpusError: there are too few documents to hold some of them out, or they changed since the training was saved.
         ModelError: the model returns a value that is not finite.
+        TrainingDiverged: the loss is no number any more; the last good checkpoint is kept.
+        StorageError: a checkpoint cannot be written; the last good one is kept.
     """
-    plan = plan or survey(corpus, model.tokenizer, config.max_tokens)
+    plan = plan or survey(corpus, model.tokenizer, config.surveyed_tokens)
     require_documents(corpus, plan)
     stage = Stage(work, STAGE, train_inputs(model, corpus, plan, config))
-    folder = stage.folder / CHECKPOINT
-    if stage.is_done():
-        return folder
-    corpus_rows, held_out = _corpus_rows(model, corpus, plan, config, gathered)
-    n_corpus = len(corpus_rows.rows)
-    carriers = _carrier_rows(model, config, int(n_corpus * config.carrier_share / (1 - config.carrier_share)))
-    rows = torch.cat([corpus_rows.rows, carriers.rows])
-    smixae = train(rows, held_out, config.training, stepped)
+    if not stage.is_done():
+        _Run(model, corpus, stage, config, watch, log_every, save_every or max(1, config.training.steps // 20)).finish()
+    return stage.folder / CHECKPOINT
 
-    about = {
-        "tokens": len(rows),
-        "carrier_share": len(carriers.rows) / len(rows),
-        "steps": config.training.steps,
-        "batch": config.training.batch,
-        "k": config.training.k,
-        "corpus": corpus.title,
-    }
-    write_arrays(
-        folder / TRAINED_ON_FILE,
-        {
-            "counts": (corpus_rows.vocabulary + carriers.vocabulary).cpu().numpy(),
-            "documents": np.array(sorted(corpus_rows.documents | carriers.documents), dtype=np.uint64),
-        },
-    )
-    save(
-        smixae,
-        folder,
-        {
-            "model_name": model.name,
-            "model_class_name": model.auto_class,
-            "hook_name": model.hook,
-            "context_size": config.stream.window_tokens,
-            "dataset_path": corpus.name,
-            "atlas_training": about,
-        },
-    )
-    stage.finish({}, {"train": stage.inputs, "training": about})
-    return folder
+
+class _Run:
+    """One training, from where earlier runs of it left it."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        corpus: Corpus,
+        stage: Stage,
+        config: TrainConfig,
+        watch: Watch,
+        log_every: int,
+        save_every: int,
+    ) -> None:
+        self.model, self.corpus, self.stage, self.config, self.watch = model, corpus, stage, config, watch
+        self.log_every, self.save_every = log_every, save_every
+        self.root = stage.folder / UNDER_WAY
+        self.reader = PoolReader(model, corpus, config.stream, config.carrier_share, config.training.seed)
+        self.training: Training | None = None
+        self.place = Place()
+        self.used_up = Seen(np.zeros(len(model.embeddings), dtype=np.int64), np.zeros(0, dtype=np.uint64))
+        self.pool: Pool | None = None
+        self.last: Step | None = None
+        sweep_checkpoints(self.root)
+        if last := saved(self.root)[-1:]:
+            require_same_inputs(stage.folder, inputs_of(last[0]), stage.inputs)
+            self.training, self.place, self.used_up = resume(last[0], config.training, model.device)
+        cut(self.root, self.training.steps if self.training else 0)
+
+    def finish(self) -> None:
+        """Take the steps that are left, and write the dictionary."""
+        while self.training is None or self.training.steps < self.config.training.steps:
+            pool = self._pool()
+            if self.training is None:
+                self.training = Training.begin(pool.rows, self.config.training)
+            self._use_up(pool, self.training)
+        held_out = self.reader.held_out(CALIBRATION_ROWS, lambda _: self._heed())
+        if not len(held_out):
+            raise CorpusError(f"'{self.corpus.name}' has too little text to hold a fifth of it out; give a larger corpus.")
+        self._write(self.training, self.training.calibrated(held_out).folded(), len(held_out))
+
+    def _pool(self) -> Pool:
+        """Return the pool that the training is at: the one at hand where that is the whole corpus."""
+        if self.pool and self.pool.first_chunk == self.place.first_chunk:
+            return self.pool
+        self.pool = None  # two need not be held at once
+        # In the first round no more is read than the steps take; in later ones the pools are those of the first.
+        left = self.config.rows - self._steps_before_pool() * self.config.training.batch
+        most = min(self.config.buffer_rows, left) if self.place.epoch == 0 else self.config.buffer_rows
+
+        def told(rows: int) -> None:
+            self._heed()
+            self.watch.reading(rows)
+
+        pool = self.reader.read(self.place.first_chunk, most, told)
+        if self.place.pool == 0 and len(pool.rows) < self.config.training.batch:
+            raise ConfigError(
+                f"'{self.corpus.name}' has {len(pool.rows)} rows to train on, fewer than one batch of "
+                f"{self.config.training.batch}; give more text or a smaller --batch."
+            )
+        if self.place.sha256 not in (None, pool.sha256):
+            raise CorpusError(
+                f"The text of '{self.corpus.name}' has changed since this training was saved; "
+                f"delete '{self.root}' to begin again, or bring the text back."
+            )
+        self.pool = pool
+        self.place = self.place._replace(sha256=pool.sha256)
+        return pool
+
+    def _steps_before_pool(self) -> int:
+        return 0 if self.training is None else self.training.steps - self.place.batches
+
+    def _use_up(self, pool: Pool, training: Training) -> None:
+        """Take the steps that a pool has rows for, and move on to the next."""
+        config = self.config.training
+        for rows in pool.batches(config.batch, config.seed + 1_000_003 * self.place.pool, self.place.batches):
+            self._step(training, rows)
+            if training.steps == config.steps:
+                break
+            if training.steps % self.save_every == 0:
+                self._save(training)
+            if self.watch.interrupted():
+                self._save(training)
+                self._heed()
+        if self.place.epoch == 0:
+            self.used_up = self.used_up.with_more(pool.vocabulary, pool.documents)
+        ended = pool.next_chunk is None
+        self.place = Place(
+            pool=self.place.pool + 1,
+            epoch=self.place.epoch + ended,
+            first_chunk=pool.next_chunk or 0,
+            carriers=self.place.carriers + (pool.carriers if self.place.epoch == 0 else 0),
+        )
+        # Reading comes next, and may take longer than steps: what they gave is safe before it begins.
+        self._save(training)
+
+    def _step(self, training: Training, rows: torch.Tensor) -> None:
+        taken = self.last = training.step(rows)
+        self.place = self.place._replace(batches=self.place.batches + 1)
+        self.watch.stepped(taken.number)
+        last = taken.number == self.config.training.steps
+        # A loss is only looked at now and then: on a GPU, looking waits for it.
+        if last or taken.number % self.log_every == 0:
+            training.require_sound(taken)
+            metrics = training.metrics(taken)
+            append(self.root, taken.number, metrics)
+            self.watch.logged(taken.number, metrics)
+
+    def _save(self, training: Training) -> None:
+        if self.last:
+            training.require_sound(self.last)
+        seen = self.used_up
+        if self.pool and self.place.epoch == 0 and self.place.batches:
+            seen = seen.with_more(self.pool.vocabulary, self.pool.documents)
+        save_training(self.root, training, self.place, self.used_up, seen, self.stage.inputs, self._metadata({}))
+
+    def _heed(self) -> None:
+        if self.watch.interrupted():
+            raise KeyboardInterrupt
+
+    def _metadata(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        training = {"atlas_training": dict(about)} if about else {}
+        return {
+            "model_name": self.model.name,
+            "model_class_name": self.model.auto_class,
+            "hook_name": self.model.hook,
+            "context_size": self.config.stream.window_tokens,
+            "dataset_path": self.corpus.name,
+            **training,
+        }
+
+    def _write(self, training: Training, smixae: Any, calibration_rows: int) -> None:
+        config, folder = self.config.training, self.stage.folder / CHECKPOINT
+        about = {
+            "tokens": int(self.used_up.vocabulary.sum()),
+            "carrier_share": self.place.carriers / int(self.used_up.vocabulary.sum()),
+            "steps": config.steps,
+            "batch": config.batch,
+            "k": config.k,
+            "corpus": self.corpus.title,
+            "calibration_rows": calibration_rows,
+        }
+        save(smixae, folder, self._metadata(about))
+        with writing(folder):
+            self.used_up.write(folder)
+            shutil.copyfile(self.root / TRAINING_LOG_FILE, folder / TRAINING_LOG_FILE)
+            self.stage.finish({}, {"train": self.stage.inputs, "training": about})
+        shutil.rmtree(self.root)
 
 
 def is_trained(model: LanguageModel, corpus: Corpus, plan: Survey, work: Path, config: TrainConfig) -> bool:
@@ -128,10 +270,18 @@ def is_trained(model: LanguageModel, corpus: Corpus, plan: Survey, work: Path, c
     return Stage(work, STAGE, train_inputs(model, corpus, plan, config)).is_done()
 
 
+def steps_taken(work: Path) -> int:
+    """Return how many steps an unfinished training in the work folder has saved."""
+    last = saved(work / STAGE / UNDER_WAY)[-1:]
+    return steps_of(last[0]) if last else 0
+
+
 def require_own(work: Path, corpus: Corpus, plan: Survey, config: TrainConfig) -> None:
-    """Raise WorkOccupied where the work folder holds a dictionary trained on other text or in another way."""
-    if is_finished(work, STAGE):
-        found, known = fingerprint(work, STAGE), json.loads(json.dumps(_known_inputs(corpus, plan, config)))
+    """Raise WorkOccupied where the work folder holds a dictionary, or part of a training, on other text or in another way."""
+    last = saved(work / STAGE / UNDER_WAY)[-1:]
+    if is_finished(work, STAGE) or last:
+        found = fingerprint(work, STAGE) if is_finished(work, STAGE) else inputs_of(last[0])
+        known = json.loads(json.dumps(_known_inputs(corpus, plan, config)))
         require_same_inputs(work / STAGE, {key: found.get(key) for key in known}, known)
 
 
@@ -141,7 +291,7 @@ def _known_inputs(corpus: Corpus, plan: Survey, config: TrainConfig) -> dict[str
 
 
 def train_inputs(model: LanguageModel, corpus: Corpus, plan: Survey, config: TrainConfig) -> dict[str, Any]:
-    """Return everything that determines a trained dictionary."""
+    """Return everything that determines a trained dictionary; of the corpus, as much text as the survey read."""
     return {
         **_known_inputs(corpus, plan, config),
         "model": describe_model(model),
@@ -157,66 +307,3 @@ def require_documents(corpus: Corpus, plan: Survey) -> None:
             f"'{corpus.name}' has too few documents to hold a fifth of them out ({plan.documents} in the part that is read); "
             "give a larger corpus."
         )
-
-
-def _corpus_rows(
-    model: LanguageModel, corpus: Corpus, plan: Survey, config: TrainConfig, gathered: Callable[[int], None]
-) -> tuple[Gathered, Float[Tensor, "row d_in"]]:
-    """Return the rows to train on, and those of held-out documents."""
-    trained: list[Tensor] = []
-    held_out: list[Tensor] = []
-    ids: list[Tensor] = []
-    documents: set[int] = set()
-    n = 0
-    for chunk in islice(corpus.chunks(), plan.chunks):
-        for x, tokens in _rows(model, chunk, config.stream):
-            out = tokens.held_out
-            trained.append(x[~out])
-            held_out.append(x[out])
-            ids.append(tokens.token_id[~out])
-            documents |= _identities(chunk, tokens.document[~out])
-            n += len(x)
-            gathered(n)
-            if n >= config.max_tokens:
-                break
-        if n >= config.max_tokens:
-            break
-    none = torch.zeros(0, model.d_model, device=model.device)
-    seen, unseen = torch.cat([none, *trained]), torch.cat([none, *held_out])
-    if not len(seen) or not len(unseen):
-        raise CorpusError(f"'{corpus.name}' has too little text to hold a fifth of it out; give a larger corpus.")
-    return Gathered(seen, _counted(torch.cat(ids), model), frozenset(documents)), unseen
-
-
-def _carrier_rows(model: LanguageModel, config: TrainConfig, n_rows: int) -> Gathered:
-    """Return the first rows of carrier documents that do not go over `n_rows`."""
-    empty = torch.zeros(0, model.d_model, device=model.device)
-    if n_rows < 1:
-        return Gathered(empty, _counted(torch.zeros(0, dtype=torch.int32, device=model.device), model), frozenset())
-    # A carrier document has some 60 tokens; a third more of them than needed are written, and the rest cut off.
-    documents = [Document(i, text, False) for i, text in enumerate(carrier_documents(n_rows // 45 + 1, config.training.seed))]
-    parts = list(_rows(model, documents, config.stream))
-    x, ids, ordinals = (
-        torch.cat(columns)[:n_rows] for columns in zip(*((x, t.token_id, t.document) for x, t in parts), strict=True)
-    )
-    return Gathered(x, _counted(ids, model), frozenset(_identities(documents, ordinals)))
-
-
-def _rows(model: LanguageModel, chunk: Iterable[Document], config: StreamConfig) -> Iterator[tuple[Tensor, Tokens]]:
-    """Yield the rows of each block of a chunk, padding rows left out, and what is known of them."""
-    for x, tokens in blocks(chunk_windows(chunk, model.tokenizer, config), model, config):
-        rows = x[: len(tokens.token_id)]
-        if not torch.isfinite(rows).all():
-            hint = "" if model.dtype == "float32" else " Try --dtype float32."
-            raise ModelError(f"'{model.name}' returned values that are not finite.{hint}")
-        yield rows, tokens
-
-
-def _identities(chunk: list[Document], ordinals: Int64[Tensor, "row"]) -> set[int]:
-    """Return the hashes of the documents that rows are from."""
-    first = chunk[0].ordinal
-    return {chunk[ordinal - first].identity for ordinal in set(ordinals.tolist())}
-
-
-def _counted(token_ids: Tensor, model: LanguageModel) -> Tensor:
-    return torch.bincount(token_ids.long(), minlength=len(model.embeddings))

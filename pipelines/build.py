@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipelines import bake, harvest, probe
+from pipelines import bake, evaluate, harvest, probe
 from pipelines.options import (
     SiteOptions,
     SubjectOptions,
@@ -27,7 +27,7 @@ from pipelines.progress import say, stoppable
 @work_option
 @site_options
 def command(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site: SiteOptions) -> None:
-    """Map a dictionary: harvest, probe, assemble, bake; print the page to open.
+    """Map a dictionary: harvest, probe, evaluate, assemble, bake; print the page to open.
 
     Stages that are finished for the same inputs are skipped.
 
@@ -48,10 +48,13 @@ def run(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site:
         bake.require_bakeable(site)
         chosen = harvest.choose(subject, text)
         with locked(work):
+            measured = evaluate.prepare(chosen.corpus, chosen.subject, evaluate.config_for(chosen.tokens))
             ready = harvest.prepare(chosen, seed, work)
             found = harvest.announce(ready, Shard(), work)
             probe.announce(ready.subject, seed, work)
+            evaluate.announce(measured, ready.subject, work)
             say(f"Assemble and bake: anew each time, into {work} and {site.out}")
             harvest.run(ready, found, Shard(), work)
             probe.run(ready.subject, seed, work)
+            evaluate.run(measured, ready.subject, work)
             return bake.run(assemble(work), site)

@@ -10,9 +10,9 @@ import click
 from atlas.errors import AtlasError
 from pipelines.progress import Stopped
 
-COMMANDS = ("demo", "build", "train", "harvest", "probe", "assemble", "bake", "serve", "check", "inspect")
+COMMANDS = ("demo", "build", "train", "harvest", "probe", "evaluate", "assemble", "bake", "serve", "check", "inspect")
 """In the order of `atlas --help`."""
-EXTRAS = {"torch": "compute", "transformers": "compute", "datasets": "compute", "playwright": "check"}
+EXTRAS = {"torch": "compute", "transformers": "compute", "datasets": "compute", "playwright": "check", "wandb": "wandb"}
 """Packages that a plain install does not bring, and the extra that does."""
 
 

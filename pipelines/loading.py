@@ -53,7 +53,7 @@ def readable_corpus(source: str) -> Corpus:
 
 
 def named_subject(given: SubjectOptions) -> NamedSubject:
-    """Return the dictionary in a folder with the model and hook given, or else named in its metadata.
+    """Return the dictionary of a checkpoint with the model and hook given, or else named in its metadata.
 
     Raises:
         CheckpointError: the dictionary cannot be loaded.

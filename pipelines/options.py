@@ -48,7 +48,8 @@ corpus_option = click.option(
     default="python-docs",
     show_default=True,
     callback=_not_empty,
-    help="Text: python-docs, a .txt, .json or .jsonl file (may be gzipped), or a data set's hub id.",
+    help="Text: python-docs, a .txt, .json, .jsonl (also .gz, .zst) or .parquet file, a folder of them, or a data set's hub id "
+    "(owner/name[/config][:split]).",
 )
 work_option = click.option(
     "--work",
@@ -71,6 +72,16 @@ dtype_option = click.option(
     show_default=True,
     help="What the language model computes in; the dictionary always reads float32.",
 )
+model_option = click.option(
+    "--model",
+    callback=_not_empty,
+    help="Language model: hub id or local folder.  [default: what the checkpoint names]",
+)
+hook_option = click.option(
+    "--hook",
+    callback=_not_empty,
+    help="Dotted path of the submodule whose output is read.  [default: what the checkpoint names]",
+)
 trained_model_option = click.option("--model", required=True, callback=_not_empty, help="Language model: hub id or local folder.")
 trained_hook_option = click.option(
     "--hook", required=True, callback=_not_empty, help="Dotted path of the submodule whose output is read."
@@ -85,7 +96,7 @@ def seed_option(of: str) -> Option:
 class SubjectOptions(NamedTuple):
     """A dictionary, the model that it reads, and where and how the model runs."""
 
-    checkpoint: Path
+    checkpoint: str
     model: str | None
     hook: str | None
     device: str
@@ -98,20 +109,12 @@ subject_options = _together(
     (
         click.option(
             "--checkpoint",
-            type=click.Path(path_type=Path),
             required=True,
-            help="Folder of the dictionary: cfg.json and sae_weights.safetensors.",
-        ),
-        click.option(
-            "--model",
             callback=_not_empty,
-            help="Language model: hub id or local folder.  [default: what the checkpoint names]",
+            help="Dictionary: folder with cfg.json and sae_weights.safetensors, or owner/repo[/subfolder][@revision] on the hub.",
         ),
-        click.option(
-            "--hook",
-            callback=_not_empty,
-            help="Dotted path of the submodule whose output is read.  [default: what the checkpoint names]",
-        ),
+        model_option,
+        hook_option,
         device_option,
         dtype_option,
     ),

@@ -51,6 +51,42 @@ class Ended(Stopped):
     exit_code = 128 + signal.SIGTERM
 
 
+class Interruption:
+    """Whether the user or the system asked the process to stop."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def pending(self) -> bool:
+        """Return whether it was asked."""
+        return self.signal is not None
+
+
+@contextmanager
+def saving(left: str) -> Iterator[Interruption]:
+    """Let work find out by itself that Ctrl-C or SIGTERM came, save, and raise KeyboardInterrupt.
+
+    It ends in one line, which says what is `left` of it; asked a second time, it ends at once.
+    """
+    asked = Interruption()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked.pending():
+            raise KeyboardInterrupt
+        asked.signal = number
+        say("Stopping; what is done is saved first (again to stop at once)")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    except KeyboardInterrupt as error:
+        ended = Ended if asked.signal == signal.SIGTERM else Stopped
+        raise ended(f"Stopped. {left}") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class _Terminated(KeyboardInterrupt):
     """The system asked the process to end."""
 

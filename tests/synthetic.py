@@ -58,6 +58,7 @@ class Size:
     points: int = 120
     month_templates: int = 10
     number_templates: int = 6
+    logged_steps: int = 2_000
 
 
 def kind(expert: int) -> str:
@@ -98,9 +99,23 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
         "baselines": _baselines(),
         "windows": _windows(corpus, months, numbers),
         "vocabulary": _vocabulary(),
+        "training_log": _training_log(size),
     }
     tables |= _per_expert(random, size, firings, corpus, months, numbers)
+    tables["evaluation"] = _evaluation(tables["expert_stats"])
     return tables
+
+
+def with_cross_entropy(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the tables of an atlas of a causal model: cross-entropy beside the rest, the mean ablation not measured."""
+    nats = {"model": 2.34, "dictionary": 2.61, "pca": 2.55, "zero": 12.45, "mean": None}
+    rows = [(0, subject, "cross_entropy", value, 49_152) for subject, value in nats.items()]
+    for subject in ("dictionary", "pca"):
+        rows.append((0, subject, "cross_entropy_score", (12.45 - (nats[subject] or 0.0)) / (12.45 - 2.34), 49_152))
+    evaluation = tables["evaluation"]
+    return tables | {
+        "evaluation": {name: [*evaluation[name], *(row[at] for row in rows)] for at, name in enumerate(EVALUATION_COLUMNS)}
+    }
 
 
 @dataclass(frozen=True)
@@ -217,7 +232,7 @@ def _provenance(size: Size) -> dict[str, Any]:
             "sha256": "2" * 64,
         },
         "training": {"tokens": 2_000_000, "carrier_share": 0.048, "steps": 4_000, "k": 8},
-        "fidelity": {"fvu_held_out": 0.274, "firings_per_token": 8.3, "held_out_tokens": 104_551},
+        "fidelity": {"fvu_held_out": 0.274, "firings_per_token": 8.3, "held_out_tokens": HELD_OUT_TOKENS},
         "settings": {"seed": 0},
         "versions": {"atlas": "0.1.0"},
     }
@@ -284,6 +299,61 @@ def _baselines() -> dict[str, Any]:
         "reference": [row[2] for row in rows],
         "metric": ["r2_all"] * len(rows),
         "value": [row[3] for row in rows],
+    }
+
+
+HELD_OUT_TOKENS = 104_551
+
+
+def _evaluation(expert_stats: dict[str, Any]) -> dict[str, Any]:
+    """Return how faithful the dictionary is; PCA does better on the corpus, worse on months, and has no norm ratio."""
+    rates = np.array(expert_stats["rate"])
+    both: dict[str, tuple[float, float | None]] = {
+        "fvu": (0.274, 0.251),
+        "fvu_uncentred": (0.1933, 0.1771),
+        "cosine": (0.8947, 0.9058),
+        "norm_ratio": (0.8861, None),
+        "normalised_mse": (0.1989, 0.1802),
+        "experts_per_token": (8.3, None),
+        "coordinates_per_token": (24.9, 25.0),
+    }
+    rows: list[tuple[Any, ...]] = []
+    for metric, (dictionary, pca) in both.items():
+        rows.append((0, "dictionary", metric, dictionary, HELD_OUT_TOKENS))
+        if metric != "experts_per_token":
+            rows.append((0, "pca", metric, pca, HELD_OUT_TOKENS))
+    alone = {"silent": float(sum(expert_stats["silent"])), "dense": float(sum(expert_stats["dense"]))}
+    alone |= {f"rate_q{of}": float(np.quantile(rates, of / 100)) for of in (0, 10, 50, 90, 100)}
+    rows += [(0, "dictionary", metric, value, HELD_OUT_TOKENS) for metric, value in alone.items()]
+    rows += [(1, "dictionary", "fvu", 0.412, 120), (1, "pca", "fvu", 0.633, 120)]
+    rows += [(2, "dictionary", "fvu", 1.62, 600), (2, "pca", "fvu", 0.588, 600)]
+    return {name: [row[at] for row in rows] for at, name in enumerate(EVALUATION_COLUMNS)}
+
+
+def _training_log(size: Size) -> dict[str, Any]:
+    """Return a log of every tenth step, with one step where the loss stands far above all others."""
+    random = np.random.default_rng(5)
+    step = 10 * np.arange(1, size.logged_steps + 1)
+    fall = np.exp(-np.arange(size.logged_steps) / (size.logged_steps / 6))
+    loss = 110 + 260 * fall + random.normal(0, 3, size.logged_steps)
+    if size.logged_steps > 0:
+        loss[size.logged_steps // 3] = 900.0
+    metrics = {
+        "loss": loss,
+        "fvu": loss / 384,
+        "reconstruction_loss": loss - 2,
+        "auxiliary_loss": 0.3 * (loss + random.normal(0, 4, size.logged_steps)),
+        "dead": np.round(14 * fall + random.uniform(0, 2, size.logged_steps)),
+        "threshold": 1.0 - 0.8 * fall,
+        "experts_above_threshold": 8 + fall,
+        "gradient_norm": 0.4 + fall,
+        "learning_rate": 1e-3 * np.minimum(1, 5 * (1 - np.arange(size.logged_steps) / size.logged_steps)),
+    }
+    # Step by step, as a log is written.
+    return {
+        "step": np.repeat(step, len(metrics)),
+        "metric": list(metrics) * size.logged_steps,
+        "value": np.stack(list(metrics.values()), axis=1).reshape(-1),
     }
 
 
@@ -417,6 +487,7 @@ def _probed(
         )
 
 
+EVALUATION_COLUMNS = ("task", "subject", "metric", "value", "tokens")
 _COLUMNS = {
     "titles": ("expert", "title", "basis", "task", "measure", "value"),
     "expert_stats": (

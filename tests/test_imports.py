@@ -17,7 +17,13 @@ import atlas
 ROOT = Path(atlas.__file__).parents[1]
 SOURCES = sorted(path.relative_to(ROOT) for path in (ROOT / "atlas").rglob("*.py"))
 COMPUTE = [path for path in SOURCES if path.parts[1] in ("dictionary", "activations", "harvest", "probe", "geometry")]
-BESIDE_COMPUTE = [Path("atlas/errors.py"), Path("atlas/stages.py"), Path("atlas/train.py")]
+BESIDE_COMPUTE = [
+    Path("atlas/checkpoints.py"),
+    Path("atlas/errors.py"),
+    Path("atlas/evaluation.py"),
+    Path("atlas/stages.py"),
+    Path("atlas/train.py"),
+]
 """Modules that a bare GPU machine runs too."""
 
 BAKE_HALF = [path for path in SOURCES if path.parts[1] in ("store", "bake")]
@@ -110,7 +116,18 @@ def test_parsing_finds_imports_wherever_they_stand() -> None:
 def test_every_part_of_the_library_is_looked_at() -> None:
     parts = {path.parts[1] for path in SOURCES}
 
-    assert {"dictionary", "activations", "harvest", "probe", "geometry", "store", "bake", "stages.py", "train.py"} <= parts
+    assert {
+        "dictionary",
+        "activations",
+        "harvest",
+        "probe",
+        "geometry",
+        "store",
+        "bake",
+        "stages.py",
+        "train.py",
+        "evaluation.py",
+    } <= parts
     assert len(COMPUTE) > 15 and len(BAKE_HALF) > 10
 
 
@@ -148,11 +165,26 @@ def test_bake_half_imports_nothing_of_the_compute_half(path: Path) -> None:
     names = anywhere(read(path))
 
     parts = {name.split(".")[1] for name in names if name.startswith("atlas.")}
-    assert parts & {"dictionary", "activations", "harvest", "probe", "geometry", "stages", "train", "assemble"} == set()
+    assert (
+        parts
+        & {
+            "dictionary",
+            "activations",
+            "harvest",
+            "probe",
+            "geometry",
+            "stages",
+            "train",
+            "evaluation",
+            "assemble",
+            "checkpoints",
+        }
+        == set()
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.parts[1] in ("dictionary", "activations")], ids=str)
 def test_dictionary_and_activations_stand_at_the_beginning(path: Path) -> None:
     parts = {name.split(".")[1] for name in anywhere(read(path)) if name.startswith("atlas.")}
 
-    assert parts <= {"dictionary", "activations", "errors"}
+    assert parts <= {"dictionary", "activations", "checkpoints", "errors", "stages"}

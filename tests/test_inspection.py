@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import tiny
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.bake import BakeConfig, bake
-from atlas.dictionary import Checkpoint
+from atlas.dictionary import Checkpoint, save
 from atlas.errors import AtlasDamaged, CheckpointError, NothingToInspect, StageDamaged
 from atlas.harvest.harvest import HarvestConfig, harvest, survey
 from atlas.inspection import Inspection, inspect
@@ -50,7 +54,10 @@ def test_a_checkpoint_is_what_loading_it_says(checkpoint: Path) -> None:
         "experts": config.n_experts,
         "d_expert": config.d_expert,
         "d_code": config.d_code,
+        "rescaled_by_decoder_norm": True,
+        "normalisation": "none",
         "threshold": 0.25,
+        "parameters": sum(tensor.numel() for tensor in loaded.smixae.weights),
         "bytes": sum(path.stat().st_size for path in checkpoint.iterdir()),
         "sha256": loaded.sha256,
     }
@@ -58,6 +65,105 @@ def test_a_checkpoint_is_what_loading_it_says(checkpoint: Path) -> None:
     shape = f"F32 {config.d_in} × {config.n_experts * config.d_expert}"
     assert found.groups["tensors"]["W_enc"] == shape
     assert found.groups["tensors"]["threshold"] == "F64 scalar"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("numbers", [1, 200, 10**9], ids=["an expert at a time", "three at a time", "all at once"])
+def test_decoder_norms_are_those_of_the_dictionary(
+    numbers: int, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.inspection.BLOCK_NUMBERS", numbers)
+    smixae = tiny.dictionary()
+    smixae.weights.W_dec[4:8] = 0.0
+    save(smixae, tmp_path, {})
+    tensors = load_file(tmp_path / "sae_weights.safetensors")
+    stored = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    save_file(stored, tmp_path / "sae_weights.safetensors")
+
+    found = inspect(tmp_path).groups
+
+    norms = Checkpoint.load(tmp_path).smixae.decoder_norm.double().numpy()
+    assert found["decoder norms"] == pytest.approx(
+        {"min": 0.0, "median": np.median(norms), "max": norms.max(), "zero": 1}, rel=1e-5
+    )
+    assert found["checkpoint"]["threshold"] == pytest.approx(float(stored["threshold"]), rel=1e-7)
+
+
+def test_published_shapes_give_the_published_counts_of_parameters(tmp_path: Path) -> None:
+    n, e, d, m = 2048, 16, 3, 2304
+    shapes = {
+        "W_enc": [m, n * e],
+        "b_enc": [n * e],
+        "W_bottleneck": [n, e, d],
+        "W_latent_dec": [n, d, e],
+        "W_dec": [n * e, m],
+        "b_dec": [m],
+        "threshold": [],
+        "n_passes_since_fired": [n],
+    }
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end := end + 2 * math.prod(shape)]}
+    text = json.dumps(header).encode()
+    with (tmp_path / "sae_weights.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        # A file of zeros that takes no room on the disk.
+        file.truncate(8 + len(text) + end)
+    (tmp_path / "cfg.json").write_text("{}")
+
+    found = inspect(tmp_path).groups
+
+    assert found["checkpoint"]["parameters"] == 151_226_624
+    assert found["decoder norms"] == {"min": 0.0, "median": 0.0, "max": 0.0, "zero": n}
+
+
+def test_damaged_weights_give_no_number_that_json_lacks(checkpoint: Path, tmp_path: Path) -> None:
+    tensors = load_file(checkpoint / "sae_weights.safetensors")
+    tensors |= {"W_dec": torch.full_like(tensors["W_dec"], torch.inf), "threshold": torch.tensor(torch.nan)}
+    save_file(tensors, tmp_path / "sae_weights.safetensors")
+    (tmp_path / "cfg.json").write_text("{}")
+
+    found = inspect(tmp_path).groups
+
+    assert found["decoder norms"] == {"min": None, "median": None, "max": None, "zero": 0}
+    assert found["checkpoint"]["threshold"] is None
+
+
+def test_an_unfolded_checkpoint_says_its_scale(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "c")
+    config = json.loads((checkpoint / "cfg.json").read_text())
+    (tmp_path / "c" / "cfg.json").write_text(json.dumps({**config, "normalize_activations": "expected_average_only_in"}))
+    (tmp_path / "c" / "activation_scaler.json").write_text('{"scaling_factor": 0.25}')
+    facts = inspect(tmp_path / "c").groups["checkpoint"]
+    assert (facts["normalisation"], facts["scale"]) == ("expected_average_only_in", 0.25)
+    assert facts["sha256"] == Checkpoint.load(tmp_path / "c").sha256
+
+
+def test_a_training_run_is_the_checkpoint_that_it_left(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "model")
+    assert inspect(tmp_path).groups == inspect(checkpoint).groups
+
+
+def test_a_checkpoint_on_the_hub_says_its_commit(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--someone--smixae" / "snapshots" / commit
+    shutil.copytree(checkpoint, snapshot / "l12")
+    (tmp_path / "models--someone--smixae" / "refs").mkdir()
+    (tmp_path / "models--someone--smixae" / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+    found = inspect("someone/smixae/l12")
+
+    assert (found.kind, found.path) == ("checkpoint", "someone/smixae/l12")
+    assert found.groups == {"hub": {"revision": commit}, **inspect(checkpoint).groups}
+
+
+def test_what_is_on_no_hub_is_said_in_one_line() -> None:
+    with pytest.raises(CheckpointError, match="'someone/nothing' is not in the hub's cache"):
+        inspect("someone/nothing")
+    for path in ("work/atlas.duckdb", "./someone/nothing", "nothing"):
+        with pytest.raises(NothingToInspect, match="does not exist"):
+            inspect(path)
 
 
 def test_a_checkpoint_of_another_kind_is_shown_too(tmp_path: Path) -> None:
@@ -96,6 +202,7 @@ def test_a_work_folder_says_how_far_each_stage_is(tmp_path: Path) -> None:
         "train": "half",
         "harvest": "half: 7 of 8 chunks, by the shards 0/2, 1/2",
         "probe": "absent",
+        "evaluate": "absent",
         "assemble": "absent",
     }
 
@@ -129,7 +236,8 @@ def test_finished_stages_say_what_from_and_how_long(tmp_path: Path) -> None:
     write_atlas(tmp_path / "atlas.duckdb", {})
     found = inspect(tmp_path)
     assert found.kind == "work folder"
-    assert found.groups["stages"] == {"train": "absent", "harvest": "done", "probe": "done", "assemble": "done"}
+    stages = {"train": "absent", "harvest": "done", "probe": "done", "evaluate": "absent", "assemble": "done"}
+    assert found.groups["stages"] == stages
     assert {"checkpoint": "abc", "settings.seed": 0}.items() <= found.groups["harvest"].items()
     assert isinstance(found.groups["harvest"]["seconds"], float) and "finished" in found.groups["harvest"]
     assert {"harvest": "the one in this folder", "seed": 1}.items() <= found.groups["probe"].items()
@@ -162,7 +270,7 @@ def test_an_atlas_says_what_it_was_made_from_and_how_large_it_is(tmp_path: Path)
     write_atlas(tmp_path / "a.duckdb", tables)
     found = inspect(tmp_path / "a.duckdb")
     assert found.kind == "atlas"
-    assert found.groups["atlas"] == {"bytes": (tmp_path / "a.duckdb").stat().st_size, "schema_version": 1}
+    assert found.groups["atlas"] == {"bytes": (tmp_path / "a.duckdb").stat().st_size, "schema_version": 2}
     assert found.groups["model"]["hook"] == "blocks.3.hook_resid_post"
     assert found.groups["fidelity"]["fvu_held_out"] == 0.274
     assert found.groups["run_log"] == {"probe.seconds": 1.5}

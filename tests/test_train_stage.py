@@ -19,13 +19,28 @@ from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
-from atlas.dictionary.training import Step, TrainingConfig
-from atlas.errors import CheckpointError, ConfigError, CorpusError, ModelError, WorkOccupied
+from atlas.dictionary.training import TrainingConfig
+from atlas.dictionary.training_checkpoint import saved
+from atlas.dictionary.training_log import read_log
+from atlas.errors import (
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    ModelError,
+    StageDamaged,
+    StorageError,
+    TrainingDiverged,
+    WorkOccupied,
+)
 from atlas.stages import fingerprint
-from atlas.train import TrainConfig, train_stage
+from atlas.train import TrainConfig, Watch, train_stage
 
-TRAINING = TrainingConfig(n_experts=8, d_expert=4, k=2, steps=12, batch=64)
+TRAINING = TrainingConfig(n_experts=8, d_expert=4, k=2, steps=44, batch=64)
 CONFIG = TrainConfig(carrier_share=0.05, stream=StreamConfig(window_tokens=48), training=TRAINING)
+"""Steps take more rows than the corpus has (some 1,800, and a third more with carriers), so that it is read whole, and once."""
+
+PIECES = replace(CONFIG, buffer_rows=256)
+"""The corpus is more than one pool, and gone through more than once."""
 
 
 class Run(NamedTuple):
@@ -33,14 +48,56 @@ class Run(NamedTuple):
 
     work: Path
     folder: Path
-    gathered: list[int]
-    steps: list[Step]
+    read: list[int]
+    steps: list[int]
+    logged: list[int]
 
 
-def trained(model: LanguageModel, corpus: Corpus, work: Path, config: TrainConfig) -> Run:
-    gathered: list[int] = []
-    steps: list[Step] = []
-    return Run(work, train_stage(model, corpus, work, config, gathered.append, steps.append), gathered, steps)
+def trained(model: LanguageModel, corpus: Corpus, work: Path, config: TrainConfig, **how: Any) -> Run:
+    read: list[int] = []
+    steps: list[int] = []
+    logged: list[int] = []
+    watch = Watch(read.append, steps.append, lambda step, _: logged.append(step))
+    return Run(work, train_stage(model, corpus, work, config, watch, **how), read, steps, logged)
+
+
+def bits(folder: Path) -> tuple[str, bytes, bytes]:
+    """All that a training determines."""
+    return (
+        Checkpoint.load(folder).sha256,
+        (folder / TRAINED_ON_FILE).read_bytes(),
+        (folder / "training_log.jsonl").read_bytes(),
+    )
+
+
+class Stops:
+    """Asks a training to stop at the n-th time that it is looked at."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def stopped(model: LanguageModel, corpus: Corpus, work: Path, config: TrainConfig, after: int, **how: Any) -> list[int]:
+    """The steps that a training took before it was stopped."""
+    steps: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(model, corpus, work, config, Watch(stepped=steps.append, interrupted=Stops(after)), **how)
+    return steps
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
+
+
+@pytest.fixture
+def in_pieces(small_chunks: None, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> Run:
+    """A dictionary trained pool by pool, without any interruption."""
+    return trained(bert, corpus, tmp_path / "whole", PIECES)
 
 
 @pytest.fixture(scope="module")
@@ -90,21 +147,23 @@ def test_checkpoint_is_a_dictionary_that_says_what_it_reads(run: Run, bert: Lang
 
     assert (checkpoint.smixae.d_in, checkpoint.smixae.n_experts, checkpoint.smixae.d_code) == (bert.d_model, 8, 3)
     assert checkpoint.smixae.threshold > 0
-    assert {key: value for key, value in checkpoint.metadata.items() if key != "atlas_training"} == {
+    expected = {
         "model_name": bert.name,
         "model_class_name": "AutoModel",
         "hook_name": "encoder.layer.1",
         "context_size": 48,
         "dataset_path": "small.jsonl",
     }
+    assert expected.items() <= checkpoint.metadata.items()
 
 
 def test_checkpoint_says_what_it_was_trained_on(run: Run, corpus: Corpus) -> None:
     said = about(run)
 
     assert said["tokens"] == counts(run).total()
-    assert (said["steps"], said["batch"], said["k"]) == (12, 64, 2)
+    assert (said["steps"], said["batch"], said["k"]) == (44, 64, 2)
     assert said["corpus"] == corpus.title
+    assert 0 < said["calibration_rows"]
 
 
 def test_held_out_documents_are_not_trained_on(plain_run: Run, bert: LanguageModel, corpus: Corpus) -> None:
@@ -131,11 +190,18 @@ def test_carriers_come_up_to_their_share_and_never_over_it(
     assert about(found)["carrier_share"] == pytest.approx(carriers)
 
 
-def test_progress_is_told(run: Run, bert: LanguageModel, corpus: Corpus) -> None:
-    everything = counted(bert, corpus, held_out=False).total() + counted(bert, corpus, held_out=True).total()
+def test_progress_is_told(run: Run) -> None:
+    assert run.read == sorted(run.read) and run.read[-1] == counts(run).total()
+    assert run.steps == list(range(1, 45))
+    assert run.logged == [10, 20, 30, 40, 44]
 
-    assert run.gathered == sorted(run.gathered) and run.gathered[-1] == everything
-    assert [step.step for step in run.steps] == [10, 12]
+
+def test_every_logged_step_travels_with_the_checkpoint(run: Run) -> None:
+    log = read_log(run.folder)
+
+    assert [entry["step"] for entry in log] == [10, 20, 30, 40, 44]
+    assert all({"loss", "fvu", "threshold", "dead", "learning_rate", "auxiliary_loss"} < set(entry) for entry in log)
+    assert log[-1]["fvu"] < log[0]["fvu"]
 
 
 def test_second_call_trains_nothing(run: Run, bert: LanguageModel, corpus: Corpus) -> None:
@@ -143,7 +209,7 @@ def test_second_call_trains_nothing(run: Run, bert: LanguageModel, corpus: Corpu
 
     again = trained(bert, corpus, run.work, CONFIG)
 
-    assert (again.folder, again.gathered, again.steps) == (run.folder, [], [])
+    assert (again.folder, again.read, again.steps) == (run.folder, [], [])
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.work.rglob("*") if path.is_file()} == before
 
 
@@ -171,18 +237,158 @@ def test_stage_names_its_inputs(run: Run, bert: LanguageModel, corpus: Corpus) -
     assert {"expert-atlas", "torch", "transformers"} <= set(inputs["versions"])
 
 
-def test_reading_stops_where_memory_ends(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
-    short = trained(bert, corpus, tmp_path, replace(CONFIG, max_tokens=300, carrier_share=0.0))
+def test_no_more_is_read_than_the_steps_take(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    short = trained(bert, corpus, tmp_path, replace(CONFIG, training=replace(TRAINING, steps=4)))
 
-    # A block of 256 rows is read whole.
-    assert 300 <= short.gathered[-1] < 300 + 256
-    assert about(short)["tokens"] <= short.gathered[-1]
+    assert short.read[-1] == 4 * 64
+    assert about(short)["tokens"] == 4 * 64
+
+
+def test_buffer_is_never_exceeded(in_pieces: Run) -> None:
+    assert max(in_pieces.read) == 256
+    assert in_pieces.read.count(256) > 1, "there were several pools"
+    assert in_pieces.steps == list(range(1, 45))
+
+
+def test_pools_hold_what_was_trained_on(in_pieces: Run, bert: LanguageModel, corpus: Corpus) -> None:
+    own = counted(bert, corpus, held_out=False)
+    known = Checkpoint.load(in_pieces.folder).trained_on
+    assert known is not None
+
+    # What the last chunk of a pool has beyond it is left out, and nothing is counted twice.
+    assert 0.5 * own.total() < (counts(in_pieces) & own).total() <= own.total()
+    assert not any(known.includes(document.identity) for document in corpus.read() if document.held_out)
+
+
+@pytest.mark.parametrize("after", [7, 12, 19, 26, 33, 40])
+def test_stopped_training_goes_on_to_the_same_bits(
+    after: int, in_pieces: Run, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    first = stopped(bert, corpus, tmp_path, PIECES, after)
+    second = trained(bert, corpus, tmp_path, PIECES)
+
+    assert first + second.steps == list(range(1, 45)), "no step is taken twice, or left out"
+    assert bits(second.folder) == bits(in_pieces.folder)
+
+
+def test_killed_training_goes_on_from_its_last_checkpoint(
+    in_pieces: Run, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(step: int) -> None:
+        if step == 18:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_stage(bert, corpus, tmp_path, PIECES, Watch(stepped=killed), save_every=5)
+    (last,) = saved(tmp_path / "train" / "under_way")
+    left = last.with_name(".step-00000015-pool-000009.4711.part")
+    left.mkdir()
+    (left / "sae_weights.safetensors").write_bytes(b"half")
+    with (last.parent / "training_log.jsonl").open("a") as log:
+        log.write('{"step": 20, "lo')
+
+    again = trained(bert, corpus, tmp_path, PIECES, save_every=5)
+
+    assert 15 <= again.steps[0] - 1 <= 17 and again.steps[-1] == 44
+    assert bits(again.folder) == bits(in_pieces.folder)
+    assert sorted(path.name for path in (tmp_path / "train").iterdir()) == [
+        "checkpoint", "done.json", "tables.json", "tables.safetensors",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_checkpoint_of_a_training_under_way_is_a_dictionary(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    stopped(bert, corpus, tmp_path, PIECES, 26)
+
+    (last,) = saved(tmp_path / "train" / "under_way")
+    checkpoint = Checkpoint.load(last)
+
+    assert checkpoint.smixae.normalisation.factor > 0 and checkpoint.smixae.threshold > 0
+    assert checkpoint.metadata["hook_name"] == bert.hook
+    read = [document for document in corpus.read() if checkpoint.trained_on and checkpoint.trained_on.includes(document.identity)]
+    assert read and not any(document.held_out for document in read)
+    names = {path.suffix for path in last.iterdir()}
+    assert names == {".json", ".safetensors"}, "nothing is pickled"
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_training_does_not_go_on_with_other_settings(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    stopped(bert, corpus, tmp_path, PIECES, 26)
+
+    with pytest.raises(WorkOccupied, match=r"another settings \(training.learning_rate: 0.004, now 0.001\)"):
+        train_stage(bert, corpus, tmp_path, replace(PIECES, training=replace(TRAINING, learning_rate=1e-3)))
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_text_that_changed_under_a_training_is_refused(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    texts = [document.text for document in corpus.read()]
+    growing = Corpus(corpus.name, corpus.title, corpus.description, lambda: iter(texts))
+    steps: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(bert, growing, tmp_path, PIECES, Watch(stepped=steps.append, interrupted=lambda: len(steps) == 6))
+    # Six steps are a pool and a half. What the survey read of the text, before any training, stays as it was.
+    texts[12:] = [text.upper() + " and more" for text in texts[12:]]
+
+    with pytest.raises(
+        CorpusError, match=r"The text of 'small.jsonl' has changed since this training was saved; delete '.*under_way'"
+    ):
+        train_stage(bert, growing, tmp_path, PIECES)
+
+
+def test_damaged_checkpoint_is_named(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    stopped(bert, corpus, tmp_path, CONFIG, 30)
+    (last,) = saved(tmp_path / "train" / "under_way")
+    (last / "optimiser.safetensors").write_bytes(b"half")
+
+    with pytest.raises(StageDamaged, match=r"optimiser.safetensors' is damaged .*Delete the folder '.*step-"):
+        train_stage(bert, corpus, tmp_path, CONFIG)
+
+
+def test_full_disk_keeps_the_last_good_checkpoint(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atlas.dictionary import training_checkpoint
+
+    written = training_checkpoint.save_file
+    calls: list[Path] = []
+
+    def full(tensors: Any, path: Path) -> None:
+        calls.append(path)
+        if len(calls) > 2:
+            path.write_bytes(b"some of it")
+            raise OSError(28, "No space left on device", str(path))
+        written(tensors, path)
+
+    monkeypatch.setattr(training_checkpoint, "save_file", full)
+    with pytest.raises(StorageError, match=r"step-.*' cannot be written: No space left on device\. What was written before is"):
+        train_stage(bert, corpus, tmp_path, CONFIG, save_every=5)
+    monkeypatch.undo()
+
+    (last,) = saved(tmp_path / "train" / "under_way")
+    assert last.name.startswith("step-00000010") and Checkpoint.load(last)
+    assert not list(last.parent.glob(".*")), "nothing half written is left"
+    assert bits(trained(bert, corpus, tmp_path, CONFIG).folder)[0] == bits(run.folder)[0]
+
+
+def test_diverged_training_keeps_the_last_good_checkpoint(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    wild = replace(CONFIG, training=replace(TRAINING, learning_rate=20.0, warmup_steps=44))
+
+    with pytest.raises(TrainingDiverged, match=r"Lower the learning rate \(now 20\)"):
+        train_stage(bert, corpus, tmp_path, wild, log_every=1, save_every=1)
+
+    (last,) = saved(tmp_path / "train" / "under_way")
+    assert all(bool(torch.isfinite(w).all()) for w in Checkpoint.load(last).smixae.weights)
 
 
 def test_too_little_text_for_a_batch_is_refused(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
     large = replace(CONFIG, training=replace(TRAINING, batch=100_000))
 
-    with pytest.raises(ConfigError, match="fewer than one batch of 100000"):
+    with pytest.raises(
+        ConfigError, match=r"'small.jsonl' has \d+ rows to train on, fewer than one batch of 100000; give more text"
+    ):
         train_stage(bert, corpus, tmp_path, large)
 
     assert not (tmp_path / "train" / "done.json").exists()
@@ -210,18 +416,15 @@ def test_documents_that_rows_were_read_from_are_listed(plain_run: Run, corpus: C
     assert all(known.includes(document.identity) != document.held_out for document in corpus.read())
 
 
-def test_documents_beyond_the_last_row_are_not_listed(
-    bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
-    short = trained(bert, corpus, tmp_path, replace(CONFIG, max_tokens=300, carrier_share=0.0))
+@pytest.mark.usefixtures("small_chunks")
+def test_documents_beyond_the_last_row_are_not_listed(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    short = trained(bert, corpus, tmp_path, replace(CONFIG, carrier_share=0.0, training=replace(TRAINING, steps=4)))
     known = Checkpoint.load(short.folder).trained_on
     assert known is not None
 
-    first = next(corpus.chunks())
     listed = [document.ordinal for document in corpus.read() if known.includes(document.identity)]
     assert listed and set(listed) <= {document.ordinal for document in corpus.read() if not document.held_out}
-    assert max(listed) < 20 and first[-1].ordinal < 20, "the corpus has forty documents"
+    assert max(listed) < 20, "the corpus has forty documents"
     assert len(listed) == len(known.documents)
 
 
@@ -257,7 +460,7 @@ def test_model_that_returns_no_numbers_is_refused(models: dict[str, Path], corpu
     with torch.no_grad():
         broken.embeddings[:] = float("nan")
 
-    with pytest.raises(ModelError, match=r"^'.*bert' returned values that are not finite\.$"):
+    with pytest.raises(ModelError, match=r"document \d+"):
         train_stage(broken, corpus, tmp_path, CONFIG)
 
     assert list(tmp_path.iterdir()) == []

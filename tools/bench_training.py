@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from atlas.activations.corpus import load_corpus
 from atlas.activations.model import PACKAGED_MODEL, LanguageModel
-from atlas.activations.stream import StreamConfig, blocks, chunk_windows
-from atlas.dictionary import Smixae, Weights, training
-from atlas.dictionary.training import TrainingConfig
+from atlas.activations.pool import Pool, PoolReader
+from atlas.activations.stream import StreamConfig
+from atlas.dictionary import Smixae
+from atlas.dictionary.training import Training, TrainingConfig
+from atlas.train import CALIBRATION_ROWS
 
-Start = Callable[[Tensor, TrainingConfig], Weights]
-OURS: Start = training.initial_weights
+SHAPE = {"n_experts": 256, "d_expert": 8, "k": 12, "steps": 400, "batch": 2048, "seed": 0}
+"""Of the demo, for the reference's recipe too: its warm-up and its wait for dead experts are as long a part of the steps."""
+
+REFERENCE = TrainingConfig.reference(**SHAPE, warmup_steps=40, dead_after=20)
+
+VARIANTS: dict[str, TrainingConfig] = {
+    "as released": TrainingConfig(),
+    "without an auxiliary loss": TrainingConfig(aux_coefficient=0.0),
+    "auxiliary loss `residual`, its own weight d/32": TrainingConfig(auxiliary="residual", aux_coefficient=3 / 32),
+    "auxiliary loss `shortfall`, its own weight 9e-6": TrainingConfig(auxiliary="shortfall", aux_coefficient=9e-6),
+    "auxiliary loss `shortfall`, weight 1e-2": TrainingConfig(auxiliary="shortfall", aux_coefficient=1e-2),
+    "auxiliary loss `auxk`, weight 1/8": TrainingConfig(aux_coefficient=1 / 8),
+    "started as the reference": TrainingConfig(start="reference"),
+    "learning rate 2e-3": TrainingConfig(learning_rate=2e-3),
+    "learning rate 8e-3": TrainingConfig(learning_rate=8e-3),
+    "the reference's recipe": REFERENCE,
+    "the reference's recipe, learning rate 4e-3": TrainingConfig.reference(
+        **SHAPE, warmup_steps=40, dead_after=20, learning_rate=4e-3
+    ),
+}
+HELD_OUT_ROWS = 131_072
 
 
-def reference_start(mean: Tensor, config: TrainingConfig) -> Weights:
-    """Return the reference's initial weights: W_latent_dec drawn by itself, a bias of zero."""
-    ours = OURS(mean, config)
-    bound = float(ours.W_bottleneck.abs().max())
-    drawn = (torch.rand(ours.W_latent_dec.shape, generator=torch.Generator().manual_seed(config.seed + 1)) * 2 - 1) * bound
-    return ours._replace(W_latent_dec=drawn, b_dec=torch.zeros_like(mean))
-
-
-VARIANTS: list[tuple[str, Start, TrainingConfig]] = [
-    ("as released", OURS, TrainingConfig()),
-    ("without the auxiliary loss", OURS, TrainingConfig(aux_coefficient=0.0)),
-    ("started as the reference", reference_start, TrainingConfig()),
-    ("learning rate 2e-3", OURS, TrainingConfig(learning_rate=2e-3)),
-]
-
-
-def gathered() -> tuple[Tensor, Tensor]:
+def gathered() -> tuple[Pool, Tensor]:
     """Return the rows of the built-in corpus to train on, and those held out."""
     model = LanguageModel.load(PACKAGED_MODEL, "encoder.layer.2")
-    rows, held_out = [], []
-    for chunk in load_corpus("python-docs").chunks():
-        for x, tokens in blocks(chunk_windows(chunk, model.tokenizer, StreamConfig()), model, StreamConfig()):
-            real = x[: len(tokens.held_out)]
-            rows.append(real[~tokens.held_out])
-            held_out.append(real[tokens.held_out])
-    return torch.cat(rows), torch.cat(held_out)
+    reader = PoolReader(model, load_corpus("python-docs"), StreamConfig(), 0.0, 0)
+    return reader.read(0, 524_288), reader.held_out(HELD_OUT_ROWS)
+
+
+def trained(pool: Pool, calibration: Tensor, config: TrainingConfig) -> Smixae:
+    """Return a dictionary trained on a pool, shuffled anew as often as the steps need."""
+    training, shuffled = Training.begin(pool.rows, config), 0
+    while training.steps < config.steps:
+        for rows in pool.batches(config.batch, config.seed + 1_000_003 * shuffled):
+            training.step(rows)
+            if training.steps == config.steps:
+                break
+        shuffled += 1
+    return training.calibrated(calibration)
 
 
 def measured(smixae: Smixae, x: Tensor) -> tuple[float, int, int]:
@@ -58,15 +70,15 @@ def measured(smixae: Smixae, x: Tensor) -> tuple[float, int, int]:
 
 
 def main() -> None:
-    """Train each variant and print what it reaches on held-out rows."""
-    rows, held_out = gathered()
-    print(f"{len(rows):,} rows to train on, {len(held_out):,} held out, no carrier sentences\n")
+    """Train each variant and print what it reaches on held-out rows; words on the command line choose variants by their name."""
+    pool, held_out = gathered()
+    print(f"{len(pool.rows):,} rows to train on, {len(held_out):,} held out, no carrier sentences\n")
     print("| variant | FVU held out | silent | dense | seconds |\n|---|---|---|---|---|")
-    for name, start, config in VARIANTS:
-        training.initial_weights = start
-        began = time.monotonic()
-        fvu, silent, dense = measured(training.train(rows, held_out, config), held_out)
-        print(f"| {name} | {fvu:.4f} | {silent} | {dense} | {time.monotonic() - began:.0f} |", flush=True)
+    for name, config in VARIANTS.items():
+        if all(word in name for word in sys.argv[1:]):
+            began = time.monotonic()
+            fvu, silent, dense = measured(trained(pool, held_out[:CALIBRATION_ROWS], config), held_out)
+            print(f"| {name} | {fvu:.4f} | {silent} | {dense} | {time.monotonic() - began:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,24 +7,28 @@ characters so that one shard need not tokenise what belongs to another, and it n
 from __future__ import annotations
 
 import ast
-import gzip
 import hashlib
 import inspect
-import json
+import re
 import sys
 import sysconfig
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
+from atlas.activations.model import Specials
+from atlas.activations.records import READERS, TokenIds, file_kind, file_records, record
 from atlas.errors import CorpusError
 
 CHUNK_CHARACTERS = 131_072
 """Characters that close a chunk: about 256 windows."""
+
+TOKEN_CHARACTERS = 4
+"""Characters that a token of a pre-tokenised document counts for."""
 
 HELD_OUT_SHARE = 0.2
 """Share of a corpus' documents, chosen by a hash of their text, that no dictionary is trained on."""
@@ -38,13 +42,52 @@ class Document(NamedTuple):
     ordinal: int
     """From 0, in corpus order."""
     text: str
+    """Empty where the document came as token ids."""
     held_out: bool
     """It belongs to the fifth of the corpus that a dictionary trained here never sees."""
+    token_ids: tuple[int, ...] | None = None
+    """Of a document that was tokenised before, as they are stored, special tokens included."""
+    where: str = ""
+    """Number and file of such a record, as errors name it."""
 
     @property
     def identity(self) -> int:
-        """A 64-bit hash of the text: documents of equal text are one document."""
-        return _identity(self.text)
+        """A 64-bit hash of the text or token ids: documents of equal text are one document."""
+        # No text in UTF-8 holds the byte 255, so that no text has the hash of token ids.
+        content = self.text.encode() if self.token_ids is None else b"\xff" + _bytes(self.token_ids)
+        return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+
+    @property
+    def characters(self) -> int:
+        """How long it is, in characters; a token id counts for four."""
+        return len(self.text) if self.token_ids is None else TOKEN_CHARACTERS * len(self.token_ids)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is in it."""
+        return not (self.text.strip() or self.token_ids)
+
+    def tokens(self, tokenizer: Any) -> list[int]:
+        """Return the ids of its tokens, without special tokens around them.
+
+        A document that was tokenised before carries them; the special tokens among them are left out, wherever they stand.
+
+        Raises:
+            CorpusError: the tokenizer has no such id.
+        """
+        if self.token_ids is None:
+            # verbose: no warning about documents longer than the model's context, which is why there are windows
+            found: list[int] = tokenizer.encode(self.text, add_special_tokens=False, verbose=False)
+            return found
+        known = len(tokenizer)
+        if unknown := [token for token in self.token_ids if not 0 <= token < known]:
+            where = self.where or f"Document {self.ordinal}"
+            raise CorpusError(
+                f"{where} holds the token id {unknown[0]}; the model's go from 0 to {known - 1}. Give text, or a corpus that was "
+                "tokenised for this model."
+            )
+        specials = Specials(tokenizer).ids
+        return [token for token in self.token_ids if token not in specials]
 
 
 class TextHash:
@@ -55,9 +98,13 @@ class TextHash:
 
     def add(self, document: Document) -> None:
         """Go on with the next document."""
-        text = document.text.encode()
-        self._digest.update(b"%d " % len(text))
-        self._digest.update(text)
+        if document.token_ids is None:
+            content = document.text.encode()
+            self._digest.update(b"%d " % len(content))
+        else:
+            content = _bytes(document.token_ids)
+            self._digest.update(b"ids %d " % len(content))
+        self._digest.update(content)
 
     def sha256(self) -> str:
         """Return the hash of all documents so far."""
@@ -71,14 +118,19 @@ class Corpus:
     name: str
     title: str
     description: str
-    texts: Callable[[], Iterator[str]]
+    records: Callable[[], Iterator[str | TokenIds]]
+    """One a document."""
 
     def read(self) -> Iterator[Document]:
         """Yield the documents in order."""
-        for ordinal, raw in enumerate(self.texts()):
-            # JSON can spell half of a surrogate pair, which no tokenizer takes.
-            text = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            yield Document(ordinal, text, _identity(text) / 2**64 < HELD_OUT_SHARE)
+        for ordinal, found in enumerate(self.records()):
+            if isinstance(found, TokenIds):
+                document = Document(ordinal, "", False, found.ids, found.where)
+            else:
+                # JSON can spell half of a surrogate pair, which no tokenizer takes.
+                text = found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+                document = Document(ordinal, text, False)
+            yield document._replace(held_out=document.identity / 2**64 < HELD_OUT_SHARE)
 
     def chunks(self) -> Iterator[list[Document]]:
         """Yield the corpus as chunks; the last one may be short.
@@ -91,8 +143,8 @@ class Corpus:
         empty = True
         for document in self.read():
             chunk.append(document)
-            characters += len(document.text)
-            empty = empty and not document.text.strip()
+            characters += document.characters
+            empty = empty and document.is_blank
             if characters >= CHUNK_CHARACTERS:
                 yield chunk
                 chunk, characters = [], 0
@@ -107,20 +159,27 @@ class Corpus:
         Raises:
             CorpusError: there is none, or what comes before it cannot be read.
         """
-        if not any(document.text.strip() for document in self.read()):
+        if all(document.is_blank for document in self.read()):
             self._refuse_silence()
 
     def _refuse_silence(self) -> NoReturn:
         raise CorpusError(f"The corpus '{self.name}' holds no text. Name another one with --corpus.")
 
 
-def _identity(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+def _bytes(token_ids: tuple[int, ...]) -> bytes:
+    return np.array(token_ids, dtype="<i4").tobytes()
+
+
+HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(/(?P<config>\w[\w.-]*))?(:(?P<split>.+))?")
+"""Of a data set: `owner/name`, `owner/name/config`, and either with `:split`."""
 
 
 def load_corpus(source: str) -> Corpus:
-    """Return the corpus that `source` names: `python-docs`, a .txt, .jsonl or .json file (either may be gzipped), or a data
-    set's hub id with an optional split (`owner/name:train`).
+    """Return the corpus that `source` names: `python-docs`, a file, a folder of files, or a data set's hub id with an optional
+    configuration and split (`owner/name/config:train`).
+
+    A file is .txt, .json or .jsonl, each also as .gz or .zst, or .parquet. A record is a text, or has a column `text`, or one of
+    token ids, `input_ids` or `tokens`: then it is one document, and its windows are cut anew.
 
     Raises:
         CorpusError: nothing of that name can be read.
@@ -130,11 +189,19 @@ def load_corpus(source: str) -> Corpus:
     path = Path(source)
     if path.is_file():
         return _file(path)
-    if path.exists():
-        raise CorpusError(f"'{source}' is a folder; a corpus is a file, a data set's id, or '{PYTHON_DOCS}'.")
-    if "/" in source and not path.suffix:
-        return _hub(source)
-    raise CorpusError(f"No corpus at '{source}'. Give a .txt, .jsonl or .json file, a data set's id, or '{PYTHON_DOCS}'.")
+    if path.is_dir():
+        return _folder(path)
+    hub = HUB_ID.fullmatch(source)
+    if hub and file_kind(path) not in READERS:
+        return _hub(source, hub["name"], hub["config"], hub["split"] or "train")
+    raise CorpusError(
+        f"No corpus at '{source}'. Give a {_endings()} file, a folder of them, a data set's id, or '{PYTHON_DOCS}'."
+    )
+
+
+def _endings() -> str:
+    *first, last = READERS
+    return f"{', '.join(first)} or {last}"
 
 
 def python_docs() -> Corpus:
@@ -147,7 +214,7 @@ def python_docs() -> Corpus:
         name=PYTHON_DOCS,
         title=f"Python {version} documentation",
         description="The topics of Python's language reference and the docstrings of its standard library.",
-        texts=lambda: iter(_python_documents()),
+        records=lambda: iter(_python_documents()),
     )
 
 
@@ -182,118 +249,40 @@ def _docstrings(path: Path) -> list[str]:
 
 
 def _file(path: Path) -> Corpus:
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
-    readers = {".txt": _blocks, ".jsonl": _lines, ".json": _listed}
-    if kind not in readers:
-        raise CorpusError(f"'{path}' is a {kind or 'file without an ending'}; a corpus file is .txt, .jsonl or .json.")
+    kind = file_kind(path)
+    if kind not in READERS:
+        raise CorpusError(f"'{path}' is a {kind or 'file without an ending'}; a corpus file is {_endings()}.")
+    return Corpus(path.name, path.name, f"The documents of {path.name}.", lambda: file_records(path))
+
+
+def _folder(folder: Path) -> Corpus:
+    """Return the documents of a folder's files in the order of their names; hidden and other files are passed over."""
+    try:
+        found = (path for path in folder.iterdir() if file_kind(path) in READERS and not path.name.startswith("."))
+        paths = sorted(path for path in found if path.is_file())
+    except OSError as error:
+        raise CorpusError(f"'{folder}' cannot be read: {error.strerror}.") from error
+    if not paths:
+        raise CorpusError(f"The folder '{folder}' holds no corpus file; give one with {_endings()} files.")
+    name = folder.resolve().name
+    files = f"{len(paths)} file{'s' if len(paths) != 1 else ''}"
     return Corpus(
-        name=path.name, title=path.name, description=f"The documents of {path.name}.", texts=lambda: readers[kind](path)
+        name, name, f"The documents of {files} in {name}.", lambda: (found for path in paths for found in file_records(path))
     )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Give a file's bytes, unpacked.
-
-    Raises:
-        CorpusError: it cannot be read, or is not gzipped as its name says.
-    """
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            yield file  # type: ignore[misc]
-    except gzip.BadGzipFile as error:
-        raise CorpusError(f"'{path}' is not gzipped ({error}). Name it without .gz, or compress it.") from error
-    except (EOFError, zlib.error) as error:
-        raise CorpusError(f"'{path}' is a broken gzip file ({error}). Fetch or compress it again.") from error
-    except OSError as error:
-        raise CorpusError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-
-
-def _read(path: Path) -> str:
-    """Return a whole file's text."""
-    with _opened(path) as file:
-        return _decoded(file.read(), f"'{path}'", "utf-8-sig")
-
-
-def _decoded(stored: bytes, where: str, encoding: str) -> str:
-    """Return bytes as text.
-
-    Raises:
-        CorpusError: they are not UTF-8, or hold NUL, which no text does.
-    """
-    try:
-        text = stored.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{where} is not text in UTF-8: {error.reason} at byte {error.start}.") from error
-    if "\0" in text:
-        raise CorpusError(f"{where} is not text: it holds a NUL at character {text.index(chr(0))}.")
-    return text
-
-
-def _blocks(path: Path) -> Iterator[str]:
-    """Yield the blocks of a .txt that two blank lines set apart."""
-    yield from (block for block in _read(path).replace("\r\n", "\n").split("\n\n\n") if block.strip())
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the text of each line of a .jsonl, read as it is asked for: such a file may be huge."""
-    with _opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            where = f"Line {number} of '{path}'"
-            stored = _decoded(line, where, "utf-8-sig" if number == 1 else "utf-8")
-            if stored.strip():
-                yield _text(_json(stored, where), where)
-
-
-def _listed(path: Path) -> Iterator[str]:
-    """Yield the text of each record of the list that a .json is."""
-    records = _json(_read(path), f"'{path}'")
-    if not isinstance(records, list):
-        raise CorpusError(f"'{path}' holds a {type(records).__name__}; a .json corpus is a list of records with a text column.")
-    for number, record in enumerate(records, start=1):
-        yield _text(record, f"Record {number} of '{path}'")
-
-
-def _json(stored: str, where: str) -> Any:
-    try:
-        return json.loads(stored)
-    except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{where} is not JSON: {error}.") from error
-
-
-def _text(record: Any, where: str) -> str:
-    """Return a record's text: itself, or its text column.
-
-    Raises:
-        CorpusError: it has none.
-    """
-    if isinstance(record, str):
-        return record
-    if not isinstance(record, dict):
-        raise CorpusError(f"{where} holds a {type(record).__name__}; a record is a text, or an object with a text column.")
-    if "text" not in record:
-        raise CorpusError(f"{where} has no text column; it has {', '.join(record) or 'no column'}.")
-    text = record["text"]
-    if not isinstance(text, str):
-        raise CorpusError(f"{where} has a text column that holds {'null' if text is None else type(text).__name__}, not text.")
-    return text
-
-
-def _hub(source: str) -> Corpus:
-    name, _, split = source.partition(":")
-
-    def records() -> Iterator[Any]:
+def _hub(source: str, name: str, config: str | None, split: str) -> Corpus:
+    def rows() -> Iterator[Any]:
         from datasets import load_dataset
 
         try:
-            yield from load_dataset(name, split=split or "train", streaming=True)
+            yield from load_dataset(name, config, split=split, streaming=True)
         except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CorpusError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {reason}") from error
 
-    def texts() -> Iterator[str]:
-        for number, record in enumerate(records(), start=1):
-            yield _text(record, f"Record {number} of the data set '{source}'")
+    def records() -> Iterator[str | TokenIds]:
+        for number, row in enumerate(rows(), start=1):
+            yield record(row, f"Record {number} of the data set '{source}'")
 
-    return Corpus(name=source, title=name, description=f"The data set {source}.", texts=texts)
+    return Corpus(source, name, f"The data set {source}.", records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from functools import cache, cached_property
 from importlib.util import find_spec
@@ -29,14 +29,39 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 ENCODERS = (
     "albert",
     "bert",
+    "big_bird",
     "camembert",
+    "convbert",
+    "data2vec-text",
     "deberta",
     "deberta-v2",
     "distilbert",
     "electra",
+    "ernie",
+    "esm",
+    "eurobert",
+    "funnel",
+    "ibert",
+    "layoutlm",
+    "longformer",
+    "luke",
+    "megatron-bert",
+    "mobilebert",
     "modernbert",
     "mpnet",
+    "mra",
+    "nomic_bert",
+    "nystromformer",
+    "rembert",
     "roberta",
+    "roberta-prelayernorm",
+    "roc_bert",
+    "roformer",
+    "squeezebert",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+    "yoso",
 )
 """Model types whose tokens see both sides."""
 
@@ -44,10 +69,19 @@ ENCODERS = (
 class LanguageModel:
     """A pretrained transformer up to one hook point: token ids in, residual-stream rows out.
 
-    Blocks after the hook and the head are never run.
+    Blocks after the hook and the head are run for `logits` only.
     """
 
-    def __init__(self, name: str, hook: str, auto_class: str, model: nn.Module, tokenizer: Any, fingerprint: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        hook: str,
+        auto_class: str,
+        model: nn.Module,
+        tokenizer: Any,
+        fingerprint: str,
+        missing: frozenset[str] = frozenset(),
+    ) -> None:
         self.name = name
         self.hook = hook
         self.auto_class = auto_class
@@ -59,6 +93,8 @@ class LanguageModel:
         self.tokenizer_sha256 = _tokenizer_sha256(tokenizer)
         self._model = model.eval().requires_grad_(False)
         self._point = _module(model, hook)
+        self._missing = missing
+        """Parameters that are not in the weights, and were drawn at random."""
 
     @classmethod
     def load(
@@ -71,28 +107,28 @@ class LanguageModel:
     ) -> LanguageModel:
         """Return the model `name` (a hub id or a local folder) cut at the submodule with the dotted path `hook`.
 
-        Without `class_name`, a model saved with a causal head is loaded as AutoModelForCausalLM, any other as AutoModel.
-        `dtype` is that of its weights and of what it computes; rows are given as float32 in any case.
+        Without `class_name`, an encoder, and what transformers has no causal class for, is loaded as AutoModel, any other
+        as AutoModelForCausalLM. `dtype` is that of its weights and of what it computes; rows are given as float32 in any
+        case.
 
         Raises:
             ModelError: the model cannot be loaded, or has no such hook (the nearest that it has are named).
         """
         import transformers
 
+        loader = None if class_name is None else _auto_class(name, class_name)
         source = _source(name)
         tokenizer = load_tokenizer(name)
         try:
             config = transformers.AutoConfig.from_pretrained(source)
-            if class_name is None:
-                causal = any("CausalLM" in kind or "LMHead" in kind for kind in config.architectures or [])
-                class_name = "AutoModelForCausalLM" if causal else "AutoModel"
-            loader = getattr(transformers, class_name, None)
-            if loader is None or not class_name.startswith("AutoModel"):
-                raise ModelError(f"transformers has no AutoModel class {class_name!r} to load '{name}' with.")
-            model = loader.from_pretrained(source, dtype=dtype)
+            if loader is None:
+                causal = config.model_type not in ENCODERS and type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+                loader = transformers.AutoModelForCausalLM if causal else transformers.AutoModel
+            model, report = loader.from_pretrained(source, dtype=dtype, output_loading_info=True)
         except _UNLOADABLE as error:
             raise _not_loaded(name, error) from error
-        return cls(name, hook, class_name, model.to(device), tokenizer, _fingerprint(source, model))
+        missing = frozenset(report["missing_keys"])
+        return cls(name, hook, loader.__name__, model.to(device), tokenizer, _fingerprint(source, model), missing)
 
     @cached_property
     def d_model(self) -> int:
@@ -122,6 +158,17 @@ class LanguageModel:
         return config.model_type not in ENCODERS
 
     @property
+    def has_head(self) -> bool:
+        """Whether it predicts the next token: it has a causal language-model head, and all of its weights are the saved ones."""
+        model: Any = self._model
+        if not self.is_causal or model.config.is_encoder_decoder or not model.can_generate():
+            return False
+        # transformers draws at random what the weights lack. A head that is tied to saved embeddings is not lacking.
+        return model.get_output_embeddings() is not None and self._missing.isdisjoint(
+            name for name, _ in model.named_parameters()
+        )
+
+    @property
     def max_tokens(self) -> int | None:
         """Most tokens that the model reads at once; None where it does not say."""
         return getattr(self._model.config, "max_position_embeddings", None)
@@ -140,23 +187,73 @@ class LanguageModel:
         reached: list[Tensor] = []
 
         def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            reached.append(output[0] if isinstance(output, tuple) else output)
+            reached.append(self._stream(output, token_ids))
             raise _Reached
 
         handle = self._point.register_forward_hook(stop)
         try:
             self._model(input_ids=token_ids, attention_mask=attended)
         except _Reached:
-            found = reached[0]
-            if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[:2] != token_ids.shape:
-                kind = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-                raise ModelError(
-                    f"The hook '{self.hook}' of '{self.name}' gives {kind}, not a row per token; name a block (model.layers.12)."
-                ) from None
-            return found.float()
+            return reached[0].float()
         finally:
             handle.remove()
-        raise ModelError(f"The forward pass of '{self.name}' never reached the hook '{self.hook}'.")
+        raise self._not_reached()
+
+    @torch.no_grad()
+    def logits(
+        self,
+        token_ids: Int64[Tensor, "window position"],
+        attended: Int64[Tensor, "window position"],
+        replace: Callable[[Tensor], Tensor] | None = None,
+    ) -> Float[Tensor, "window position vocabulary"]:
+        """Return what the whole model predicts after each token of padded windows, before the softmax.
+
+        `replace` is given the hook's output as float32, (window, position, d_in), and returns what the blocks after it read in
+        its place; it is rounded to the model's dtype.
+
+        Raises:
+            ModelError: the model has no causal language-model head, or its hook gives no rows.
+        """
+        if not self.has_head:
+            raise ModelError(
+                f"'{self.name}', loaded as {self.class_name}, has no causal language-model head in its weights, so that it "
+                "predicts no tokens; name a model that has one with --model."
+            )
+        replaced: list[Tensor] = []
+
+        def put(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            assert replace is not None
+            given = self._stream(output, token_ids)
+            replaced.append(replace(given.float()).to(given.dtype))
+            return (replaced[-1], *output[1:]) if isinstance(output, tuple) else replaced[-1]
+
+        handle = self._point.register_forward_hook(put) if replace is not None else None
+        try:
+            found = self._model(input_ids=token_ids, attention_mask=attended, use_cache=False, return_dict=True)
+        finally:
+            if handle is not None:
+                handle.remove()
+        if replace is not None and not replaced:
+            raise self._not_reached()
+        logits: Tensor = found.logits
+        return logits.float()
+
+    def _stream(self, output: Any, token_ids: Tensor) -> Tensor:
+        """Return the rows in what the hooked module gives: itself, or the first part of a tuple.
+
+        Raises:
+            ModelError: they are not one per token.
+        """
+        found = output[0] if isinstance(output, tuple) else output
+        if isinstance(found, Tensor) and found.ndim == 3 and found.shape[:2] == token_ids.shape:
+            return found
+        kind = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ModelError(
+            f"The hook '{self.hook}' of '{self.name}' gives {kind}, not a row per token; name a block (model.layers.12)."
+        )
+
+    def _not_reached(self) -> ModelError:
+        return ModelError(f"The forward pass of '{self.name}' never reached the hook '{self.hook}'.")
 
 
 class _Reached(Exception):  # noqa: N818 - it is a jump out of the forward pass, not an error
@@ -204,6 +301,23 @@ _UNLOADABLE = (OSError, ValueError, ImportError, SafetensorError)
 def _not_loaded(name: str, error: Exception) -> ModelError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ModelError(f"The language model '{name}' cannot be loaded: {reason}")
+
+
+def _auto_class(name: str, class_name: str) -> Any:
+    """Return the class of transformers that a checkpoint names.
+
+    Raises:
+        ModelError: it is another library's.
+    """
+    import transformers
+
+    found = getattr(transformers, class_name, None) if class_name.startswith("AutoModel") else None
+    if found is None:
+        raise ModelError(
+            f"transformers has no AutoModel class '{class_name}' to load '{name}' with; give --model and --hook, the path of a "
+            "block in transformers' own model (model.layers.12)."
+        )
+    return found
 
 
 def _source(name: str) -> str:

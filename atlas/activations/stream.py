@@ -19,7 +19,7 @@ from torch import Tensor
 
 from atlas.activations.corpus import Document
 from atlas.activations.model import LanguageModel, Specials
-from atlas.errors import ConfigError
+from atlas.errors import ConfigError, ModelError
 
 PADDING_STEP = 32
 """Windows are padded to a multiple of this many tokens."""
@@ -70,6 +70,16 @@ class Tokens(NamedTuple):
     held_out: Bool[Tensor, "token"]
 
 
+class Padded(NamedTuple):
+    """Windows as the model takes them, padded to one length; on the CPU."""
+
+    ids: Int64[Tensor, "window position"]
+    attended: Int64[Tensor, "window position"]
+    """1 on the window and its special tokens, 0 on padding."""
+    kept: Bool[Tensor, "window position"]
+    """The token is text: no padding, and no special token, not even one that the text spells out."""
+
+
 class Block(NamedTuple):
     """Rows for the encoder: always `BLOCK_ROWS` of them, the first `len(tokens.document)` real, the others zero."""
 
@@ -82,8 +92,7 @@ def chunk_windows(chunk: Iterable[Document], tokenizer: Any, config: StreamConfi
     width = window_width(tokenizer, config)
     windows = []
     for document in chunk:
-        # verbose: no warning about documents longer than the model's context, which is why there are windows
-        ids = tokenizer.encode(document.text, add_special_tokens=False, verbose=False)
+        ids = document.tokens(tokenizer)
         for ordinal, start in enumerate(range(0, len(ids), width)):
             windows.append(Window(document.ordinal, ordinal, ids[start : start + width], document.held_out))
     return windows
@@ -141,8 +150,8 @@ def batches(windows: list[Window], tokenizer: Any, config: StreamConfig) -> Iter
             yield same[start : start + config.model_batch]
 
 
-def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple[Tensor, Tokens]:
-    """Return the rows of a batch's own tokens, in window order, and what is known of them."""
+def padded(batch: list[Window], specials: Specials) -> Padded:
+    """Return a batch's windows between special tokens, padded to the next multiple of 32 tokens."""
     wrapped = [specials.wrap(window.token_ids) for window in batch]
     width = -(-max(map(len, wrapped)) // PADDING_STEP) * PADDING_STEP
     ids = torch.full((len(batch), width), specials.pad)
@@ -154,6 +163,21 @@ def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple
         attended[row, : len(whole)] = 1
         # Text may spell a special token out; it is not evidence either.
         kept[row, first : first + len(window.token_ids)] = torch.tensor([i not in specials.ids for i in window.token_ids])
+    return Padded(ids, attended, kept)
+
+
+def require_finite(block: Block, model: LanguageModel) -> None:
+    """Raise ModelError, with the document's ordinal, unless all values of a block are finite."""
+    finite = block.x[: len(block.tokens.document)].isfinite().all(dim=1)
+    if not bool(finite.all()):
+        document = int(block.tokens.document[~finite][0])
+        hint = "" if model.dtype == "float32" else " Try --dtype float32."
+        raise ModelError(f"'{model.name}' returned values that are not finite in document {document}.{hint}")
+
+
+def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple[Tensor, Tokens]:
+    """Return the rows of a batch's own tokens, in window order, and what is known of them."""
+    ids, attended, kept = padded(batch, specials)
     device = model.device
     x = model.rows(ids.to(device), attended.to(device))[kept.to(device)]
     at, position = kept.nonzero(as_tuple=True)
@@ -164,7 +188,7 @@ def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple
     return x, Tokens(
         document=column([window.document for window in batch], torch.int64),
         window=column([window.ordinal for window in batch], torch.int32),
-        position=(position - first).int().to(device),
+        position=(position - len(specials.prefix)).int().to(device),
         token_id=ids[kept].int().to(device),
         content=column([window.content for window in batch], torch.int64),
         held_out=column([window.held_out for window in batch], torch.bool),

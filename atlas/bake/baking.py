@@ -13,6 +13,7 @@ import polars as pl
 from atlas.bake.about import about_html
 from atlas.bake.colours import SCHEMES, label_colours
 from atlas.bake.experts import ExpertPages, by_expert_and_task, sentences_payload
+from atlas.bake.fidelity import fidelity_payload, is_evaluated
 from atlas.bake.figures import label_places, labels_per_mean, skeletons
 from atlas.bake.folder import GENERATOR, PAGE, replacing, require_usable
 from atlas.bake.front import front_page
@@ -101,6 +102,8 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         _write_tasks(payloads, store, tasks)
         _write_finders(payloads, store, tasks, experts, scores)
         shown = _write_experts(payloads, store, tasks, experts, scores)
+        fidelity = fidelity_payload(store.table("evaluation"), store.table("training_log"), tasks)
+        payloads.write("fidelity", fidelity)
         manifest = payloads.write_manifest(
             {
                 "tasks": [_task_with_labels(task) for task in tasks],
@@ -112,7 +115,14 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         page = templates.render(
             f"{PAGE}.jinja",
             {
-                "front": front_page(store.provenance(), tasks, Counts.of(experts, scores, tasks), config.title, about),
+                "front": front_page(
+                    store.provenance(),
+                    tasks,
+                    Counts.of(experts, scores, tasks),
+                    evaluated=is_evaluated(fidelity),
+                    title=config.title,
+                    about=about,
+                ),
                 "generator": GENERATOR,
                 "manifest": manifest,
                 "assets": templates.write_static(site),

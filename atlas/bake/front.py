@@ -27,11 +27,23 @@ class TaskFact:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A way to another view of the page."""
+
+    view: str
+    text: str
+    note: str | None
+    """What to know before going there."""
+
+
+@dataclass(frozen=True)
 class FactGroup:
     """A heading with what there is to know under it."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
+    link: Link | None = None
+    """To the view that tells more."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +59,23 @@ class FrontPage:
 
 
 def front_page(
-    provenance: Mapping[str, Any], tasks: Sequence[Task], counts: Counts, title: str | None = None, about: Markup | None = None
+    provenance: Mapping[str, Any],
+    tasks: Sequence[Task],
+    counts: Counts,
+    *,
+    evaluated: bool,
+    title: str | None = None,
+    about: Markup | None = None,
 ) -> FrontPage:
-    """Return the first page's words from what determined the result, with the author's own title and words where given."""
+    """Return the first page's words from what determined the result, with the author's own title and words where given.
+
+    `evaluated` says whether the atlas holds what `atlas evaluate` measures.
+    """
     model = provenance["model"]
     return FrontPage(
         title=title or f"Atlas of {model['id']} · {model['hook']}",
         summary=_summary(counts, tasks[0]),
-        groups=tuple(_groups(provenance, tasks[0])),
+        groups=tuple(_groups(provenance, tasks[0], evaluated)),
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
         about=about,
     )
@@ -69,7 +90,7 @@ def _summary(counts: Counts, corpus: Task) -> str:
     )
 
 
-def _groups(provenance: Mapping[str, Any], corpus_task: Task) -> list[FactGroup]:
+def _groups(provenance: Mapping[str, Any], corpus_task: Task, evaluated: bool) -> list[FactGroup]:
     model, dictionary, corpus = provenance["model"], provenance["dictionary"], provenance["corpus"]
     fidelity, training = provenance["fidelity"], provenance.get("training")
     groups = [
@@ -88,6 +109,7 @@ def _groups(provenance: Mapping[str, Any], corpus_task: Task) -> list[FactGroup]
             ("Threshold", significant(dictionary["threshold"])),
             ("Firings", f"{significant(fidelity['firings_per_token'])} per token"),
             ("Unexplained", _unexplained(fidelity["fvu_held_out"])),
+            link=Link("fidelity", "Fidelity and training", None if evaluated else "not measured yet: run atlas evaluate"),
         ),
         _group(
             "Corpus",
@@ -117,8 +139,8 @@ def _unexplained(fvu: float | None) -> str:
     return "not measured: no variance held out" if fvu is None else f"{percent(fvu)} of variance, held out"
 
 
-def _group(title: str, *facts: tuple[str, str | None]) -> FactGroup:
-    return FactGroup(title, tuple((name, value) for name, value in facts if value))
+def _group(title: str, *facts: tuple[str, str | None], link: Link | None = None) -> FactGroup:
+    return FactGroup(title, tuple((name, value) for name, value in facts if value), link)
 
 
 def _task_fact(task: Task, counts: Counts) -> TaskFact:

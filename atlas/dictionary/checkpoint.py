@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from atlas.checkpoints import CONFIG_FILE, SCALER_FILE, WEIGHTS_FILE, find, sha256
 from atlas.dictionary.config import SmixaeConfig
+from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.dictionary.smixae import Smixae, Weights
 from atlas.dictionary.trained_on import TrainedOn, trained_on
 from atlas.errors import CheckpointError
+from atlas.stages import writing
 
 ARCHITECTURES = ("smixae", "smixae_rebased")
-CONFIG_FILE = "cfg.json"
-WEIGHTS_FILE = "sae_weights.safetensors"
+LAYOUT = "6.39.0"
+"""The release of SAELens whose layout is written; of a file that names none, it reads no metadata."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Checkpoint:
 
     smixae: Smixae
     path: Path
+    """The folder that it was read from: of a checkpoint on the hub, in the hub's cache."""
     sha256: str
     """Of the weights file and the configuration."""
     architecture: str
@@ -38,66 +43,98 @@ class Checkpoint:
     """The checkpoint's own metadata; every key is optional."""
     trained_on: TrainedOn | None = None
     """The text it was trained on, where it says so."""
+    source: str = ""
+    """What it was asked for as: a local folder, or `owner/repo[/subfolder][@revision]`."""
+    revision: str | None = None
+    """The hub's commit; None of a local folder."""
 
     @classmethod
-    def load(cls, path: str | Path) -> Checkpoint:
-        """Return the checkpoint in the folder `path`, with float32 weights on the CPU.
+    def load(cls, source: str | Path) -> Checkpoint:
+        """Return a checkpoint with float32 weights on the CPU.
+
+        `source` is a folder, a training run's folder (its `model/`), or `owner/repo[/subfolder][@revision]` on the
+        Hugging Face hub. A Path is always local; so is a text that names something local.
 
         Raises:
             CheckpointError: the folder, a file, a key or a tensor is missing or not what a SMIXAE has, with its name.
         """
-        return _load(Path(path))
+        try:
+            found = find(source)
+            return _load(found.folder, found.source, found.revision)
+        except OSError as error:
+            name = error.filename or source
+            raise CheckpointError(f"'{name}' cannot be read: {error.strerror or error}. Give another checkpoint.") from error
 
     def to(self, device: torch.device) -> Checkpoint:
         """Return the same checkpoint with its weights on `device`."""
         return replace(self, smixae=self.smixae.to(device))
 
 
-def load(path: str | Path) -> Smixae:
-    """Return the SMIXAE in the folder `path`, with float32 weights on the CPU.
+def load(source: str | Path) -> Smixae:
+    """Return the SMIXAE of a checkpoint, a folder or `owner/repo[/subfolder][@revision]`, with float32 weights on the CPU.
 
     Raises:
         CheckpointError: the folder, a file, a key or a tensor is missing or not what a SMIXAE has, with its name.
     """
-    return Checkpoint.load(path).smixae
+    return Checkpoint.load(source).smixae
 
 
-def _load(folder: Path) -> Checkpoint:
-    if not folder.is_dir():
-        raise CheckpointError(f"No checkpoint folder at '{folder}'. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}.")
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"'{folder}' has no {name}. {_whereabouts(folder)}")
-    stored = _stored_config(folder / CONFIG_FILE)
+def _load(folder: Path, source: str, revision: str | None) -> Checkpoint:
+    stored = _stored_json(folder / CONFIG_FILE)
     config = _config(stored, folder)
+    normalisation = _normalisation(stored, folder)
     try:
         tensors = load_file(folder / WEIGHTS_FILE)
     except SafetensorError as error:
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' is not a whole safetensors file: {error}.") from error
     weights = Weights(*(_tensor(tensors, name, shape, folder) for name, shape in _shapes(config).items()))
-    digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
     return Checkpoint(
-        smixae=Smixae(config, weights, _threshold(tensors, folder)),
+        smixae=Smixae(config, weights, _threshold(tensors, folder), normalisation),
         path=folder,
-        sha256=digest.hexdigest(),
+        sha256=sha256(folder),
         architecture=stored["architecture"],
         metadata=_metadata(stored, folder),
         trained_on=trained_on(folder),
+        source=source,
+        revision=revision,
     )
 
 
 def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
-    """Write a SMIXAE as an inference checkpoint that SAELens reads too; files appear whole or not at all."""
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a SMIXAE as an inference checkpoint that SAELens reads too; files appear whole or not at all.
+
+    An unfolded dictionary is written folded, since an inference checkpoint has no place for its factor.
+
+    Raises:
+        StorageError: the folder cannot be written to, or its disk is full; what was in it is as it was.
+    """
+    smixae = smixae.folded()
+    _write(Path(path), _files(smixae, torch.zeros(smixae.n_experts, dtype=torch.int64), metadata))
+
+
+def save_unfolded(
+    smixae: Smixae, path: str | Path, idle: Int64[Tensor, "expert"], training: dict[str, Any], metadata: dict[str, Any]
+) -> None:
+    """Write a SMIXAE that is under training as SAELens does: weights on the scale of training, the factor of rows beside them.
+
+    `idle` are the steps since each expert was last kept, `training` the keys that the configuration has of the training.
+
+    Raises:
+        StorageError: the folder cannot be written to, or its disk is full; what was in it is as it was.
+    """
+    scaler = json.dumps({"scaling_factor": smixae.normalisation.factor}) + "\n"
+    files = _files(smixae, idle, metadata, **training)
+    _write(Path(path), {**files, SCALER_FILE: lambda part: part.write_text(scaler, encoding="utf-8")})
+
+
+def _files(
+    smixae: Smixae, idle: Int64[Tensor, "expert"], metadata: dict[str, Any], **more: Any
+) -> dict[str, Callable[[Path], object]]:
+    """Return what to write into which file: weights as they are, and a configuration with `more` keys."""
     config = smixae.config
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in smixae.weights._asdict().items()}
     tensors["threshold"] = torch.tensor(smixae.threshold, dtype=torch.float64)
-    tensors["n_passes_since_fired"] = torch.zeros(config.n_experts, dtype=torch.int64)
-    _write(folder / WEIGHTS_FILE, lambda part: save_file(tensors, part))
+    tensors["n_passes_since_fired"] = idle.cpu()
     stored = {
         "architecture": "smixae",
         "d_in": config.d_in,
@@ -107,34 +144,39 @@ def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
         "d_bottleneck": config.d_code,
         "rescale_acts_by_decoder_norm": config.rescale_by_decoder_norm,
         "apply_b_dec_to_input": False,
-        "normalize_activations": "none",
+        "normalize_activations": smixae.normalisation.kind,
         "reshape_activations": "none",
         "dtype": "float32",
         "device": "cpu",
-        "metadata": metadata,
+        **more,
+        "metadata": {"sae_lens_version": LAYOUT, **metadata},
     }
-    _write(folder / CONFIG_FILE, lambda part: part.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8"))
+    text = json.dumps(stored, indent=2) + "\n"
+    return {
+        WEIGHTS_FILE: lambda part: save_file(tensors, part),
+        CONFIG_FILE: lambda part: part.write_text(text, encoding="utf-8"),
+    }
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; what a killed process leaves is named as the stages name theirs, and swept with it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def _write(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
+    """Write files that belong together: all are whole before the first takes the place of an older one.
+
+    What a killed process leaves is named as the stages name theirs, and swept with it.
+    """
+    parts = {folder / name: folder / f".{name}.{os.getpid()}.part" for name in files}
+    with writing(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for part, write in zip(parts.values(), files.values(), strict=True):
+                write(part)
+            for path, part in parts.items():
+                os.replace(part, path)
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
 
 
-def _whereabouts(folder: Path) -> str:
-    """Return where the checkpoint of a folder that has none may be: in a work folder, or its train stage, it lies deeper."""
-    for inside in (folder / "train" / "checkpoint", folder / "checkpoint"):
-        if (inside / CONFIG_FILE).is_file():
-            return f"There is a checkpoint in '{inside}': name that."
-    return f"A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
-
-
-def _stored_config(path: Path) -> dict[str, Any]:
+def _stored_json(path: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -150,14 +192,12 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
             f"'{folder}' holds the architecture {stored.get('architecture')!r}; Atlas maps {' and '.join(ARCHITECTURES)}."
         )
     widths = {key: stored.get(key) for key in ("d_in", "n_experts", "d_expert", "d_bottleneck")}
-    wrong = [f"{key} = {value!r}" for key, value in widths.items() if not isinstance(value, int) or value < 1]
+    wrong = [f"{key} = {value!r}" for key, value in widths.items() if type(value) is not int or value < 1]
     if wrong:
         raise CheckpointError(f"{CONFIG_FILE} in '{folder}' needs a whole number of at least 1 for {', '.join(wrong)}.")
-    normalisation = stored.get("normalize_activations", "none")
-    if normalisation != "none":
-        raise CheckpointError(
-            f"'{folder}' expects activations normalised by {normalisation!r}; only folded checkpoints ('none') can be mapped."
-        )
+    rescaled = stored.get("rescale_acts_by_decoder_norm", True)
+    if not isinstance(rescaled, bool):
+        raise CheckpointError(f"{CONFIG_FILE} in '{folder}' needs true or false for rescale_acts_by_decoder_norm = {rescaled!r}.")
     if stored.get("apply_b_dec_to_input"):
         raise CheckpointError(f"'{folder}' subtracts b_dec from its input (apply_b_dec_to_input); a SMIXAE never does.")
     reshaping = stored.get("reshape_activations", "none")
@@ -168,7 +208,7 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
         n_experts=stored["n_experts"],
         d_expert=stored["d_expert"],
         d_code=stored["d_bottleneck"],
-        rescale_by_decoder_norm=bool(stored.get("rescale_acts_by_decoder_norm", True)),
+        rescale_by_decoder_norm=rescaled,
     )
     if stored.get("d_sae", config.d_hidden) != config.d_hidden:
         raise CheckpointError(
@@ -176,6 +216,25 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
             f"but n_experts · d_expert is {config.n_experts} · {config.d_expert} = {config.d_hidden}."
         )
     return config
+
+
+def _normalisation(stored: dict[str, Any], folder: Path) -> Normalisation:
+    """Return what is done to rows; the factor of an unfolded checkpoint is in a file of its own."""
+    kind = stored.get("normalize_activations", "none")
+    if kind not in KINDS:
+        raise CheckpointError(f"'{folder}' expects activations normalised by {kind!r}; Atlas knows {', '.join(KINDS)}.")
+    if kind != "expected_average_only_in":
+        return Normalisation(kind)
+    path = folder / SCALER_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"'{folder}' is not folded ({kind!r}) and has no {SCALER_FILE} with the factor of its rows. Copy that file from the "
+            "training run beside it, or take the run's last checkpoint."
+        )
+    factor = _stored_json(path).get("scaling_factor")
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        raise CheckpointError(f"'{path}' has scaling_factor = {factor!r}; a positive number is needed.")
+    return Normalisation(kind, float(factor))
 
 
 def _metadata(stored: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -217,9 +276,18 @@ def _tensor(tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], folde
         raise CheckpointError(
             f"{name} in '{folder / WEIGHTS_FILE}' has the shape {tuple(tensors[name].shape)}; {CONFIG_FILE} says {shape}."
         )
-    if not torch.isfinite(tensors[name]).all():
-        raise CheckpointError(f"{name} in '{folder / WEIGHTS_FILE}' holds values that are not finite.")
-    return tensors[name].float()
+    tensor = _floating(tensors[name], name, folder)
+    if not torch.isfinite(tensor).all():
+        raise CheckpointError(f"{name} in '{folder / WEIGHTS_FILE}' holds values that are not finite in float32.")
+    return tensor
+
+
+def _floating(tensor: Tensor, name: str, folder: Path) -> Tensor:
+    """Return a tensor of any floating type as float32."""
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise CheckpointError(f"{name} in '{folder / WEIGHTS_FILE}' holds {kind} numbers; floating-point ones are needed.")
+    return tensor.float()
 
 
 def _threshold(tensors: dict[str, Tensor], folder: Path) -> float:
@@ -227,9 +295,10 @@ def _threshold(tensors: dict[str, Tensor], folder: Path) -> float:
     if threshold is None or threshold.numel() != 1:
         found = "none" if threshold is None else f"one of shape {tuple(threshold.shape)}"
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' needs a tensor threshold with one element; it has {found}.")
-    if not torch.isfinite(threshold).all():
-        raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {threshold.item()}, which is not finite.")
-    if threshold.item() < 0:
-        raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {threshold.item()}; a norm cannot be below 0.")
     # Norms are float32, so the gate compares them with the threshold rounded to float32.
-    return float(threshold.double().reshape(()).float())
+    value = float(_floating(threshold, "threshold", folder).reshape(()))
+    if not math.isfinite(value):
+        raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {value}, which is not finite.")
+    if value < 0:
+        raise CheckpointError(f"threshold in '{folder / WEIGHTS_FILE}' is {value}; a norm cannot be below 0.")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from atlas.dictionary.config import SmixaeConfig
+from atlas.dictionary.normalisation import RAW, Normalisation
 
 LEAK = 1e-4
 """Slope of the encoder's LeakyReLU below zero."""
@@ -54,24 +56,41 @@ def codes(
     return code if scale is None else code * scale[:, None]
 
 
-class Smixae:
-    """A SMIXAE at inference: codes gated by one scalar threshold on their norm, rows in and out unscaled.
+def fold(weights: Weights, threshold: float, factor: float, rescaled: bool) -> tuple[Weights, float]:
+    """Return weights and threshold that do to raw rows what the given ones do to rows times `factor`.
 
-    Whether a row fires an expert depends on that row alone, never on its batch. What is constant at inference
-    (decoders, their norms) is computed once.
+    With codes rescaled by the decoder norm, W_dec enters the reconstruction twice, so it takes 1/√factor: codes and threshold
+    shrink by √factor, contributions by the factor. Without, W_dec takes the whole of it, and codes and threshold stay.
+    """
+    root = math.sqrt(factor) if rescaled else 1.0
+    moved = weights._replace(W_enc=weights.W_enc * factor, W_dec=weights.W_dec / (factor / root), b_dec=weights.b_dec / factor)
+    return moved, threshold / root
+
+
+class Smixae:
+    """A SMIXAE at inference: codes gated by one scalar threshold on their norm, raw rows in and raw rows out.
+
+    Rows of any floating type are read as float32; codes and rebuilt rows are float32. Whether a row fires an expert depends
+    on that row alone, never on its batch. What is constant at inference (decoders, their norms) is computed once.
     """
 
-    def __init__(self, config: SmixaeConfig, weights: Weights, threshold: float) -> None:
+    def __init__(self, config: SmixaeConfig, weights: Weights, threshold: float, normalisation: Normalisation = RAW) -> None:
         self.config = config
         self.weights = weights
+        """As they were trained: of rows normalised as `normalisation` says."""
         self.threshold = threshold
-        self.decoder: Float[Tensor, "expert d_code d_in"] = decoder(weights)
-        """Each expert's linear map from code to residual stream."""
+        self.normalisation = normalisation
+        maps = decoder(weights)
+        # The codes of an unfolded dictionary are those that its own weights give, so their scale is of the stored maps.
+        self._scale = maps.flatten(1).norm(dim=1) if config.rescale_by_decoder_norm else None
+        self.decoder: Float[Tensor, "expert d_code d_in"] = maps / normalisation.factor
+        """Each expert's linear map from code to residual stream; times `row_scale` where rows are normalised one by one."""
+        self.bias: Float[Tensor, "d_in"] = weights.b_dec / normalisation.factor
+        """What is added to the contributions, in the units of `decoder`."""
         self.decoder_norm: Float[Tensor, "expert"] = self.decoder.flatten(1).norm(dim=1)
         """Frobenius norm of each decoder."""
         self.decoder_gram: Float[Tensor, "expert d_code d_code"] = self.decoder @ self.decoder.transpose(1, 2)
         """Inner products of each decoder's rows: z · gram · z is a contribution's squared length."""
-        self._scale = self.decoder_norm if config.rescale_by_decoder_norm else None
 
     @property
     def d_in(self) -> int:
@@ -95,34 +114,75 @@ class Smixae:
 
     def to(self, device: torch.device | str) -> Smixae:
         """Return the same dictionary with its weights on `device`."""
-        return Smixae(self.config, Weights(*(w.to(device) for w in self.weights)), self.threshold)
+        return Smixae(self.config, Weights(*(w.to(device) for w in self.weights)), self.threshold, self.normalisation)
+
+    def folded(self) -> Smixae:
+        """Return a dictionary that reads raw rows as they are and fires and rebuilds the same; itself where it does so already.
+
+        Rows normalised one by one have no factor that could be folded; they stay so.
+        """
+        if self.normalisation.kind != "expected_average_only_in":
+            return self
+        rescaled = self.config.rescale_by_decoder_norm
+        return Smixae(self.config, *fold(self.weights, self.threshold, self.normalisation.factor, rescaled))
 
     @torch.no_grad()
     def encode(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token expert d_code"]:
         """Return gated codes: zero vectors where the norm does not pass the threshold (strictly)."""
-        code = codes(x, self.weights, self._scale)
+        code = self._codes(x)
         return code * (code.norm(dim=2, keepdim=True) > self.threshold)
 
     @torch.no_grad()
     def norms(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token expert"]:
         """Return the norm of every expert's code before the gate: what is compared with the threshold."""
-        return codes(x, self.weights, self._scale).norm(dim=2)
+        return self._codes(x).norm(dim=2)
 
     @torch.no_grad()
     def firings(self, x: Float[Tensor, "token d_in"]) -> Firings:
         """Return the (token, expert) pairs whose norm passes the threshold, with their codes, sorted by token, then expert."""
-        code = codes(x, self.weights, self._scale)
+        code = self._codes(x)
         token, expert = (code.norm(dim=2) > self.threshold).nonzero(as_tuple=True)
         return Firings(token.int(), expert.int(), code[token, expert])
 
     @torch.no_grad()
-    def decode(self, codes: Float[Tensor, "token expert d_code"]) -> Float[Tensor, "token d_in"]:
-        """Return the reconstruction: the sum of every expert's contribution, and the decoder bias."""
-        return codes.flatten(1) @ self.decoder.flatten(0, 1) + self.weights.b_dec
+    def decode(
+        self, codes: Float[Tensor, "token expert d_code"], x: Float[Tensor, "token d_in"] | None = None
+    ) -> Float[Tensor, "token d_in"]:
+        """Return the reconstruction, raw rows: the sum of every expert's contribution, and the decoder bias.
+
+        `x` are the raw rows that the codes are of; they are needed where rows are normalised one by one.
+
+        Raises:
+            ValueError: they are needed and not given.
+        """
+        rebuilt = codes.flatten(1) @ self.decoder.flatten(0, 1) + self.bias
+        if not self.normalisation.by_row:
+            return rebuilt
+        if x is None:
+            raise ValueError(f"Normalised by '{self.normalisation.kind}', codes are decoded beside the rows they are of: give x.")
+        x = x.float()
+        return rebuilt * self.normalisation.scale(x)[:, None] + self.normalisation.shift(x)[:, None]
 
     @torch.no_grad()
-    def reconstruction(self, firings: Firings, n_tokens: int) -> Float[Tensor, "token d_in"]:
-        """Return the reconstruction of `n_tokens` rows from their firings."""
-        dense = torch.zeros(n_tokens, self.n_experts, self.d_code, device=self.device)
+    def reconstruct(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token d_in"]:
+        """Return the reconstruction of raw rows."""
+        return self.decode(self.encode(x), x)
+
+    @torch.no_grad()
+    def reconstruction(self, firings: Firings, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token d_in"]:
+        """Return the reconstruction of the rows `x` from their firings."""
+        dense = torch.zeros(len(x), self.n_experts, self.d_code, device=self.device)
         dense[firings.token, firings.expert] = firings.code
-        return self.decode(dense)
+        return self.decode(dense, x)
+
+    @torch.no_grad()
+    def row_scale(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token"]:
+        """Return what one unit of `code · decoder` is in the residual stream: 1, but where rows are normalised one by one."""
+        return self.normalisation.scale(x.float())
+
+    def _codes(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token expert d_code"]:
+        """Return every expert's code for raw rows before the gate."""
+        x = x.float()
+        code = codes(self.normalisation.read(x), self.weights, self._scale)
+        empty = self.normalisation.empty(x)
+        return code if empty is None else code.masked_fill(empty[:, None, None], 0.0)

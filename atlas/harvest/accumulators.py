@@ -47,12 +47,13 @@ class Observed(NamedTuple):
 def observe(x: Float[Tensor, "token d_in"], firings: Firings, tokens: Tokens, smixae: Smixae, seed: int, corpus: str) -> Observed:
     """Return the block's real rows with the firings on them; `x` and `firings` may go on into padding rows."""
     n_real = len(tokens.document)
-    residual = (x - smixae.reconstruction(firings, len(x)))[:n_real]
+    residual = (x - smixae.reconstruction(firings, x))[:n_real]
     real = firings.token < n_real
     row, expert, code = firings.token[real].long(), firings.expert[real].long(), firings.code[real]
-    # ‖r + zD‖² - ‖r‖² = 2 z·(D r) + ‖zD‖², with r the residual and D the expert's decoder.
+    # ‖r + szD‖² - ‖r‖² = 2s z·(D r) + s²‖zD‖², with r the residual, D the expert's decoder and s the scale of the row.
     along = (residual @ smixae.decoder.flatten(0, 1).T).view(n_real, smixae.n_experts, smixae.d_code)[row, expert]
     energy = (torch.bmm(code[:, None], smixae.decoder_gram[expert])[:, 0] * code).sum(dim=1)
+    scale = smixae.row_scale(x)[row]
     key = firing_keys(seed, corpus, tokens.document[row], tokens.window[row].long(), tokens.position[row].long(), expert)
     return Observed(
         x=x[:n_real],
@@ -62,7 +63,7 @@ def observe(x: Float[Tensor, "token d_in"], firings: Firings, tokens: Tokens, sm
         expert=expert,
         code=code,
         norm=code.norm(dim=1),
-        gain=2 * (code * along).sum(dim=1) + energy,
+        gain=scale * (2 * (code * along).sum(dim=1) + scale * energy),
         key=key,
     )
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from atlas.activations.corpus import Corpus, Document, TextHash
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, chunk_windows
+from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, chunk_windows, require_finite
 from atlas.dictionary import Checkpoint, Smixae
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError
 from atlas.harvest.accumulators import Accumulators, observe
@@ -113,11 +113,11 @@ def survey(corpus: Corpus, tokenizer: Any, tokens: int | None = None) -> Survey:
             break
         for document in chunk:
             text.add(document)
-            characters += len(document.text)
+            characters += document.characters
             held_out += document.held_out
         if not chunks:
             first_characters = max(characters, 1)
-            first_tokens = sum(len(tokenizer.encode(d.text, add_special_tokens=False, verbose=False)) for d in chunk)
+            first_tokens = sum(len(document.tokens(tokenizer)) for document in chunk)
         documents += len(chunk)
         chunks += 1
     about = round(characters * first_tokens / first_characters)
@@ -269,6 +269,8 @@ def provenance(inputs: dict[str, Any], checkpoint: Checkpoint, plan: Survey, cor
             "d_code": config.d_code,
             "threshold": checkpoint.smixae.threshold,
             "sha256": checkpoint.sha256,
+            # A local folder's name would tell readers of a site about the machine that baked it.
+            **({"source": checkpoint.source, "revision": checkpoint.revision} if checkpoint.revision else {}),
         },
         "training": checkpoint.metadata.get("atlas_training"),
         "corpus": {
@@ -440,10 +442,9 @@ def _run(
         if number % part.shard.count != part.shard.index or number < first:
             continue
         windows = chunk_windows(_as_trained(chunk, checkpoint), model.tokenizer, config.stream)
-        for x, tokens in blocks(windows, model, config.stream):
-            if not torch.isfinite(x).all():
-                hint = "" if model.dtype == "float32" else " Try --dtype float32."
-                raise ModelError(f"'{model.name}' returned values that are not finite in {_named(chunk)}.{hint}")
+        for block in blocks(windows, model, config.stream):
+            require_finite(block, model)
+            x, tokens = block
             seen = observe(x, smixae.firings(x), tokens, smixae, config.seed, corpus.name)
             kept.update(seen)
             fired = fired or len(seen.expert) > 0
@@ -474,7 +475,3 @@ def _as_trained(chunk: list[Document], checkpoint: Checkpoint) -> list[Document]
 
 def _refuse_specials(corpus: Corpus) -> NoReturn:
     raise CorpusError(f"The corpus '{corpus.name}' holds no token but special ones.")
-
-
-def _named(chunk: list[Document]) -> str:
-    return f"documents {chunk[0].ordinal} to {chunk[-1].ordinal}"

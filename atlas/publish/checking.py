@@ -28,9 +28,9 @@ class CheckReport:
 
 
 def check(folder: Path, browser: Browser, *, experts: int, progress: Progress) -> CheckReport:
-    """Look at a site's files; if they are what the bake wrote, open the first page, a search, a filter and some experts.
+    """Look at a site's files; if they are what the bake wrote, open the first page, search, filter, fidelity and some experts.
 
-    From disk, over HTTP with the headers of netlify.toml, and the first page and one expert on a dark phone.
+    From disk, over HTTP with the headers of netlify.toml, and without search and filter and with one expert on a dark phone.
 
     Raises:
         SiteMissing: the folder is not a baked site.

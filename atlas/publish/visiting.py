@@ -62,6 +62,11 @@ _A_CLOUD_IS_PAINTED = """rows => [...document.querySelectorAll("[aria-label='Exp
 _ALERTS = """() => [...document.querySelectorAll("[role=alert]")]
   .filter((alert) => alert.checkVisibility() && alert.textContent.trim()).map((alert) => alert.textContent.trim())"""
 _A_NUMBER_IS_SAID = """() => /[0-9]/.test(document.querySelector("[data-page=list] [role=status]")?.textContent ?? "")"""
+_FIDELITY_IS_SHOWN = """() => {
+  const page = document.querySelector("[data-page=fidelity]");
+  const parts = ["corpus", "rates", "training"].map((name) => page.querySelector(`[data-${name}]`));
+  return page.checkVisibility() && parts.every((part) => part.textContent !== "");
+}"""
 _CHOSEN = """label => [...document.querySelectorAll("[data-page=list] input[type=checkbox]:checked")]
   .some((box) => box.value === label)"""
 _LINKS = """() => [...document.querySelectorAll("a[href]")].map((link) => link.getAttribute("href"))"""
@@ -92,6 +97,8 @@ class Plan:
     """What is searched for, if anything."""
     label: str | None
     """`task:label` that is filtered by, if any."""
+    fidelity: bool
+    """Whether the view of fidelity and training is opened."""
 
     @classmethod
     def of(cls, manifest: dict[str, Any], most: int) -> Plan:
@@ -108,6 +115,7 @@ class Plan:
             any_cloud=any(expert.cloud_task is not None for expert in experts[:_FIRST_ROWS]),
             word=_word(experts),
             label=next((f"{task['name']}:{name}" for task in manifest["tasks"] for name in task["labels"]["name"]), None),
+            fidelity="fidelity" in manifest["files"],
         )
 
 
@@ -274,7 +282,7 @@ class Visit:
 
 
 def visit(browser: Browser, site: Site, way: Way, plan: Plan, progress: Progress) -> list[Fault]:
-    """Open the first page, a search, a filter and the planned experts; return what was wrong."""
+    """Open the first page, a search, a filter, the view of fidelity and the planned experts; return what was wrong."""
     width, height = way.size
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if way.dark else "light")
     try:
@@ -312,6 +320,10 @@ def _views(seen: Visit, plan: Plan) -> Iterator[tuple[str, str, Callable[[], Non
         seen.must(_A_NUMBER_IS_SAID, f"the filter {label!r} shows no number of results")
         seen.must(_CHOSEN, f"the filter {label!r} is not ticked on the page", label)
 
+    def fidelity() -> None:
+        seen.must(_FIDELITY_IS_SHOWN, "the view of fidelity and training stays empty")
+        fits()
+
     def page(expert: Expert) -> None:
         heading = """number => {
           const heading = document.querySelector("[data-page=expert] [data-heading]");
@@ -327,6 +339,8 @@ def _views(seen: Visit, plan: Plan) -> Iterator[tuple[str, str, Callable[[], Non
         yield f"search for {plan.word!r}", "#/?sort=number", partial(search, plan.word)
     if plan.label is not None:
         yield f"filter by {plan.label!r}", f"#/?{urlencode({'label': plan.label})}", partial(chosen, plan.label)
+    if plan.fidelity:
+        yield "fidelity and training", "#/fidelity", fidelity
     for count, expert in enumerate(plan.experts, 1):
         yield f"expert {expert.number} ({count} of {len(plan.experts)})", f"#/expert/{expert.number}", partial(page, expert)
 

@@ -198,6 +198,31 @@ CREATE TABLE titles (
     value   DOUBLE NOT NULL
 );
 
+-- One row: how faithful one way of rebuilding the model's activations is, by one metric, in reading order.
+-- Empty where `atlas evaluate` has not been run.
+CREATE TABLE evaluation (
+    task    INTEGER NOT NULL,           -- 0 is the corpus, its held-out documents only
+    subject VARCHAR NOT NULL,           -- 'dictionary'; 'pca': principal components, equally many coordinates per token;
+                                        -- of cross-entropy also 'model' (hook output kept), 'zero' and 'mean' (replaced by these)
+    metric  VARCHAR NOT NULL,           -- 'fvu': unexplained share, of the variance about the mean; 'fvu_uncentred': about zero;
+                                        -- 'cosine', 'norm_ratio': mean over tokens, of rebuilt with or over true;
+                                        -- 'normalised_mse': mean over tokens of squared error over squared norm;
+                                        -- 'experts_per_token', 'coordinates_per_token': mean over tokens;
+                                        -- 'silent', 'dense': numbers of experts;
+                                        -- 'rate_q0', 'rate_q10', 'rate_q50', 'rate_q90', 'rate_q100': quantiles over experts
+                                        -- of the share of tokens that they fire on;
+                                        -- 'cross_entropy': nats per token; 'cross_entropy_score': (zero - replaced) / (zero - kept)
+    value   DOUBLE,                     -- NULL where it could not be measured
+    tokens  BIGINT NOT NULL             -- tokens that it was measured on
+);
+
+-- One row: a metric of one step of the dictionary's training. Empty where the checkpoint holds no log.
+CREATE TABLE training_log (
+    step   BIGINT NOT NULL,
+    metric VARCHAR NOT NULL,            -- as the checkpoint's log names it: 'loss', 'fvu', 'threshold', 'dead'
+    value  DOUBLE NOT NULL
+);
+
 -- One row: an expert as the first page lists it, most important first.
 CREATE VIEW expert_overview AS
 SELECT

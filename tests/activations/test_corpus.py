@@ -16,8 +16,11 @@ from pydoc_data.topics import topics
 
 import pytest
 
+import tiny
 from atlas.activations import corpus as corpus_module
 from atlas.activations.corpus import CHUNK_CHARACTERS, Corpus, Document, TextHash, load_corpus, python_docs
+from atlas.activations.model import load_tokenizer
+from atlas.activations.records import TokenIds
 from atlas.errors import CorpusError
 
 TEXTS = ["One small document.", "A second one,\n\nwith a blank line; ünïcode, too.", "Third."]
@@ -189,6 +192,92 @@ def test_text_is_required_up_to_the_first_document_that_holds_any() -> None:
         of("", " \n").require_text()
 
 
+def test_documents_of_the_python_docs_are_what_they_were() -> None:
+    """Chunks, hashes and the choice of what is held out, spelled out: a finished harvest is found again by them."""
+    whole = hashlib.sha256()
+    expected, chunk, characters = [], [], 0
+    for ordinal, text in enumerate(corpus_module._python_documents()):
+        identity = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+        chunk.append((ordinal, text, identity, identity < 0.2 * 2**64))
+        characters += len(text)
+        whole.update(f"{len(text.encode())} ".encode() + text.encode())
+        if characters >= 131_072:
+            expected.append(chunk)
+            chunk, characters = [], 0
+
+    chunks = [[(d.ordinal, d.text, d.identity, d.held_out) for d in chunk] for chunk in python_docs().chunks()]
+
+    assert chunks == [*expected, chunk] and len(chunks) > 10
+    assert hashed(python_docs()) == whole.hexdigest()
+
+
+# Documents that were tokenised before
+
+
+def tokenised(*ids: tuple[int, ...]) -> Corpus:
+    return Corpus("made", "Made", "Made for a test.", lambda: iter(TokenIds(each, f"Record {i}") for i, each in enumerate(ids)))
+
+
+def test_hash_of_token_ids_is_no_texts_and_knows_where_documents_end() -> None:
+    corpora = [tokenised((1, 2)), tokenised((1,), (2,)), tokenised((2, 1)), tokenised((258,)), of("\1\0\0\0\2\0\0\0"), of("1 2")]
+
+    assert len({hashed(corpus) for corpus in corpora}) == len(corpora)
+    identities = [next(corpus.read()).identity for corpus in corpora]
+    assert len(set(identities)) == len(corpora)
+    assert all(0 <= identity < 2**64 for identity in identities)
+    assert hashed(tokenised((1, 2))) == hashed(tokenised((1, 2)))
+
+
+def test_about_a_fifth_of_the_tokenised_documents_is_held_out() -> None:
+    documents = list(tokenised(*((i, i + 1) for i in range(2000))).read())
+
+    assert 0.17 < sum(document.held_out for document in documents) / 2000 < 0.23
+    assert all(document.held_out == (document.identity / 2**64 < 0.2) for document in documents)
+
+
+def test_token_of_a_tokenised_document_counts_for_four_characters() -> None:
+    sizes = [16_384, 16_383, 1, 1, 32_768, 5]
+
+    chunks = list(tokenised(*((7,) * size for size in sizes)).chunks())
+
+    assert [[len(document.token_ids or ()) for document in chunk] for chunk in chunks] == [[16_384, 16_383, 1], [1, 32_768], [5]]
+
+
+def test_tokenised_corpus_without_a_token_holds_no_text() -> None:
+    with pytest.raises(CorpusError, match="^The corpus 'made' holds no text"):
+        list(tokenised((), ()).chunks())
+    with pytest.raises(CorpusError, match="^The corpus 'made' holds no text"):
+        tokenised(()).require_text()
+    tokenised((), (0,)).require_text()
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_tokens_of_a_document_are_its_texts_or_its_own_without_special_ones(kind: str, models: dict[str, Path]) -> None:
+    tokenizer = load_tokenizer(str(models[kind]))
+    text = tiny.documents(3)[2]
+    plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    around = [end, *tokenizer(text)["input_ids"], end, *plain, end]
+
+    assert Document(0, text, False).tokens(tokenizer) == plain
+    assert Document(0, "", False, tuple(around)).tokens(tokenizer) == plain * 2
+
+
+def test_token_ids_of_another_model_are_refused_with_record_and_value(models: dict[str, Path], tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(models["bert"]))
+    known = len(tokenizer)
+    rows = [{"input_ids": [known - 1]}, {"input_ids": [5, known, known + 7]}]
+    corpus = written(tmp_path, "ids.json", json.dumps(rows))
+    good, bad = corpus.read()
+
+    assert good.tokens(tokenizer) == [known - 1]
+    message = rf"^Record 2 of '.*ids\.json' holds the token id {known}; the model's go from 0 to {known - 1}\. Give text, or a"
+    with pytest.raises(CorpusError, match=message):
+        bad.tokens(tokenizer)
+    with pytest.raises(CorpusError, match="^Document 3 holds the token id -1; "):
+        Document(3, "", False, (-1,)).tokens(tokenizer)
+
+
 # Files
 
 
@@ -226,7 +315,9 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("a.txt", bytes(range(1, 256)), r"' is not text in UTF-8: invalid start byte at byte 127\.", id="binary"),
+        pytest.param(
+            "a.txt", bytes(range(1, 256)), r"^Line 2 of '.*' is not text in UTF-8: invalid start byte at byte 117\.$", id="binary"
+        ),
         pytest.param("a.txt", b"\0" * 50, r"a\.txt' is not text: it holds a NUL at character 0\.", id="NUL"),
         pytest.param("a.txt.gz", b"not gzipped", r"a\.txt\.gz' is not gzipped \(Not a gzipped file \(b'no'\)\)\.", id="not gzip"),
         pytest.param("a.txt.gz", gzip.compress(b"text" * 99)[:-9], r"' is a broken gzip file \(Compressed", id="truncated gzip"),
@@ -245,19 +336,30 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
         ),
         pytest.param("a.jsonl", b'"good"\n"\xff"', r"^Line 2 of '.*' is not text in UTF-8: invalid start byte", id="binary line"),
         pytest.param("a.jsonl", b"\0" * 50, r"^Line 1 of '.*' is not text: it holds a NUL at character 0\.", id="line of NUL"),
-        pytest.param("a.json", "[1", r"a\.json' is not JSON: Expecting", id="bad JSON"),
+        pytest.param("a.json", "[1", r"^Record 1 of '.*a\.json' holds a int; a record is", id="record is a number"),
+        pytest.param("a.json", "[tru]", r"^Record 1 of '.*a\.json' is not JSON: Expecting value\.$", id="bad JSON"),
+        pytest.param("a.json", '["one", "tw', r"^Record 2 of '.*' is not JSON: Unterminated string", id="JSON that breaks off"),
+        pytest.param("a.json", '["one"', r"^Record 1 of '.*' is followed by nothing; a comma comes next", id="no end"),
+        pytest.param("a.json", '["one" "two"]', r"^Record 1 of '.*' is followed by '\"'; a comma comes next", id="no comma"),
+        pytest.param("a.json", '["one",]', r"^Record 2 of '.*' is not JSON: Expecting value\.$", id="nothing behind a comma"),
+        pytest.param("a.json", '["one"] ["two"]', r"a\.json' holds more behind its list; a", id="two lists"),
+        pytest.param("a.json", "[]]", r"a\.json' holds more behind its list; a", id="more behind an empty list"),
+        pytest.param("a.json", b'["\xff"]', r"a\.json', or one behind it, is not text in UTF-8: invalid start", id="binary JSON"),
+        pytest.param("a.json", b'["one", "\xc3', r"is not text in UTF-8: unexpected end of data", id="half a character"),
         pytest.param("a.json", "[" * 100_000, r"a\.json' is not JSON: ", id="endless JSON"),
-        pytest.param("a.json", '{"text": ["one", "two"]}', r"a\.json' holds a dict", id="JSON object"),
-        pytest.param("a.json", '"abc"', r"a\.json' holds a str", id="JSON string"),
-        pytest.param("a.json", "3", r"a\.json' holds a int", id="JSON number"),
-        pytest.param("a.json", "null", r"a\.json' holds a NoneType", id="JSON null"),
+        pytest.param("a.json", "[" + "1" * 5000 + "]", r"^Record 1 of '.*' is not JSON: Exceeds the limit", id="endless number"),
+        pytest.param("a.json", '{"text": ["one", "two"]}', r"a\.json' begins with '\{'; a \.json corpus is", id="JSON object"),
+        pytest.param("a.json", '"abc"', r"a\.json' begins with '\"'; a", id="JSON string"),
+        pytest.param("a.json", "3", r"a\.json' begins with '3'; a", id="JSON number"),
+        pytest.param("a.json", "null", r"a\.json' begins with 'n'; a", id="JSON null"),
+        pytest.param("a.json", " \n", r"a\.json' is empty; a \.json corpus is a list of records", id="empty JSON"),
         pytest.param(
             "a.jsonl",
             '{"text": "good"}\n{"body": "bad", "id": 1}',
-            r"^Line 2 of '.*a\.jsonl' has no text column; it has body, id\.$",
+            r"^Line 2 of '.*a\.jsonl' has no column text, input_ids or tokens; it has body, id\.$",
             id="no text column",
         ),
-        pytest.param("a.jsonl", "{}", r"^Line 1 of '.*a\.jsonl' has no text column; it has no column\.$", id="no column"),
+        pytest.param("a.jsonl", "{}", r"^Line 1 of '.*a\.jsonl' has no column text, .*; it has none\.$", id="no column"),
         pytest.param(
             "a.jsonl", '"good"\n{"text": null}', r"^Line 2 of '.*' has a text column that holds null, not text\.$", id="null"
         ),
@@ -292,18 +394,43 @@ def test_windows_line_ends_part_the_blocks_of_a_text_too(tmp_path: Path) -> None
     [("a.pdf", r"\.pdf"), ("a.tar.gz", r"\.tar"), ("plain", "file without an ending"), ("plain.gz", "file without an ending")],
 )
 def test_unknown_ending_is_refused(name: str, found: str, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=rf"' is a {found}; a corpus file is \.txt, \.jsonl or \.json"):
+    with pytest.raises(CorpusError, match=rf"' is a {found}; a corpus file is \.txt, \.json, \.jsonl or \.parquet\.$"):
         written(tmp_path, name, "text")
 
 
-def test_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="is a folder; a corpus is a file, a data set's id, or 'python-docs'"):
+def test_folder_is_its_corpus_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "my texts"
+    folder.mkdir()
+    written(folder, "c.txt", "three")
+    written(folder, "a.jsonl.gz", gzip.compress(b'"one"\n"two"'))
+    written(folder, "d.json", '["four"]')
+    (folder / "README.md").write_text("Not a text of the corpus.")
+    (folder / "._c.txt").write_bytes(b"\0\5\26\7 what one system keeps of a file beside it")
+    (folder / "b.txt").mkdir()
+
+    corpus = load_corpus(str(folder))
+
+    assert [(document.ordinal, document.text) for document in corpus.read()] == list(enumerate(["one", "two", "three", "four"]))
+    assert (corpus.name, corpus.description) == ("my texts", "The documents of 3 files in my texts.")
+    written(folder, "c.txt", b"\xff")
+    with pytest.raises(CorpusError, match=r"^Line 1 of '.*my texts.c\.txt' is not text"):
+        texts(corpus)
+
+
+def test_folder_without_a_corpus_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("text")
+
+    with pytest.raises(CorpusError, match=r"' holds no corpus file; give one with \.txt, \.json, \.jsonl or \.parquet files\.$"):
         load_corpus(str(tmp_path))
 
 
-@pytest.mark.parametrize("source", ["nowhere.txt", "python-doc", "some/where/missing.jsonl"])
+@pytest.mark.parametrize(
+    "source", ["nowhere.txt", "python-doc", "some/where/missing.jsonl", "a/b.parquet", "/some/where", "a/b/c/d"]
+)
 def test_missing_corpus_is_refused(source: str) -> None:
-    with pytest.raises(CorpusError, match=rf"No corpus at '{source}'\. Give a \.txt, \.jsonl or \.json file, a data set's id"):
+    with pytest.raises(
+        CorpusError, match=rf"No corpus at '{source}'\. Give a \.txt, \.json, \.jsonl or \.parquet file, a folder"
+    ):
         load_corpus(source)
 
 
@@ -315,10 +442,10 @@ def test_unreachable_data_set_is_refused() -> None:
 
 
 def test_data_set_is_read_as_far_as_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str, bool]] = []
+    asked: list[tuple[str, str | None, str, bool]] = []
 
-    def load_dataset(name: str, split: str, streaming: bool) -> Iterator[dict[str, str | None]]:
-        asked.append((name, split, streaming))
+    def load_dataset(name: str, config: str | None, split: str, streaming: bool) -> Iterator[dict[str, str | None]]:
+        asked.append((name, config, split, streaming))
         yield {"text": "One."}
         yield {"text": None}
 
@@ -329,7 +456,31 @@ def test_data_set_is_read_as_far_as_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     message = r"^Record 2 of the data set 'owner/name:test' has a text column that holds null, not text\.$"
     with pytest.raises(CorpusError, match=message):
         next(documents)
-    assert asked == [("owner/name", "test", True)]
+    assert asked == [("owner/name", None, "test", True)]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("owner/name", ("owner/name", None, "train")),
+        ("owner/name-1.0/20231101.en", ("owner/name-1.0", "20231101.en", "train")),
+        ("owner/na.me/config:validation", ("owner/na.me", "config", "validation")),
+    ],
+)
+def test_data_set_is_named_with_its_configuration_and_split(
+    source: str, expected: tuple[str, str | None, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None, str]] = []
+
+    def load_dataset(name: str, config: str | None, split: str, streaming: bool) -> Iterator[dict[str, list[int]]]:
+        asked.append((name, config, split))
+        yield {"tokens": [3, 4]}
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    corpus = load_corpus(source)
+
+    assert [document.token_ids for document in corpus.read()] == [(3, 4)]
+    assert (asked, corpus.name) == ([expected], source)
 
 
 def test_data_set_that_breaks_off_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 import tiny
 from atlas.activations.model import DTYPES, PACKAGED_MODEL, LanguageModel, Specials, nearest_hooks, packaged_folder
@@ -138,3 +139,156 @@ def test_hook_that_gives_no_rows_is_refused(hook: str, found: str, models: dict[
 def test_class_that_loads_no_model_is_refused(models: dict[str, Path]) -> None:
     with pytest.raises(ModelError, match="no AutoModel class 'logging'"):
         LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"], "logging")
+
+
+# Which class loads a model
+
+
+@pytest.fixture(scope="module")
+def bodies(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of the same models saved without a head, and of a BERT saved with its masked one."""
+    root = tmp_path_factory.mktemp("bodies")
+    for kind in ("gpt2", "llama"):
+        shutil.copytree(models[kind], root / kind)
+        AutoModel.from_pretrained(models[kind]).save_pretrained(root / kind)
+    shutil.copytree(models["bert"], root / "bert")
+    AutoModelForMaskedLM.from_pretrained(models["bert"]).save_pretrained(root / "bert")
+    return {kind: root / kind for kind in tiny.KINDS}
+
+
+@pytest.mark.parametrize("saved", ["with its head", "without"])
+@pytest.mark.parametrize(
+    ("kind", "auto_class"), [("gpt2", "AutoModelForCausalLM"), ("llama", "AutoModelForCausalLM"), ("bert", "AutoModel")]
+)
+def test_causal_models_keep_their_head_and_encoders_have_none(
+    kind: str, auto_class: str, saved: str, models: dict[str, Path], bodies: dict[str, Path]
+) -> None:
+    model = LanguageModel.load(str((models if saved == "with its head" else bodies)[kind]), tiny.HOOKS[kind])
+
+    assert model.auto_class == auto_class
+    # GPT-2's head is its embeddings, and Llama's a matrix of its own.
+    assert model.has_head == (kind == "gpt2" or (kind == "llama" and saved == "with its head"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "hook", "has_head"),
+    [
+        ("gpt2", "AutoModel", "h.1", False),
+        ("gpt2", "AutoModelForCausalLM", "transformer.h.1", True),
+        ("bert", "AutoModelForMaskedLM", "bert.encoder.layer.1", False),
+        ("bert", "AutoModelForCausalLM", "bert.encoder.layer.1", False),
+    ],
+)
+def test_class_that_a_checkpoint_names_is_used(
+    kind: str, named: str, hook: str, has_head: bool, models: dict[str, Path], bodies: dict[str, Path]
+) -> None:
+    model = LanguageModel.load(str((bodies if kind == "bert" else models)[kind]), hook, named)
+
+    assert (model.auto_class, model.has_head) == (named, has_head)
+
+
+def test_class_of_another_library_is_refused_before_anything_is_loaded() -> None:
+    message = "^transformers has no AutoModel class 'HookedTransformer' to load 'nowhere/nothing' with; give --model and --hook"
+    with pytest.raises(ModelError, match=message):
+        LanguageModel.load("nowhere/nothing", "blocks.8.hook_resid_pre", "HookedTransformer")
+
+
+# Predictions
+
+CAUSAL = ("gpt2", "llama")
+
+
+def padded_ids() -> tuple[Tensor, Tensor]:
+    """Two windows of eight and five tokens, and where they are."""
+    ids = torch.arange(10, 26).view(2, 8)
+    attended = torch.ones_like(ids)
+    attended[1, 5:] = 0
+    return ids, attended
+
+
+def whole_model(folder: Path) -> nn.Module:
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_logits_are_the_models_own(kind: str, models: dict[str, Path]) -> None:
+    model = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind])
+    ids, attended = padded_ids()
+
+    expected = whole_model(models[kind])(input_ids=ids, attention_mask=attended).logits
+
+    assert torch.equal(model.logits(ids, attended), expected)
+    assert expected.shape == (2, 8, len(model.embeddings)) and expected.std() > 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_replacing_the_hook_by_itself_changes_nothing(kind: str, dtype: str, models: dict[str, Path]) -> None:
+    model = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind], dtype=DTYPES[dtype])
+    ids, attended = padded_ids()
+    seen: list[Tensor] = []
+
+    def same(x: Tensor) -> Tensor:
+        seen.append(x)
+        return x
+
+    logits = model.logits(ids, attended, replace=same)
+
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, model.logits(ids, attended))
+    assert len(seen) == 1 and torch.equal(seen[0], model.rows(ids, attended))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_replacing_the_hook_is_what_another_hook_does(kind: str, dtype: str, models: dict[str, Path]) -> None:
+    model = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind], dtype=DTYPES[dtype])
+    ids, attended = padded_ids()
+    shift = torch.linspace(-1, 1, tiny.D_MODEL)
+    whole = whole_model(models[kind]).to(DTYPES[dtype])
+    # A block reads its input after the one before it has written: what block 2 reads is what block 1 gave.
+    third = dict(whole.named_modules())[tiny.HOOKS[kind].replace(".1", ".2")]
+
+    for replace in (torch.zeros_like, lambda x: x * 0.5 + shift):
+
+        def read(_: nn.Module, inputs: tuple[Tensor, ...], replace=replace) -> tuple[Tensor, ...]:
+            return (replace(inputs[0].float()).to(DTYPES[dtype]), *inputs[1:])
+
+        handle = third.register_forward_pre_hook(read)
+        expected = whole(input_ids=ids, attention_mask=attended).logits.float()
+        handle.remove()
+
+        logits = model.logits(ids, attended, replace=replace)
+
+        assert torch.equal(logits, expected)
+        assert not torch.equal(logits, model.logits(ids, attended)), "nothing stays behind, and replacing does something"
+
+
+def test_other_parts_of_a_tuple_stay(models: dict[str, Path]) -> None:
+    # The attention gives its output and its weights; with the output as it was, so are the predictions.
+    model = LanguageModel.load(str(models["llama"]), "model.layers.1.self_attn")
+    ids, attended = padded_ids()
+    whole = whole_model(models["llama"])
+    given: list[object] = []
+    whole.model.layers[1].self_attn.register_forward_hook(lambda _m, _i, output: given.append(output))
+    whole.model.layers[1].self_attn.o_proj.register_forward_hook(lambda _m, _i, output: torch.zeros_like(output))
+
+    expected = whole(input_ids=ids, attention_mask=attended).logits
+
+    assert isinstance(given[0], tuple) and len(given[0]) == 2
+    assert torch.equal(model.logits(ids, attended, replace=torch.zeros_like), expected)
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_model_without_a_head_predicts_nothing(kind: str, models: dict[str, Path], bodies: dict[str, Path]) -> None:
+    model = LanguageModel.load(str({"bert": models["bert"], "llama": bodies["llama"]}[kind]), tiny.HOOKS[kind])
+
+    with pytest.raises(ModelError, match=rf"{kind}', loaded as {model.class_name}, has no causal language-model head"):
+        model.logits(*padded_ids())
+
+
+def test_predictions_need_a_hook_that_gives_rows(models: dict[str, Path]) -> None:
+    model = LanguageModel.load(str(models["llama"]), "model")
+
+    with pytest.raises(ModelError, match=r"hook 'model' of .* gives a BaseModelOutput.*not a row per token"):
+        model.logits(*padded_ids(), replace=torch.zeros_like)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 
 import tiny
 from atlas.activations.corpus import Document
-from atlas.activations.model import LanguageModel
-from atlas.activations.stream import BLOCK_ROWS, Block, StreamConfig, Window, blocks, chunk_windows
-from atlas.errors import AtlasError, ConfigError
+from atlas.activations.model import LanguageModel, Specials
+from atlas.activations.stream import (
+    BLOCK_ROWS,
+    Block,
+    StreamConfig,
+    Window,
+    blocks,
+    chunk_windows,
+    padded,
+    require_finite,
+)
+from atlas.errors import AtlasError, ConfigError, ModelError
 
 SIZE = BLOCK_ROWS["cpu"]
 CONFIG = StreamConfig(window_tokens=40, model_batch=4)
@@ -80,6 +90,18 @@ def test_windows_cut_each_document_by_itself(tiny_model: LanguageModel) -> None:
     assert max(window.ordinal for window in windows) > 0, "one document must be longer than a window"
     held_out = {document.ordinal: document.held_out for document in documents(tiny_model)}
     assert all(window.held_out == held_out[window.document] for window in windows)
+
+
+def test_tokenised_documents_give_the_windows_of_their_text(tiny_model: LanguageModel) -> None:
+    def stored(document: Document) -> Document:
+        """The document as a tokenizer writes it, with its special tokens."""
+        return document._replace(text="", token_ids=tuple(tiny_model.tokenizer(document.text)["input_ids"]))
+
+    as_text = [document for document in documents(tiny_model) if document.text != documents(tiny_model)[-1].text]
+
+    windows = chunk_windows(map(stored, as_text), tiny_model.tokenizer, CONFIG)
+
+    assert windows == chunk_windows(as_text, tiny_model.tokenizer, CONFIG) and len(windows) > len(as_text)
 
 
 def test_every_token_comes_once_with_its_place(tiny_model: LanguageModel, found: list[Block]) -> None:
@@ -183,3 +205,41 @@ def test_window_longer_than_the_model_reads_is_refused(bert: LanguageModel) -> N
 
     with pytest.raises(AtlasError, match="128"):
         list(blocks(windows, bert, longer))
+
+
+def test_padded_windows_stand_between_their_special_tokens(tiny_model: LanguageModel) -> None:
+    before, behind = around(tiny_model)
+    special = special_ids(tiny_model)
+    batch = chunk_windows(documents(tiny_model), tiny_model.tokenizer, CONFIG)
+
+    ids, attended, kept = padded(batch, Specials(tiny_model.tokenizer))
+
+    assert ids.shape == attended.shape == kept.shape == (len(batch), 64)
+    for row, window in enumerate(batch):
+        whole = [*before, *window.token_ids, *behind]
+        assert ids[row, : len(whole)].tolist() == whole
+        assert attended[row].tolist() == [1] * len(whole) + [0] * (64 - len(whole))
+        text = [token not in special for token in window.token_ids]
+        assert kept[row].tolist() == [False] * len(before) + text + [False] * (64 - len(before) - len(text))
+
+
+def test_value_that_is_not_finite_is_refused_with_its_document(bert: LanguageModel, found: list[Block]) -> None:
+    for block in found:
+        require_finite(block, bert)
+    block = found[1]
+    for value, row in ((float("nan"), 70), (float("inf"), 200)):
+        x = block.x.clone()
+        x[row, 3] = value
+        document = int(block.tokens.document[row])
+
+        with pytest.raises(ModelError, match=rf"' returned values that are not finite in document {document}\.$"):
+            require_finite(block._replace(x=x), bert)
+
+
+def test_model_of_a_shorter_dtype_that_overflows_says_what_helps(models: dict[str, Path]) -> None:
+    short = LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"], dtype=torch.float16)
+    block = next(iter(streamed(short)))
+    block.x[0] = float("inf")
+
+    with pytest.raises(ModelError, match=r"in document \d+\. Try --dtype float32\.$"):
+        require_finite(block, short)

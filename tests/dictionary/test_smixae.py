@@ -1,61 +1,45 @@
-"""Encoding, gating and decoding agree with the definition, written out number by number."""
+"""Encoding, gating and decoding agree with the definition, written out in float64."""
 
 from __future__ import annotations
 
-import math
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 import tiny
-from atlas.dictionary import Smixae, SmixaeConfig, Weights
+from atlas.dictionary import Checkpoint, Smixae, SmixaeConfig, Weights
+from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.errors import ConfigError
+from oracle import Oracle, assert_close, assert_same_dictionary
 
 BLOCK = 256
+BY_ROW = ("layer_norm", "constant_norm_rescale")
 
 
 def rows(n: int = 6, d_in: int = tiny.D_MODEL) -> torch.Tensor:
     return torch.randn(n, d_in, generator=torch.Generator().manual_seed(7))
 
 
-def plain_decoder(smixae: Smixae, expert: int) -> np.ndarray:
-    """D = W_latent_dec of the expert times its own rows of W_dec."""
-    width = smixae.config.d_expert
-    own = smixae.weights.W_dec.double().numpy()[expert * width : (expert + 1) * width]
-    return smixae.weights.W_latent_dec.double().numpy()[expert] @ own
+def normalised(kind: Any, threshold: float = 0.6, factor: float = 0.35, **shape: Any) -> Smixae:
+    """A random dictionary of rows normalised in some way."""
+    usual = tiny.dictionary(threshold=threshold, **shape)
+    return Smixae(
+        usual.config, usual.weights, threshold, Normalisation(kind, factor if kind == "expected_average_only_in" else 1.0)
+    )
 
 
-def plain_code(smixae: Smixae, row: torch.Tensor, expert: int) -> list[float]:
-    """One expert's code for one row, before the gate."""
-    W_enc, b_enc, W_bottleneck, *_ = (tensor.double().numpy() for tensor in smixae.weights)
-    hidden = []
-    for unit in range(smixae.config.d_expert):
-        column = expert * smixae.config.d_expert + unit
-        u = sum(float(row[j]) * W_enc[j, column] for j in range(smixae.d_in)) + b_enc[column]
-        hidden.append(u if u > 0 else 1e-4 * u)
-    code = [sum(h * W_bottleneck[expert, unit, c] for unit, h in enumerate(hidden)) for c in range(smixae.d_code)]
-    scale = math.sqrt((plain_decoder(smixae, expert) ** 2).sum()) if smixae.config.rescale_by_decoder_norm else 1.0
-    return [scale * number for number in code]
-
-
-def plain_encoding(smixae: Smixae, x: torch.Tensor) -> np.ndarray:
-    """Every expert's code for every row, zero where its length does not pass the threshold."""
-    gated = np.zeros((len(x), smixae.n_experts, smixae.d_code))
-    for token, row in enumerate(x):
-        for expert in range(smixae.n_experts):
-            code = plain_code(smixae, row, expert)
-            if math.hypot(*code) > smixae.threshold:
-                gated[token, expert] = code
-    return gated
-
-
-def plain_decoding(smixae: Smixae, encoding: np.ndarray) -> np.ndarray:
-    x = np.tile(smixae.weights.b_dec.double().numpy(), (len(encoding), 1))
-    for token, codes in enumerate(encoding):
-        for expert, code in enumerate(codes):
-            x[token] += code @ plain_decoder(smixae, expert)
-    return x
+def oracle_of(smixae: Smixae) -> Oracle:
+    tensors = {**smixae.weights._asdict(), "threshold": torch.tensor(smixae.threshold)}
+    rule = smixae.normalisation
+    return Oracle(tensors, smixae.config.rescale_by_decoder_norm, rule.kind, rule.factor)
 
 
 def ruler(threshold: float) -> Smixae:
@@ -73,27 +57,130 @@ def ruler(threshold: float) -> Smixae:
     return Smixae(config, weights, threshold)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rescale", [True, False], ids=["rescaled", "as it is"])
-@pytest.mark.parametrize("d_code", [1, 2, 3, 5])
-def test_encode_and_decode_are_the_definition(d_code: int, rescale: bool) -> None:
-    smixae, x = tiny.dictionary(d_code=d_code, rescale=rescale), rows()
-    expected = plain_encoding(smixae, x)
+@pytest.mark.parametrize("d_code", [1, 2, 3, 4, 5])
+def test_encode_and_decode_are_the_definition(d_code: int, rescale: bool, kind: str) -> None:
+    smixae = normalised(kind, d_code=d_code, rescale=rescale)
+    x = rows() * (1 if kind != "expected_average_only_in" else 1 / 0.35)
 
-    encoding = smixae.encode(x)
+    assert_same_dictionary(smixae, oracle_of(smixae), x)
 
-    assert 0 < (expected != 0).any(axis=2).mean() < 1, "the sample must hold codes on both sides of the gate"
-    np.testing.assert_allclose(encoding.numpy(), expected, atol=1e-5)
-    np.testing.assert_allclose(smixae.decode(encoding).numpy(), plain_decoding(smixae, expected), atol=1e-5)
+    assert 0 < smixae.encode(x).any(dim=2).float().mean() < 1, "the sample must hold codes on both sides of the gate"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(2, 24), st.integers(1, 7), st.integers(1, 9), st.integers(1, 6)),
+    rescale=st.booleans(),
+    kind=st.sampled_from(KINDS),
+    stored=st.sampled_from([torch.float32, torch.bfloat16, torch.float64]),
+    factor=st.floats(0.01, 20),
+    seed=st.integers(0, 2**32),
+)
+def test_any_stored_dictionary_is_read_as_the_definition(
+    shape: tuple[int, int, int, int], rescale: bool, kind: str, stored: torch.dtype, factor: float, seed: int
+) -> None:
+    d_in, n, e, d = shape
+    smixae = tiny.dictionary(d_in, n, e, d, rescale, seed=seed)
+    tensors = {name: tensor.to(stored) for name, tensor in smixae.weights._asdict().items()}
+    x = torch.randn(9, d_in, generator=torch.Generator().manual_seed(seed)) / factor
+    oracle = Oracle({**tensors, "threshold": torch.zeros(())}, rescale, kind, factor)
+    # About half the experts fire on a row.
+    tensors["threshold"] = torch.tensor(np.median(oracle.norms(x.double().numpy())), dtype=torch.float64).to(stored)
+    oracle.tensors = tensors
+    with TemporaryDirectory() as name:
+        folder = tiny.checkpoint(Path(name), {}, d_in=d_in, n_experts=n, d_expert=e, d_code=d, rescale=rescale)
+        config = json.loads((folder / "cfg.json").read_text())
+        (folder / "cfg.json").write_text(json.dumps({**config, "normalize_activations": kind}))
+        (folder / "activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+        save_file(tensors, folder / "sae_weights.safetensors")
+        loaded = Checkpoint.load(folder).smixae
+
+    assert_same_dictionary(loaded, oracle, x)
 
 
 @pytest.mark.parametrize("rescale", [True, False], ids=["rescaled", "as it is"])
 def test_decoder_facts_are_those_of_each_experts_own_map(rescale: bool) -> None:
     smixae = tiny.dictionary(rescale=rescale)
-    maps = np.stack([plain_decoder(smixae, expert) for expert in range(smixae.n_experts)])
+    maps = oracle_of(smixae).maps()
 
-    np.testing.assert_allclose(smixae.decoder.numpy(), maps, atol=1e-6)
-    np.testing.assert_allclose(smixae.decoder_norm.numpy(), [math.sqrt((m**2).sum()) for m in maps], atol=1e-6)
-    np.testing.assert_allclose(smixae.decoder_gram.numpy(), [m @ m.T for m in maps], atol=1e-5)
+    assert_close(smixae.decoder, maps)
+    assert_close(smixae.decoder_norm, np.sqrt((maps**2).sum(axis=(1, 2))))
+    assert_close(smixae.decoder_gram, np.stack([m @ m.T for m in maps]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_contributions_are_codes_times_decoder_times_the_scale_of_the_row(kind: str) -> None:
+    smixae, x = normalised(kind), rows(30) * torch.linspace(0.5, 3, 30)[:, None]
+    encoding = smixae.encode(x)
+    without = encoding.clone()
+    without[:, 4] = 0.0
+
+    contribution = smixae.decode(encoding, x) - smixae.decode(without, x)
+
+    assert 0 < int(encoding[:, 4].any(dim=1).sum())
+    scale = smixae.row_scale(x)
+    assert len(set(scale.tolist())) == (30 if kind in BY_ROW else 1)
+    torch.testing.assert_close(contribution, scale[:, None] * (encoding[:, 4] @ smixae.decoder[4]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rescale", [True, False], ids=["rescaled", "as it is"])
+@pytest.mark.parametrize("factor", [0.05, 0.4, 6.0])
+def test_folded_dictionary_fires_and_rebuilds_the_same_from_raw_rows(factor: float, rescale: bool) -> None:
+    smixae, x = normalised("expected_average_only_in", factor=factor, rescale=rescale), rows(50) / factor
+
+    folded = smixae.folded()
+
+    assert folded.normalisation == Normalisation()
+    expected, found = smixae.firings(x), folded.firings(x)
+    assert 0 < len(expected.token) < 50 * smixae.n_experts
+    assert torch.equal(found.token, expected.token) and torch.equal(found.expert, expected.expert)
+    assert_close(folded.reconstruct(x), smixae.reconstruct(x).double().numpy())
+    # The threshold, as the codes, belongs to the decoder norm's scale, and only that.
+    assert folded.threshold == pytest.approx(smixae.threshold / factor**0.5 if rescale else smixae.threshold)
+
+
+@pytest.mark.parametrize("kind", ["none", *BY_ROW])
+def test_folding_leaves_other_dictionaries_as_they_are(kind: str) -> None:
+    smixae = normalised(kind)
+
+    assert smixae.folded() is smixae
+
+
+@pytest.mark.parametrize("kind", BY_ROW)
+def test_codes_of_rows_normalised_one_by_one_are_decoded_beside_their_rows(kind: str) -> None:
+    smixae = normalised(kind)
+
+    with pytest.raises(ValueError, match=f"Normalised by '{kind}', codes are decoded beside the rows they are of: give x"):
+        smixae.decode(smixae.encode(rows()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_zero_rows_are_rebuilt_as_numbers(kind: str) -> None:
+    smixae, x = normalised(kind, threshold=0.0), torch.zeros(3, tiny.D_MODEL)
+
+    # SAELens divides zero by its norm, and no NaN passes the gate. In layer_norm, it encodes the zeros.
+    assert (len(smixae.firings(x).token) == 0) == (kind == "constant_norm_rescale")
+    assert torch.isfinite(smixae.encode(x)).all() and torch.isfinite(smixae.norms(x)).all()
+    rebuilt = smixae.reconstruct(x)
+    assert torch.isfinite(rebuilt).all()
+    assert (rebuilt == 0).all() == (kind in BY_ROW)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_other_floating_types_are_read_as_float32(kind: str) -> None:
+    smixae, x = normalised(kind), rows().bfloat16()
+
+    assert torch.equal(smixae.encode(x), smixae.encode(x.float()))
+    assert torch.equal(smixae.reconstruct(x), smixae.reconstruct(x.float()))
+    assert torch.equal(smixae.row_scale(x.double()), smixae.row_scale(x.float()))
+
+
+def test_moved_dictionary_normalises_as_before() -> None:
+    smixae = normalised("layer_norm")
+
+    assert smixae.to("cpu").normalisation == smixae.normalisation
 
 
 def test_norm_at_the_threshold_does_not_fire() -> None:
@@ -123,9 +210,10 @@ def test_firings_are_the_non_zero_codes_in_order_of_token_then_expert(d_code: in
     assert [column.dtype for column in firings] == [torch.int32, torch.int32, torch.float32]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("d_in", [tiny.D_MODEL, 96])
-def test_firings_of_a_row_do_not_depend_on_its_block(d_in: int) -> None:
-    smixae, x = tiny.dictionary(d_in=d_in, n_experts=24), rows(BLOCK, d_in)
+def test_firings_of_a_row_do_not_depend_on_its_block(d_in: int, kind: str) -> None:
+    smixae, x = normalised(kind, d_in=d_in, n_experts=24), rows(BLOCK, d_in)
     alone = torch.zeros_like(x)
     alone[17] = x[17]
     together = smixae.encode(x)
@@ -135,22 +223,25 @@ def test_firings_of_a_row_do_not_depend_on_its_block(d_in: int) -> None:
     assert torch.equal(smixae.encode(x.flip(0)).flip(0), together), "nor on its place in the block"
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("d_code", [1, 3, 5])
-def test_reconstruction_from_firings_is_the_decoded_encoding(d_code: int) -> None:
-    smixae, x = tiny.dictionary(d_code=d_code), rows(20)
+def test_reconstruction_from_firings_is_the_decoded_encoding(d_code: int, kind: str) -> None:
+    smixae, x = normalised(kind, d_code=d_code), rows(20)
 
-    reconstruction = smixae.reconstruction(smixae.firings(x), len(x))
+    reconstruction = smixae.reconstruction(smixae.firings(x), x)
 
-    assert torch.equal(reconstruction, smixae.decode(smixae.encode(x)))
+    assert torch.equal(reconstruction, smixae.decode(smixae.encode(x), x))
+    assert torch.equal(reconstruction, smixae.reconstruct(x))
 
 
 def test_rows_without_firings_are_rebuilt_as_the_bias() -> None:
     smixae = tiny.dictionary(threshold=1e6)
 
-    firings = smixae.firings(rows(4))
+    x = rows(4)
+    firings = smixae.firings(x)
 
     assert firings.code.shape == (0, 3)
-    assert torch.equal(smixae.reconstruction(firings, 4), smixae.weights.b_dec.expand(4, -1))
+    assert torch.equal(smixae.reconstruction(firings, x), smixae.weights.b_dec.expand(4, -1))
 
 
 @pytest.mark.parametrize("name", ["d_in", "n_experts", "d_expert", "d_code"])
@@ -159,3 +250,14 @@ def test_config_refuses_a_width_below_one(name: str) -> None:
 
     with pytest.raises(ConfigError, match=f"{name} is 0; a SMIXAE takes at least 1"):
         SmixaeConfig(**widths)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf")])
+def test_rows_are_scaled_by_positive_numbers_only(factor: float) -> None:
+    with pytest.raises(ConfigError, match=f"Rows cannot be scaled by {factor}; a positive number is needed"):
+        Normalisation("expected_average_only_in", factor)
+
+
+def test_factor_is_of_one_kind_only() -> None:
+    with pytest.raises(ConfigError, match=r"Normalised by 'layer_norm', rows take no factor; 0\.5 was given"):
+        Normalisation("layer_norm", 0.5)

@@ -1,10 +1,10 @@
-"""Training: what is kept, what is lost, what is folded, and that it learns planted subspaces."""
+"""Training: what is kept, what is lost, what is counted, what is logged, and that it learns planted subspaces."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,18 +13,18 @@ import torch
 import tiny
 from atlas.dictionary import Smixae, Weights
 from atlas.dictionary.training import (
-    Step,
+    Counters,
+    Metrics,
+    Training,
     TrainingConfig,
     batch_top_k,
     calibrated_threshold,
-    folded,
+    forward,
     initial_weights,
-    losses,
-    train,
 )
-from atlas.errors import ConfigError
+from atlas.errors import ConfigError, TrainingDiverged
 
-CONFIG = TrainingConfig(n_experts=8, d_expert=8, k=2, steps=45, batch=128, learning_rate=1e-2, warmup_steps=5)
+CONFIG = TrainingConfig(n_experts=8, d_expert=8, k=2, k_aux=3, steps=45, batch=128, learning_rate=1e-2, warmup_steps=5)
 WIDTH = 16
 
 
@@ -41,64 +41,128 @@ ROWS = planted(1024)
 """The first 768 to train on."""
 
 
-@pytest.fixture(scope="module")
-def steps() -> list[Step]:
-    """What training reported."""
-    return []
+class Run(NamedTuple):
+    """A whole training on the planted rows."""
+
+    training: Training
+    smixae: Smixae
+    metrics: list[Metrics]
+    """Of each step."""
+
+
+def trained(config: TrainingConfig = CONFIG, unit: float = 1.0) -> Run:
+    training = Training.begin(ROWS[:768] * unit, config)
+    metrics = []
+    for _ in range(config.steps):
+        first = training.steps * config.batch % 768
+        metrics.append(training.metrics(training.step(ROWS[first : first + config.batch] * unit)))
+    return Run(training, training.calibrated(ROWS[768:] * unit).folded(), metrics)
 
 
 @pytest.fixture(scope="module")
-def trained(steps: list[Step]) -> Smixae:
-    """A dictionary of the planted rows."""
-    return train(ROWS[:768], ROWS[768:], CONFIG, steps.append)
+def run() -> Run:
+    return trained()
 
 
 def unexplained(smixae: Smixae, x: torch.Tensor) -> float:
     return float((x - smixae.decode(smixae.encode(x))).square().sum() / (x - x.mean(dim=0)).square().sum())
 
 
-def naive_top_k(norm: np.ndarray, k: int) -> np.ndarray:
-    """Keep pairs one by one, longest first."""
-    order = sorted(((value, pair) for pair, value in np.ndenumerate(norm)), reverse=True)
-    kept = np.zeros(norm.shape, dtype=bool)
-    for value, pair in order[: k * len(norm)]:
-        kept[pair] = value > 0
-    return kept
+class Reference:
+    """One training step as the reference takes it, written once more from its formulas, in float64, expert by expert."""
+
+    def __init__(self, weights: Weights, theta: float, counters: list[int], config: TrainingConfig):
+        self.w = {name: w.detach().double().requires_grad_() for name, w in weights._asdict().items()}
+        self.theta, self.counters, self.config = theta, list(counters), config
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        c, w, x = self.config, self.w, x.double()
+        rows, n, e = len(x), c.n_experts, c.d_expert
+        maps, codes = [], []
+        for i in range(n):
+            own = slice(i * e, (i + 1) * e)
+            maps.append(w["W_latent_dec"][i] @ w["W_dec"][own])
+            u = x @ w["W_enc"][:, own] + w["b_enc"][own]
+            z = torch.where(u > 0, u, 1e-4 * u) @ w["W_bottleneck"][i]
+            codes.append(z * maps[i].square().sum().sqrt() if c.rescale_by_decoder_norm else z)
+        norms = torch.stack([code.square().sum(dim=1).sqrt() for code in codes], dim=1)
+        by_length = sorted(((norms[t, i].item(), t, i) for t in range(rows) for i in range(n)), reverse=True)
+        kept = {(t, i) for length, t, i in by_length[: c.k * rows] if length > 0}
+        rebuilt = [w["b_dec"] + sum((codes[i][t] @ maps[i] for i in range(n) if (t, i) in kept), 0.0) for t in range(rows)]
+        error = sum((rebuilt[t] - x[t]).square().sum() for t in range(rows)) / rows
+        if kept:
+            self.theta = (1 - c.threshold_rate) * self.theta + c.threshold_rate * min(norms[pair].item() for pair in kept)
+        awake = {i for _, i in kept}
+        self.counters = [0 if i in awake else count + 1 for i, count in enumerate(self.counters)]
+        dead = [i for i in range(n) if self.counters[i] > c.dead_after]
+        return error + c.aux_coefficient * self.auxiliary(x, codes, maps, norms, rebuilt, dead) if dead else error
+
+    def auxiliary(self, x: Any, codes: Any, maps: Any, norms: Any, rebuilt: Any, dead: list[int]) -> Any:
+        c, rows = self.config, len(x)
+        if c.auxiliary == "shortfall":
+            below = [max(self.theta - norms[t, i].item(), 0.0) and (self.theta - norms[t, i]) for t in range(rows) for i in dead]
+            scales = [maps[i].detach().square().sum().sqrt() for _ in range(rows) for i in dead]
+            return sum(b * s for b, s in zip(below, scales, strict=True)) / rows
+        offered = max(1, c.k // 2) if c.auxiliary == "residual" else c.k_aux
+        total: Any = 0.0
+        for t in range(rows):
+            best = sorted(dead, key=lambda i: -norms[t, i].item())[:offered]
+            again = sum(codes[i][t] @ maps[i] for i in best)
+            if c.auxiliary == "residual":
+                again = again + self.w["b_dec"]
+            total = total + (again - (x[t] - rebuilt[t]).detach()).square().sum()
+        share = min(len(dead) / offered, 1.0) if c.auxiliary == "residual" else 1.0
+        return share * total / rows
 
 
-def naive_codes(x: torch.Tensor, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Every expert's rescaled code of every row, before any gate, and the decoders."""
-    W_enc, b_enc, W_bottleneck, W_latent_dec, W_dec, _ = (w.double().numpy() for w in weights)
-    n, e, d = W_bottleneck.shape
-    codes, maps = np.zeros((len(x), n, d)), np.zeros((n, d, x.shape[1]))
-    for i in range(n):
-        own = slice(i * e, (i + 1) * e)
-        maps[i] = W_latent_dec[i] @ W_dec[own]
-        u = x.double().numpy() @ W_enc[:, own] + b_enc[own]
-        codes[:, i] = np.where(u > 0, u, 1e-4 * u) @ W_bottleneck[i] * math.sqrt((maps[i] ** 2).sum())
-    return codes, maps
+@pytest.mark.parametrize("rescale", [True, False], ids=["rescaled", "not rescaled"])
+@pytest.mark.parametrize("auxiliary", ["shortfall", "residual", "auxk"])
+@pytest.mark.parametrize("idle", [[0] * 12, [0, 9] * 6, [9] * 11 + [0]], ids=["none dead", "half were dead", "all but one were"])
+@pytest.mark.parametrize("d_code", [1, 3])
+def test_step_is_the_references(rescale: bool, auxiliary: str, idle: list[int], d_code: int) -> None:
+    start = tiny.dictionary(d_code=d_code, rescale=rescale).weights
+    config = TrainingConfig(
+        n_experts=12, d_expert=4, d_code=d_code, k=3, rescale_by_decoder_norm=rescale, auxiliary=auxiliary, k_aux=2,
+        dead_after=5, aux_coefficient=0.3,
+    )  # fmt: skip
+    # Half of the experts lie so low that no row keeps them: those of them that are said to be idle stay so.
+    start = start._replace(W_bottleneck=start.W_bottleneck * torch.where(torch.arange(12) < 6, 0.05, 1.0)[:, None, None])
+    x = torch.randn(15, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
+    weights = Weights(*(w.clone().requires_grad_() for w in start))
+    counters = Counters(torch.tensor(0.7, dtype=torch.float64), torch.tensor(idle))
+    reference = Reference(start, 0.7, idle, config)
 
+    found = forward(x, weights, counters, config)
+    found.loss.backward()
+    expected = reference.loss(x)
+    expected.backward()
 
-def naive_losses(x: torch.Tensor, weights: Weights, dead: list[int], config: TrainingConfig) -> tuple[float, float]:
-    """The two losses, row by row and expert by expert."""
-    codes, maps = naive_codes(x, weights)
-    norm = np.linalg.norm(codes, axis=2)
-    kept = naive_top_k(norm, config.k)
-    loss = auxiliary = 0.0
-    for t, row in enumerate(x.double().numpy()):
-        rebuilt = weights.b_dec.double().numpy() + sum(codes[t, i] @ maps[i] for i in range(len(maps)) if kept[t, i])
-        loss += ((row - rebuilt) ** 2).sum() / len(x)
-        offered = sorted(dead, key=lambda i: -norm[t, i])[: config.k_aux]
-        if dead:
-            auxiliary += ((row - rebuilt - sum(codes[t, i] @ maps[i] for i in offered)) ** 2).sum() / len(x)
-    return loss, auxiliary
+    assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert (found.auxiliary.item() > 0) == any(idle)
+    assert float(found.counters.threshold) == pytest.approx(reference.theta, rel=1e-6)
+    assert found.counters.idle.tolist() == reference.counters
+    for name, weight in weights._asdict().items():
+        wanted = reference.w[name].grad
+        assert wanted is not None and weight.grad is not None
+        torch.testing.assert_close(weight.grad.double(), wanted, rtol=0, atol=1e-5 * float(wanted.abs().max() + 1e-12))
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_batch_top_k_keeps_what_sorting_keeps(k: int) -> None:
     norm = torch.rand(20, 7, generator=torch.Generator().manual_seed(k))
 
-    assert batch_top_k(norm, k).numpy().tolist() == naive_top_k(norm.numpy(), k).tolist()
+    kept = batch_top_k(norm, k)
+
+    assert int(kept.sum()) == k * 20
+    assert not (~kept).any() or norm[kept].min() > norm[~kept].max()
+
+
+def test_batch_top_k_breaks_ties_as_topk_does() -> None:
+    norm = torch.ones(6, 4)
+    kept = torch.zeros(24, dtype=torch.bool)
+    kept[norm.flatten().topk(12).indices] = True
+
+    assert batch_top_k(norm, 2).flatten().tolist() == kept.tolist()
 
 
 def test_batch_top_k_lets_one_row_have_more_than_another() -> None:
@@ -113,62 +177,24 @@ def test_batch_top_k_keeps_positive_norms_only() -> None:
     assert batch_top_k(norm, 2).tolist() == [[False, True, False], [False, False, True]]
 
 
-@pytest.mark.parametrize(
-    ("dead", "k_aux"),
-    [
-        pytest.param([], 2, id="none dead"),
-        pytest.param([1, 4, 7, 10], 2, id="more dead than offered"),
-        pytest.param([3], 5, id="fewer dead than offered"),
-    ],
-)
-def test_losses_are_their_definition(dead: list[int], k_aux: int) -> None:
-    smixae = tiny.dictionary()
-    x = torch.randn(15, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
-    config = replace(CONFIG, n_experts=12, k=3, k_aux=k_aux)
-    mask = torch.tensor([i in dead for i in range(12)])
+def test_threshold_stays_where_nothing_is_kept() -> None:
+    weights = tiny.dictionary().weights
+    silent = weights._replace(W_bottleneck=torch.zeros_like(weights.W_bottleneck))
+    counters = Counters(torch.tensor(0.7, dtype=torch.float64), torch.zeros(12, dtype=torch.int64))
 
-    loss, auxiliary, kept = losses(x, smixae.weights, mask, config)
+    found = forward(torch.ones(4, tiny.D_MODEL), silent, counters, replace(CONFIG, n_experts=12))
 
-    expected = naive_losses(x, smixae.weights, dead, config)
-    assert (float(loss), float(auxiliary)) == pytest.approx(expected, rel=1e-5)
-    norm = np.linalg.norm(naive_codes(x, smixae.weights)[0], axis=2)
-    assert kept.numpy().tolist() == naive_top_k(norm, 3).tolist()
-
-
-def test_auxiliary_loss_moves_dead_experts_only() -> None:
-    weights = Weights(*(w.clone().requires_grad_() for w in tiny.dictionary().weights))
-    x = torch.randn(15, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
-    dead = torch.arange(12) == 5
-
-    _, auxiliary, _ = losses(x, weights, dead, replace(CONFIG, n_experts=12, k=3))
-    auxiliary.backward()
-
-    assert weights.W_bottleneck.grad is not None and weights.b_dec.grad is None
-    assert weights.W_bottleneck.grad.flatten(1).any(dim=1).nonzero().flatten().tolist() == [5]
-
-
-@pytest.mark.parametrize("scale", [0.05, 0.4, 6.0])
-@pytest.mark.parametrize("d_code", [1, 3])
-def test_folded_dictionary_does_to_raw_rows_what_the_other_does_to_scaled_ones(d_code: int, scale: float) -> None:
-    before = tiny.dictionary(d_code=d_code)
-    scaled = torch.randn(50, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
-    expected = before.firings(scaled)
-
-    after = Smixae(before.config, *folded(before.weights, before.threshold, scale))
-    found = after.firings(scaled / scale)
-
-    assert 0 < len(expected.token) < 50 * 12
-    assert torch.equal(found.token, expected.token) and torch.equal(found.expert, expected.expert)
-    reconstruction = after.reconstruction(found, 50) * scale
-    torch.testing.assert_close(reconstruction, before.reconstruction(expected, 50), atol=1e-5, rtol=1e-5)
+    assert float(found.counters.threshold) == 0.7 and found.counters.idle.tolist() == [1] * 12
 
 
 @pytest.mark.parametrize("k", [1, 4, 11])
-def test_calibrated_threshold_fires_k_experts_a_row(k: int) -> None:
+@pytest.mark.parametrize("block", [7, 4096], ids=["in blocks", "at once"])
+def test_calibrated_threshold_fires_k_experts_a_row(k: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atlas.dictionary.training.CALIBRATION_BLOCK", block)
     smixae = tiny.dictionary()
     x = torch.randn(60, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
 
-    threshold = calibrated_threshold(x, smixae.weights, k)
+    threshold = calibrated_threshold(x, smixae.weights, replace(CONFIG, n_experts=12, k=k))
 
     assert len(Smixae(smixae.config, smixae.weights, threshold).firings(x).token) == k * 60
 
@@ -177,7 +203,7 @@ def test_dictionary_that_keeps_every_expert_fires_them_all() -> None:
     smixae = tiny.dictionary()
     x = torch.randn(60, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
 
-    threshold = calibrated_threshold(x, smixae.weights, k=12)
+    threshold = calibrated_threshold(x, smixae.weights, replace(CONFIG, n_experts=12, k=12))
 
     assert len(Smixae(smixae.config, smixae.weights, threshold).firings(x).token) == 12 * 60
 
@@ -193,38 +219,138 @@ def test_training_starts_around_the_mean_with_tied_weights() -> None:
     assert torch.equal(weights.b_dec, mean) and not weights.b_enc.any()
 
 
-def test_training_learns_planted_subspaces(trained: Smixae, steps: list[Step]) -> None:
-    assert [step.step for step in steps] == [10, 20, 30, 40, 45]
-    assert steps[-1].fvu < 0.4 < steps[0].fvu
-    assert unexplained(trained, ROWS[:768]) < 0.4
-    assert unexplained(trained, ROWS[768:]) < 0.4
+def test_reference_starts_at_zero_with_latent_decoders_of_their_own() -> None:
+    config = TrainingConfig.reference(n_experts=40, k=8)
+
+    weights = initial_weights(torch.arange(float(WIDTH)), config)
+
+    bound = math.sqrt(6 / 48)
+    assert not weights.b_dec.any() and not weights.b_enc.any()
+    assert torch.equal(weights.W_enc, weights.W_dec.T)
+    for drawn in (weights.W_bottleneck, weights.W_latent_dec):
+        assert 0.99 * bound < float(drawn.abs().max()) <= bound
+    assert abs(np.corrcoef(weights.W_bottleneck.transpose(1, 2).flatten(), weights.W_latent_dec.flatten())[0, 1]) < 0.1
 
 
-def test_trained_dictionary_fires_k_experts_a_row_of_its_calibration(trained: Smixae) -> None:
+def test_rate_warms_up_stays_and_falls_to_zero() -> None:
+    config = TrainingConfig(steps=100, warmup_steps=10, decay_share=0.2, learning_rate=3.0)
+
+    rates = [config.rate(step) for step in range(100)]
+
+    assert rates[:10] == pytest.approx([0.3 * n for n in range(1, 11)])
+    assert rates[9:81] == pytest.approx([3.0] * 72)
+    assert rates[80:] == pytest.approx([3.0 * n / 20 for n in range(20, 0, -1)])
+    assert config.rate(100) == 0
+
+
+def test_gradients_are_clipped() -> None:
+    one, other = (Training.begin(ROWS[:768], replace(CONFIG, clip_norm=clip)) for clip in (1e-4, 1e9))
+
+    steps = [training.step(ROWS[:128]) for training in (one, other)]
+
+    assert float(steps[0].gradient) == float(steps[1].gradient) > 0.5
+    kept = math.sqrt(sum(float(w.grad.square().sum()) for w in one.weights if w.grad is not None))
+    assert kept == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_training_learns_planted_subspaces(run: Run) -> None:
+    assert run.metrics[-1]["fvu"] < 0.4 < run.metrics[9]["fvu"]
+    assert unexplained(run.smixae, ROWS[:768]) < 0.4
+    assert unexplained(run.smixae, ROWS[768:]) < 0.4
+
+
+def test_trained_dictionary_fires_k_experts_a_row_of_its_calibration(run: Run) -> None:
     # The threshold is taken before folding, so that rounding may move single firings.
-    assert len(trained.firings(ROWS[768:]).token) / 256 == pytest.approx(CONFIG.k, abs=0.02)
+    assert len(run.smixae.firings(ROWS[768:]).token) / 256 == pytest.approx(CONFIG.k, abs=0.02)
+
+
+def test_metrics_are_what_a_batch_shows(run: Run) -> None:
+    training = Training.begin(ROWS[:768], CONFIG)
+    step = training.step(ROWS[:128])
+    x = ROWS[:128] * training.scale
+    start = initial_weights(ROWS[:768].mean(dim=0) * training.scale, CONFIG)
+
+    found = training.metrics(step)
+
+    assert float(ROWS[:768].norm(dim=1).mean()) * training.scale == pytest.approx(math.sqrt(WIDTH))
+    scaled = tiny_codes(x, start)
+    strongest = sorted(scaled.norm(dim=2).flatten().tolist())[-CONFIG.k * 128 :]
+    assert found["mean_norm"] == pytest.approx(sum(strongest) / len(strongest), rel=1e-5)
+    assert found["threshold"] == pytest.approx(0.1 * strongest[0], rel=1e-5)
+    assert found["experts_above_1e-3"] == sum(r > 1e-3 for r in strongest) / 128
+    assert found["experts_above_1e-1"] == sum(r > 1e-1 for r in strongest) / 128
+    assert found["experts_above_threshold"] == float((scaled.norm(dim=2) > 0.1 * strongest[0]).sum()) / 128
+    assert found["learning_rate"] == CONFIG.rate(0) and found["rows"] == 128
+    assert found["loss"] == found["reconstruction_loss"] > 0 == found["auxiliary_loss"]
+    assert found["fvu"] == pytest.approx(found["loss"] / float((x - x.mean(dim=0)).square().sum(dim=1).mean()), rel=1e-5)
+    assert found["dead"] == 0 and run.metrics[-1]["rows"] == 45 * 128
+
+
+def tiny_codes(x: torch.Tensor, weights: Weights) -> torch.Tensor:
+    n, e, _ = weights.W_bottleneck.shape
+    u = (x @ weights.W_enc + weights.b_enc).view(len(x), n, e)
+    maps = torch.stack([weights.W_latent_dec[i] @ weights.W_dec[i * e : (i + 1) * e] for i in range(n)])
+    z = torch.einsum("tne,ned->tnd", torch.where(u > 0, u, 1e-4 * u), weights.W_bottleneck)
+    return z * maps.flatten(1).norm(dim=1)[:, None]
 
 
 def test_training_does_not_depend_on_the_unit_of_the_rows() -> None:
-    config = replace(CONFIG, steps=4)
-    steps: list[Step] = []
+    one, other = (trained(replace(CONFIG, steps=4), unit) for unit in (1, 64))
 
-    one, other = (train(ROWS[:768] * unit, ROWS[768:] * unit, config, steps.append) for unit in (1, 64))
-
-    # A power of two changes no bits.
-    assert steps[0] == steps[1]
-    assert torch.equal(one.weights.W_enc, other.weights.W_enc * 64)
-    assert torch.equal(one.weights.b_dec * 64, other.weights.b_dec)
+    # A power of two changes no bits, and a root of it (√64) none either.
+    assert one.metrics == other.metrics
+    assert torch.equal(one.smixae.weights.W_enc, other.smixae.weights.W_enc * 64)
+    assert torch.equal(one.smixae.weights.b_dec * 64, other.smixae.weights.b_dec)
 
 
 def test_same_seed_trains_the_same_bits() -> None:
-    config = replace(CONFIG, steps=4, dead_after=0)
-
-    one, two, other = (train(ROWS[:768], ROWS[768:], replace(config, seed=seed)) for seed in (0, 0, 1))
+    one, two, other = (trained(replace(CONFIG, steps=4, dead_after=0, seed=seed)).smixae for seed in (0, 0, 1))
 
     assert all(torch.equal(a, b) for a, b in zip(one.weights, two.weights, strict=True))
     assert one.threshold == two.threshold
     assert not torch.equal(one.weights.W_dec, other.weights.W_dec)
+
+
+def test_restored_training_goes_on_to_the_same_bits(run: Run) -> None:
+    half = Training.begin(ROWS[:768], CONFIG)
+    for step in range(20):
+        first = step * 128 % 768
+        half.step(ROWS[first : first + 128])
+    state = {name: tensor.clone() for name, tensor in half.state().items()}
+
+    again = Training.restored(CONFIG, state, half.scale, 20, "cpu")
+    for step in range(20, 45):
+        first = step * 128 % 768
+        again.step(ROWS[first : first + 128])
+
+    assert all(torch.equal(a, b) for a, b in zip(again.weights, run.training.weights, strict=True))
+    assert torch.equal(again.counters.idle, run.training.counters.idle)
+    assert torch.equal(again.counters.threshold, run.training.counters.threshold)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(torch.full((128, WIDTH), torch.nan), id="no number"),
+        pytest.param(torch.full((128, WIDTH), 1e30), id="overflow"),
+    ],
+)
+def test_training_that_is_no_number_any_more_is_given_up(rows: torch.Tensor) -> None:
+    training = Training.begin(ROWS[:768], CONFIG)
+
+    with pytest.raises(TrainingDiverged, match=r"diverged: at step 1 .* Lower the learning rate \(now 0\.01\)"):
+        training.require_sound(training.step(rows))
+
+
+def test_training_that_blows_up_is_given_up_before_it_overflows() -> None:
+    training = Training.begin(ROWS[:768], replace(CONFIG, learning_rate=30.0, warmup_steps=0))
+    training.require_sound(training.step(ROWS[:128]))
+
+    step = training.step(ROWS[:128])
+
+    assert torch.isfinite(step.found.loss)
+    with pytest.raises(TrainingDiverged, match=r"at step 2 the loss is .* where a reconstruction of zeros has"):
+        training.require_sound(step)
 
 
 @pytest.mark.parametrize(
@@ -235,13 +361,11 @@ def test_same_seed_trains_the_same_bits() -> None:
         pytest.param({"k": 0}, "k is 0; training takes at least 1", id="nothing kept"),
         pytest.param({"batch": 0}, "batch is 0; training takes at least 1", id="empty batches"),
         pytest.param({"d_code": 0}, "d_code is 0; training takes at least 1", id="empty codes"),
+        pytest.param({"learning_rate": math.nan}, "learning_rate is nan; training takes a number above 0", id="no rate"),
+        pytest.param({"decay_share": 1.5}, "decay_share is 1.5; give a share from 0 to 1", id="decay"),
+        pytest.param({"dead_after": -1}, "dead_after is -1; it cannot be below 0", id="dead"),
     ],
 )
 def test_config_refuses_what_makes_no_sense(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainingConfig(**settings)
-
-
-def test_fewer_rows_than_a_batch_are_refused() -> None:
-    with pytest.raises(ConfigError, match="There are 127 rows to train on, fewer than one batch of 128"):
-        train(ROWS[:127], ROWS[768:], CONFIG)

@@ -246,7 +246,7 @@ def test_model_of_another_width_is_refused(bert: LanguageModel, corpus: Corpus, 
         harvest(narrow, bert, corpus, tmp_path, CONFIG)
 
 
-def test_values_that_are_not_finite_are_refused_with_their_documents(
+def test_value_that_is_not_finite_is_refused_with_its_document(
     models: dict[str, Path], checkpoint: Checkpoint, corpus: Corpus, tmp_path: Path
 ) -> None:
     broken = LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"])
@@ -254,12 +254,10 @@ def test_values_that_are_not_finite_are_refused_with_their_documents(
     documents = Counter(token for found in ids.values() for token in found)
     only_here = next(token for token, n in documents.items() if n == 1)
     (bad,) = (ordinal for ordinal, found in ids.items() if only_here in found)
-    chunk = next(chunk for chunk in corpus.chunks() if chunk[0].ordinal <= bad <= chunk[-1].ordinal)
     with torch.no_grad():
         broken.embeddings[only_here] = float("nan")
 
-    message = f"returned values that are not finite in documents {chunk[0].ordinal} to {chunk[-1].ordinal}"
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=rf"returned values that are not finite in document {bad}\.$"):
         harvest(checkpoint, broken, corpus, tmp_path, CONFIG)
 
 
@@ -392,6 +390,23 @@ def test_limited_harvest_is_that_of_a_file_of_just_these_documents(
     harvest(checkpoint, bert, short, tmp_path / "short", CONFIG)
 
     assert_same(finished(tmp_path / "limited", "harvest").tables, finished(tmp_path / "short", "harvest").tables)
+
+
+def test_tokenised_corpus_is_harvested_as_its_text(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A token counts for four characters, so that only a single chunk is the same one.
+    monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 10**6)
+    rows = [{"input_ids": bert.tokenizer(document.text)["input_ids"]} for document in corpus.read()]
+    (tmp_path / corpus.name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    tokenised = load_corpus(str(tmp_path / corpus.name))
+
+    harvest(checkpoint, bert, corpus, tmp_path / "text", CONFIG)
+    harvest(checkpoint, bert, tokenised, tmp_path / "ids", CONFIG)
+
+    assert_same(finished(tmp_path / "ids", "harvest").tables, finished(tmp_path / "text", "harvest").tables)
+    plans = [survey(each, bert.tokenizer) for each in (corpus, tokenised)]
+    assert plans[0].tokens == plans[1].tokens and plans[0].sha256 != plans[1].sha256
 
 
 def test_shards_agree_where_the_corpus_ends(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ TRAIN = ("train", "--model", "bert", "--hook", tiny.HOOKS["bert"], "--corpus", "
 SLOWLY = f"""
 import functools, time
 import torch
-import atlas.activations.corpus, atlas.harvest.harvest, atlas.probe.tasks
+import atlas.activations.corpus, atlas.dictionary.training, atlas.harvest.harvest, atlas.probe.tasks
 from pipelines.cli import main
 
 torch.set_num_threads(1)
@@ -36,6 +36,10 @@ atlas.activations.corpus.CHUNK_CHARACTERS = {CHUNK}
 # A pass over a small corpus lasts some seconds, and is saved after each chunk.
 wait = lambda **_: time.sleep(0.3)
 atlas.harvest.harvest.harvest = functools.partial(atlas.harvest.harvest.harvest, progress=wait, save_every_s=0.0)
+# So do a training's steps.
+Training = atlas.dictionary.training.Training
+step = Training.step
+Training.step = lambda training, rows: (time.sleep(0.05), step(training, rows))[1]
 tasks = atlas.probe.tasks.builtin_tasks()[1:2]
 atlas.probe.tasks.builtin_tasks = lambda: tasks
 main()
@@ -139,14 +143,23 @@ def test_stopped_probe_leaves_the_folder_as_it_was(folder: Path) -> None:
     assert contents(Path("work")) == contents(Path("uninterrupted"))
 
 
-def test_stopped_training_leaves_the_folder_as_it_was(folder: Path) -> None:
-    few = (*TRAIN, "--experts", "8", "--k", "2", "--steps", "20")
-    run(*few, "--work", "uninterrupted")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_training_is_saved_and_goes_on_to_the_same_bits(folder: Path, number: int, code: int) -> None:
+    train = (*TRAIN, "--experts", "8", "--k", "2", "--steps", "150", "--save-every", "60", "--log-every", "1")
+    run(*train, "--work", "uninterrupted")
+
+    ended = stopped(lambda said: "unexplained" in said, number, *train)
+
+    assert ended == (code, "Stopped. 'work' keeps what was saved; the same command goes on from there.")
+    (last,) = Path("work/train/under_way").glob("step-*")
+    assert not Path("work/train/done.json").exists() and list(folder.rglob("*.part")) == []
+    assert f"150 steps of 64 tokens, goes on from step {int(last.name.split('-')[1]):,}" in run(*train)
+    assert contents(Path("work")) == contents(Path("uninterrupted"))
+
+
+def test_training_that_is_stopped_before_its_first_step_leaves_nothing(folder: Path) -> None:
     before = contents(folder)
 
-    ended = stopped(lambda said: "unexplained" in said, signal.SIGINT, *few[:-1], "1000000")
+    ended = stopped(lambda said: "Training:" in said, signal.SIGINT, *TRAIN, "--steps", "1000000")
 
-    assert ended == (130, "Stopped. 'work' is as it was; the same command begins the training again.")
-    assert contents(folder) == before and not Path("work").exists()
-    run(*few)
-    assert contents(Path("work")) == contents(Path("uninterrupted"))
+    assert ended[0] == 130 and contents(folder) == before

@@ -170,7 +170,7 @@ def test_site_has_its_page(path: Mapped) -> None:
 
 def test_second_build_skips_its_stages_and_changes_no_byte(path: Mapped) -> None:
     before = bytes_under(path.site)
-    stages = {name: bytes_under(path.work / name) for name in ("train", "harvest", "probe")}
+    stages = {name: bytes_under(path.work / name) for name in ("train", "harvest", "probe", "evaluate")}
     assert len(before) > 10
 
     result = path.build()
@@ -182,11 +182,12 @@ def test_second_build_skips_its_stages_and_changes_no_byte(path: Mapped) -> None
 
 
 def test_stages_one_by_one_give_the_same_atlas(path: Mapped, tmp_path: Path) -> None:
-    """Harvested in two shards, then probed, assembled and baked, each by its own command."""
+    """Harvested in two shards, then probed, evaluated, assembled and baked, each by its own command."""
     subject = ("--checkpoint", path.checkpoint, "--work", tmp_path / "work")
     for shard in ("1/2", "0/2"):
         assert printed(run("harvest", *subject, "--corpus", path.corpus, "--shard", shard)) == tmp_path / "work" / "harvest"
     assert printed(run("probe", *subject)) == tmp_path / "work" / "probe"
+    assert run("evaluate", *subject, "--corpus", path.corpus).exit_code == 0
     atlas = printed(run("assemble", "--work", tmp_path / "work"))
     page = printed(run("bake", atlas, "--out", tmp_path / "site"))
 

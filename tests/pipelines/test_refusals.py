@@ -186,12 +186,13 @@ REFUSALS = {
     "no such corpus": (
         nothing,
         ("build", *CHECKPOINT, "--corpus", "missing.txt"),
-        "No corpus at 'missing.txt'. Give a .txt, .jsonl or .json file, a data set's id, or 'python-docs'.",
+        "No corpus at 'missing.txt'. Give a .txt, .json, .jsonl or .parquet file, a folder of them, a data set's id, "
+        "or 'python-docs'.",
     ),
-    "folder as corpus": (
+    "folder that is no corpus": (
         nothing,
         ("build", *CHECKPOINT, "--corpus", "checkpoint"),
-        "'checkpoint' is a folder; a corpus is a file, a data set's id, or 'python-docs'.",
+        "'checkpoint/cfg.json' begins with '{'; a .json corpus is a list of records, and one record a line is a .jsonl.",
     ),
     "empty corpus": (
         with_file("a.txt", ""),
@@ -201,12 +202,12 @@ REFUSALS = {
     "binary corpus": (
         with_file("a.txt", bytes(range(1, 256))),
         ("build", *CHECKPOINT, "--corpus", "a.txt"),
-        "'a.txt' is not text in UTF-8: invalid start byte at byte 127.",
+        "Line 2 of 'a.txt' is not text in UTF-8: invalid start byte at byte 117.",
     ),
     "corpus of NUL": (
         with_file("a.txt", b"\0" * 9),
         ("harvest", *CHECKPOINT, "--corpus", "a.txt"),
-        "'a.txt' is not text: it holds a NUL at character 0.",
+        "Line 1 of 'a.txt' is not text: it holds a NUL at character 0.",
     ),
     "corpus that is not gzipped": (
         with_file("a.jsonl.gz", '"text"'),
@@ -384,7 +385,7 @@ def built(few_tasks: list[Task], folder: Path) -> Path:
 
 
 def test_build_of_other_settings_is_refused_with_both_values(built: Path) -> None:
-    (built / "other.jsonl").write_text('"some other text"')
+    (built / "other.jsonl").write_text((built / "text.jsonl").read_text() + '\n"some other text"')
     tiny.checkpoint(built / "other", {"model_name": "bert", "hook_name": tiny.HOOKS["bert"]}, seed=3)
     before = contents(built)
     made, rest = "Error: 'work/harvest' was made from another ", "Name another work folder with --work, or delete this one.\n"
@@ -409,7 +410,10 @@ def test_build_of_other_settings_is_refused_with_both_values(built: Path) -> Non
 
     again = run(*BUILD)
     assert again.exit_code == 0
-    assert "Harvest: already finished, skipped\nProbe: already finished, skipped\n" in again.stderr
+    assert (
+        "Harvest: already finished, skipped\nProbe: already finished, skipped\nEvaluate: already finished, skipped\n"
+        in again.stderr
+    )
     assert "Harvesting" not in again.stderr
 
 
@@ -461,6 +465,8 @@ def test_plan_says_what_will_be_done(few_tasks: list[Task], folder: Path) -> Non
         r"Model: bert at encoder.layer.1, bfloat16 on cpu; dictionary: 12 experts that read 16 numbers",
         r"Harvest: about \d+ s, from \d+ windows timed",
         rf"Probe: {few_tasks[0].title}: {sentences:,} sentences, then scores; its time is not estimated",
+        r"Evaluate: about \d+ held-out tokens of text.jsonl, no cross-entropy, [\d,]+ other tokens for PCA, "
+        rf"{sentences:,} sentences: about \d+ s",
         r"Assemble and bake: anew each time, into work and site",
     ):
         assert re.search(f"^{line}$", result.stderr, re.MULTILINE), line

@@ -38,12 +38,12 @@ def see(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> See:
     """Visits the first page and as many experts as are asked for, one way, with little patience."""
     monkeypatch.setattr(visiting, "PATIENCE", 3.0)
 
-    def faults(folder: Path, *, experts: int = 0, http: bool = False) -> list[Fault]:
+    def faults(folder: Path, *, experts: int = 0, fidelity: bool = False, http: bool = False) -> list[Fault]:
         site = Site.open(folder)
         assert site.faults() == []
         plan = Plan.of(site.manifest(), 12)
         drawn_first = sorted(plan.experts, key=lambda expert: expert.cloud_task is None)
-        brief = replace(plan, experts=drawn_first[:experts], word=None, label=None)
+        brief = replace(plan, experts=drawn_first[:experts], word=None, label=None, fidelity=fidelity)
         with serving(folder, Headers.read(config_path())) as server:
             way = Way("HTTP", server.url) if http else Way("disk", (site.folder / "index.html").as_uri())
             return visit(browser, site, way, brief, progress=lambda _: None)
@@ -232,9 +232,9 @@ def test_the_search_is_for_a_word_of_a_title(small_site: Path) -> None:
 def test_a_site_without_labels_or_titles_has_a_plan_too() -> None:
     experts = {"expert": [7], "title": [" </script>"], "cloud_task": [None]}
 
-    plan = Plan.of({"experts": experts, "tasks": [{"name": "text", "labels": {"name": []}}]}, 12)
+    plan = Plan.of({"experts": experts, "tasks": [{"name": "text", "labels": {"name": []}}], "files": {}}, 12)
 
-    assert (plan.word, plan.label, plan.any_cloud) == ("7", None, False)
+    assert (plan.word, plan.label, plan.any_cloud, plan.fidelity) == ("7", None, False, False)
     assert [expert.number for expert in plan.experts] == [7]
 
 
@@ -249,7 +249,7 @@ def test_a_sound_site_has_no_fault(small_site: Path, browser: Browser) -> None:
 
     assert report.faults == ()
     assert (report.experts, report.opened) == (12, 2)
-    assert [view.partition(":")[0] for view in views] == ["files"] + 5 * ["disk"] + 5 * ["HTTP"] + 2 * ["phone"]
+    assert [view.partition(":")[0] for view in views] == ["files"] + 6 * ["disk"] + 6 * ["HTTP"] + 3 * ["phone"]
 
 
 @pytest.mark.browser
@@ -317,6 +317,16 @@ def test_a_breach_of_the_hosts_policy_alone_is_found_over_http(copy: Path, see: 
     faults = see(copy, http=True)
     assert kinds(faults) == {"policy"}
     assert faults[0].where == "HTTP #/"
+
+
+@pytest.mark.browser
+def test_a_view_of_fidelity_that_stays_empty_is_found(copy: Path, see: See) -> None:
+    edit(copy, "assets/*/js/fidelity.js", "place.replaceChildren(...nodes);", "nodes.length;")
+
+    assert see(copy) == []
+    assert [(fault.kind, fault.what) for fault in see(copy, fidelity=True)] == [
+        ("view", "the view of fidelity and training stays empty")
+    ]
 
 
 @pytest.mark.browser
@@ -421,4 +431,4 @@ def test_a_site_without_labels_is_checked_as_far_as_it_goes(keep: set[int], sile
     plan = Plan.of(Site.open(folder).manifest(), 12)
     assert plan.label is None
     assert [(expert.number, expert.cloud_task is None) for expert in plan.experts] == [(min(keep), silent)]
-    assert see(folder, experts=1) == []
+    assert see(folder, experts=1, fidelity=True) == []

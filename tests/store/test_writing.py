@@ -83,3 +83,19 @@ def test_a_quote_in_the_path_is_no_matter(tmp_path: Path) -> None:
 def test_a_view_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no table 'expert_overview'"):
         write_atlas(tmp_path / "a.duckdb", {"expert_overview": {"expert": [1]}})
+
+
+def test_what_could_not_be_measured_is_null_and_a_log_holds_numbers_only(tmp_path: Path) -> None:
+    evaluation = {
+        "task": [0, 0],
+        "subject": ["pca", "pca"],
+        "metric": ["fvu", "cosine"],
+        "value": [0.5, np.nan],
+        "tokens": [9, 9],
+    }
+    write_atlas(tmp_path / "a.duckdb", {"evaluation": evaluation})
+    with Store(tmp_path / "a.duckdb") as store:
+        assert store.table("evaluation")["value"].to_list() == [0.5, None]
+        assert store.table("training_log").is_empty()
+    with pytest.raises(duckdb.ConstraintException):
+        write_atlas(tmp_path / "b.duckdb", {"training_log": {"step": [1], "metric": ["loss"], "value": [np.nan]}})

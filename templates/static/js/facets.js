@@ -90,7 +90,7 @@
       const search = () => {
         clearTimeout(this.#typing);
         this.#typing = null;
-        if (this.#query.value !== route.state.q || route.state.expert !== null) route.set({ q: this.#query.value, expert: null }, "q");
+        if (this.#query.value !== route.state.q || route.state.expert !== null || route.state.fidelity) route.set({ q: this.#query.value, expert: null }, "q");
       };
       this.#query.addEventListener("input", () => {
         clearTimeout(this.#typing);

@@ -5,7 +5,8 @@
   const pages = Object.fromEntries([...document.querySelectorAll("[data-page]")].map((page) => [page.dataset.page, page]));
   document.querySelector("[data-skip]").addEventListener("click", (event) => {
     event.preventDefault();   // the address after the # is ours
-    (pages.list.hidden ? pages.expert.querySelector("[data-heading]") : pages.list.querySelector("[data-gallery]")).focus();
+    const open = Object.values(pages).find((page) => !page.hidden);
+    open.querySelector(open === pages.list ? "[data-gallery]" : "[data-heading]").focus();
   });
   const toggle = document.querySelector("[data-scheme-toggle]");
   toggle.addEventListener("click", atlas.scheme.toggle);
@@ -19,9 +20,10 @@
   const summary = new atlas.facets.Summary(pages.list, finder);
   const list = new atlas.list.List(pages.list, manifest);
   const expert = new atlas.expert.Page(pages.expert, manifest);
+  const fidelity = new atlas.fidelity.Page(pages.fidelity, manifest);
   document.querySelector("[data-controls]").hidden = false;
   const title = document.title;
-  let shown = { expert: undefined, view: undefined };
+  let shown = { place: undefined, view: undefined };
   let found = null;
   let turn = 0;
   let scrolled = 0;
@@ -29,8 +31,9 @@
   async function show() {
     const state = atlas.route.state;
     const now = ++turn;
-    const onList = state.expert === null;
-    if (shown.expert === null && !onList) scrolled = scrollY;
+    const place = state.fidelity ? "fidelity" : state.expert ?? "list";
+    const onList = place === "list";
+    if (shown.place === "list" && !onList) scrolled = scrollY;
     let missing = null;
     // What cannot be read is said below; without it the query finds nothing.
     try { await finder.ready(state); } catch (error) { missing = error.message; }
@@ -44,15 +47,19 @@
     }
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
     pages.list.hidden = !onList;
-    pages.expert.hidden = onList;
-    document.title = onList ? title : `Expert ${state.expert} · ${title}`;
-    const arrived = state.expert !== shown.expert && shown.expert !== undefined;
-    const from = shown.expert;
-    shown = { expert: state.expert, view: missing ? undefined : view };
-    if (!onList) expert.show(state, { arrived, rows: found.rows });
+    pages.expert.hidden = state.expert === null;
+    pages.fidelity.hidden = !state.fidelity;
+    document.title = onList ? title : `${state.fidelity ? "Fidelity and training" : `Expert ${state.expert}`} · ${title}`;
+    const arrived = place !== shown.place && shown.place !== undefined;
+    const from = shown.place;
+    shown = { place, view: missing ? undefined : view };
+    for (const link of document.querySelectorAll("[data-to]")) link.href = atlas.route.link({ expert: null, [link.dataset.to]: true });
+    if (state.fidelity) fidelity.show({ arrived, rows: found.rows });
+    else if (!onList) expert.show(state, { arrived, rows: found.rows });
     else if (arrived && document.activeElement?.type !== "search") {
       scrollTo(0, scrolled);
-      list.focus(from);
+      if (from === "fidelity") document.querySelector("[data-to=fidelity]")?.focus({ preventScroll: true });
+      else list.focus(from);
     }
   }
 

@@ -4,7 +4,7 @@
   const TEXTS = ["q", "task", "mode", "sort", "colour", "camera"];
   const SHARES = ["fires", "score", "importance", "rate_min", "rate_max"];
   const DEFAULTS = {
-    expert: null, strange: null, label: [], order: false,
+    expert: null, fidelity: false, strange: null, label: [], order: false,
     q: "", task: null, mode: "any", sort: null, colour: null, camera: null,
     fires: 0.5, score: null, importance: null, rate_min: null, rate_max: null,
   };
@@ -16,7 +16,8 @@
     const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
     const given = new URLSearchParams(query);
     const expert = /^expert\/(\d+)$/.exec(path);
-    const state = { ...DEFAULTS, expert: expert ? Number(expert[1]) : null, strange: expert || path === "" ? null : path };
+    const fidelity = path === "fidelity";
+    const state = { ...DEFAULTS, expert: expert ? Number(expert[1]) : null, fidelity, strange: expert || fidelity || path === "" ? null : path };
     for (const key of TEXTS) if (given.get(key)) state[key] = given.get(key);
     for (const key of SHARES) {
       const share = Number.parseFloat(given.get(key));
@@ -41,8 +42,9 @@
     return written.size ? `?${written.toString().replaceAll("%3A", ":").replaceAll("%2C", ",")}` : "";
   }
 
-  const address = (state) => (state.expert === null ? "#/" : `#/expert/${state.expert}`) + query(state);
-  const plain = (state) => ({ ...state, strange: null, colour: null, camera: null });
+  const place = ({ expert, fidelity }) => (fidelity ? "#/fidelity" : expert === null ? "#/" : `#/expert/${expert}`);
+  const address = (state) => place(state) + query(state);
+  const plain = (state) => ({ ...state, fidelity: false, strange: null, colour: null, camera: null });
   const link = (changed) => address({ ...plain(current), ...changed });
   // Where the experts of the list lie: the address of each is this, around its number.
   const around = () => ["#/expert/", query(plain(current))];
