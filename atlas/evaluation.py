@@ -459,7 +459,7 @@ class Fidelity:
     """
 
     def __init__(self, smixae: Smixae, pca: Components) -> None:
-        self._smixae = smixae
+        self.smixae = smixae
         self._pca = pca
         self._mean_along = pca.mean @ pca.directions
         self.tokens = 0
@@ -473,8 +473,8 @@ class Fidelity:
 
     def update(self, x: Float[Tensor, "row d_in"], n: int) -> None:
         """Add the first `n` rows of a block."""
-        firings = self._smixae.firings(x)
-        rebuilt = self._smixae.reconstruction(firings, x)[:n].double()
+        firings = self.smixae.firings(x)
+        rebuilt = self.smixae.reconstruction(firings, x)[:n].double()
         rows = x[:n].double()
         length = rows.square().sum(dim=1)
         self.tokens += n
@@ -598,7 +598,7 @@ def _corpus_figures(on_corpus: Fidelity, n_components: int) -> list[Measured]:
     """Return what is measured on the corpus without a language-model head."""
     tokens = on_corpus.tokens
     rates = on_corpus.firings.cpu().numpy() / tokens
-    d_code = on_corpus._smixae.d_code
+    d_code = on_corpus.smixae.d_code
     found = on_corpus.figures(0, n_components, ("fvu", "fvu_uncentred", "cosine", "norm_ratio", "normalised_mse"))
     experts = float(rates.sum())
     of_dictionary = {

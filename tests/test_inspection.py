@@ -61,7 +61,7 @@ def test_a_checkpoint_is_what_loading_it_says(checkpoint: Path) -> None:
         "bytes": sum(path.stat().st_size for path in checkpoint.iterdir()),
         "sha256": loaded.sha256,
     }
-    assert found.groups["metadata"] == {"model_name": "gpt2", "atlas.k": 3}
+    assert found.groups["metadata"] == {"sae_lens_version": "6.39.0", "model_name": "gpt2", "atlas.k": 3}
     shape = f"F32 {config.d_in} × {config.n_experts * config.d_expert}"
     assert found.groups["tensors"]["W_enc"] == shape
     assert found.groups["tensors"]["threshold"] == "F64 scalar"

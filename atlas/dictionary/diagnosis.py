@@ -86,7 +86,7 @@ class Reading(NamedTuple):
     fvu: float
     """Share of the variance that is left unexplained, from 0; infinite where a reconstruction overflows."""
     gain: float
-    """Factor on the reconstruction's deviations from their mean that brings them nearest to the rows': training leaves it at 1."""
+    """Factor on the reconstruction's deviations from their mean that brings them nearest to the rows'; training leaves 1."""
     firings_per_token: float
 
     @property
@@ -233,13 +233,14 @@ def repair(checkpoint: Checkpoint, diagnosis: Diagnosis, out: Path) -> None:
             "sha256": checkpoint.sha256,
         },
     }
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    whole = out.resolve()
+    part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
     try:
         save(mended(checkpoint.smixae, diagnosis.mend, diagnosis.scale), part, metadata)
         for name in (TRAINED_ON_FILE, TRAINING_LOG_FILE):
             if (checkpoint.path / name).is_file():
                 shutil.copyfile(checkpoint.path / name, part / name)
-        os.replace(part, out)
+        os.replace(part, whole)
     except OSError as error:
         raise StorageError(f"'{out}' cannot be written: {error.strerror}. Give --repair another folder.") from error
     finally:
@@ -247,11 +248,19 @@ def repair(checkpoint: Checkpoint, diagnosis: Diagnosis, out: Path) -> None:
 
 
 def require_free(checkpoint: Checkpoint, out: Path) -> None:
-    """Raise OutputOccupied unless a repaired copy can become the folder `out`."""
-    if out.resolve() == checkpoint.path.resolve():
-        raise OutputOccupied(f"'{out}' is the checkpoint itself; give --repair another folder.")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise OutputOccupied(f"'{out}' is there and not an empty folder; give --repair another one.")
+    """Return if a repaired copy can become the folder `out`.
+
+    Raises:
+        OutputOccupied: it is the checkpoint's own folder, or holds something.
+        StorageError: it cannot be looked into.
+    """
+    try:
+        if out.resolve() == checkpoint.path.resolve():
+            raise OutputOccupied(f"'{out}' is the checkpoint itself; give --repair another folder.")
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise OutputOccupied(f"'{out}' is there and not an empty folder; give --repair another one.")
+    except OSError as error:
+        raise StorageError(f"'{out}' cannot be looked into: {error.strerror}. Give --repair another folder.") from error
 
 
 def stored_scale(folder: Path) -> float | None:

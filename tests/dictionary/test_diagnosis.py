@@ -23,6 +23,7 @@ from atlas.dictionary.diagnosis import (
     diagnose,
     judge,
     repair,
+    require_free,
     residual_rows,
     stored_scale,
 )
@@ -220,6 +221,9 @@ def test_without_a_threshold_rules_1_and_2_cannot_be_told_apart() -> None:
 # How a verdict is reached
 
 
+BAD = {"fvu": 9.0, "gain": 0.2}
+
+
 def reading(index: int, fvu: float, norm_ratio: float = 0.9, gain: float = 1.0, firings: float = 64.0) -> Reading:
     return Reading((AS_STORED, *RESCALED_MENDS)[index], norm_ratio, fvu, gain, firings)
 
@@ -227,24 +231,33 @@ def reading(index: int, fvu: float, norm_ratio: float = 0.9, gain: float = 1.0, 
 @pytest.mark.parametrize(
     ("stored", "first", "second", "verdict"),
     [
-        pytest.param({"fvu": 0.5}, {"fvu": 0.41}, {"fvu": 2.0}, "right", id="better, but not clearly"),
-        pytest.param({"fvu": 0.5}, {"fvu": 0.40}, {"fvu": 2.0}, "misfolded", id="clearly better"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.40}, {"fvu": 0.49}, "unclear", id="two about equally good"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.40}, {"fvu": 0.5}, "misfolded", id="one clearly the best"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.49, "firings": 38.0}, {"fvu": 0.40}, "misfolded", id="one clearly sparser"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.49, "firings": 39.0}, {"fvu": 0.40}, "unclear", id="not clearly sparser"),
+        pytest.param({"fvu": 0.5}, {"fvu": 0.41}, BAD, "right", id="lower, but not clearly"),
+        pytest.param({"fvu": 0.5}, {"fvu": 0.40}, BAD, "misfolded", id="clearly lower"),
+        pytest.param({"fvu": 0.5, "gain": 0.98}, {"fvu": 0.3, "gain": 0.9}, BAD, "right", id="lower, of a worse size"),
+        pytest.param({"fvu": 0.5, "gain": 0.81}, {"fvu": 0.3, "gain": 0.89}, BAD, "right", id="not clearly nearer in size"),
+        pytest.param({"fvu": 0.5, "gain": 0.81}, {"fvu": 0.3, "gain": 0.91}, BAD, "misfolded", id="clearly nearer in size"),
         pytest.param(
-            {"fvu": 9.0}, {"fvu": 0.4}, {"fvu": 0.49, "firings": 1.0, "gain": 2.0}, "misfolded", id="sparser, too small"
+            {"fvu": 0.3, "gain": 0.8}, {"fvu": 0.4, "firings": 38.0}, BAD, "misfolded", id="clearly sparser, of the right size"
         ),
-        pytest.param({"fvu": 0.5}, {"fvu": 0.49, "firings": 1.0}, {"fvu": 0.40}, "unclear", id="sparser, as good as stored"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.76}, {"fvu": 2.0}, "none", id="the best rebuilds too little"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.4, "gain": 1.6}, {"fvu": 2.0}, "none", id="the best is too small"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.4, "gain": 0.6}, {"fvu": 2.0}, "none", id="the best is too large"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.4, "norm_ratio": 1.3}, {"fvu": 2.0}, "none", id="norms of the best too large"),
-        pytest.param({"fvu": 9.0}, {"fvu": 0.4, "gain": 1.6}, {"fvu": 0.7}, "none", id="a worse one is no way out"),
-        pytest.param({"fvu": 0.8}, {"fvu": 0.9}, {"fvu": 2.0}, "none", id="merely bad"),
-        pytest.param({"fvu": 0.3, "norm_ratio": 0.4}, {"fvu": 0.9}, {"fvu": 2.0}, "none", id="norms too small"),
-        pytest.param({"fvu": math.inf}, {"fvu": math.inf}, {"fvu": math.inf}, "none", id="all overflow"),
+        pytest.param({"fvu": 0.3, "gain": 0.8}, {"fvu": 0.4, "firings": 39.0}, BAD, "right", id="not clearly sparser"),
+        pytest.param(
+            {"fvu": 0.3, "gain": 0.91}, {"fvu": 0.4, "firings": 9.0}, BAD, "right", id="sparser than one of a fair size"
+        ),
+        pytest.param(BAD, {"fvu": 0.40}, {"fvu": 0.49}, "unclear", id="two about equally good"),
+        pytest.param(BAD, {"fvu": 0.40}, {"fvu": 0.5}, "misfolded", id="one clearly lower"),
+        pytest.param(
+            BAD, {"fvu": 0.5}, {"fvu": 0.4, "gain": 0.8, "firings": 200.0}, "misfolded", id="one sparser, the size right"
+        ),
+        pytest.param(BAD, {"fvu": 0.4, "gain": 0.9}, {"fvu": 0.4, "gain": 1.08}, "unclear", id="two about equally wrong in size"),
+        pytest.param(BAD, {"fvu": 0.74}, BAD, "misfolded", id="rebuilds just enough"),
+        pytest.param(BAD, {"fvu": 0.76}, BAD, "none", id="rebuilds too little"),
+        pytest.param(BAD, {"fvu": 0.4, "gain": 1.51}, BAD, "none", id="too small"),
+        pytest.param(BAD, {"fvu": 0.4, "gain": 0.66}, BAD, "none", id="too large"),
+        pytest.param(BAD, {"fvu": 0.4, "norm_ratio": 1.26}, BAD, "none", id="norms too large"),
+        pytest.param(BAD, {"fvu": 0.4, "norm_ratio": 0.49}, BAD, "none", id="norms too small"),
+        pytest.param({"fvu": 0.8}, {"fvu": 0.9}, BAD, "none", id="merely bad"),
+        pytest.param({"fvu": 0.8}, {"fvu": 0.7}, BAD, "none", id="merely bad, and a mend hardly better"),
+        pytest.param({"fvu": 0.9, "gain": 0.0}, {"fvu": math.inf, "gain": 0.0}, BAD, "none", id="silent, or beyond all numbers"),
     ],
 )
 def test_verdict_follows_the_rule(
@@ -399,6 +412,28 @@ def test_a_copy_never_goes_where_something_is(tmp_path: Path) -> None:
     with pytest.raises(OutputOccupied, match="is the checkpoint itself"):
         repair(wrong, diagnosis, tmp_path / "full" / ".." / "wrong")
     assert (tmp_path / "wrong" / "sae_weights.safetensors").read_bytes() == before
+
+
+def test_the_folder_one_is_in_may_become_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = saved(planted(True).folded("rule 2", 0.5), tmp_path / "wrong")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    repair(wrong, diagnose(wrong, [rows(0.5, seed=5)]), Path("."))
+
+    assert Checkpoint.load(tmp_path / "here").metadata["atlas_repair"]["mend"] == "rule 2"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = saved(planted(True).folded("rule 2", 0.5), tmp_path / "wrong")
+    (tmp_path / "shut").mkdir()
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StorageError, match="shut' cannot be looked into: Permission denied"):
+        require_free(wrong, tmp_path / "shut")
 
 
 def test_a_copy_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

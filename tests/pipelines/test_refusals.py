@@ -24,7 +24,7 @@ from pipelines.progress import duration
 CHECKPOINT = ("--checkpoint", "checkpoint")
 BUILD = ("build", *CHECKPOINT, "--corpus", "text.jsonl")
 TRAIN = ("train", "--model", "bert", "--hook", tiny.HOOKS["bert"])
-WHAT = f"Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
+WHAT = f"Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, or owner/repo[/subfolder][@revision] on the hub."
 
 
 def run(*arguments: str) -> Result:
@@ -106,6 +106,17 @@ REFUSALS = {
         nothing,
         ("build", "--checkpoint", "nowhere", "--corpus", "text.jsonl"),
         f"No checkpoint folder at 'nowhere'. {WHAT}",
+    ),
+    "no checkpoint on the hub either": (
+        nothing,
+        ("build", "--checkpoint", "no/where", "--corpus", "text.jsonl"),
+        "There is no folder 'no/where', 'no/where' is not in the hub's cache, and HF_HUB_OFFLINE is set. "
+        "Name a local folder, or fetch it where there is a network.",
+    ),
+    "an empty checkpoint": (
+        nothing,
+        ("build", "--checkpoint", " ", "--corpus", "text.jsonl"),
+        "--checkpoint is empty; name one.",
     ),
     "no cfg.json": (
         without("checkpoint/cfg.json"),
