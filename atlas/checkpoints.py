@@ -51,11 +51,11 @@ def find(source: str | Path) -> Found:
         CheckpointError: there is no checkpoint of that name, in one line that says where there is one, if that is known.
     """
     path = Path(source)
-    if path.exists() or isinstance(source, Path):
+    if isinstance(source, Path) or (source and path.exists()):  # an empty text would be the working folder
         return Found(_folder(path), str(source))
     hub = _HUB.fullmatch(source)
     if hub is None or path.suffix in PICKLES:
-        raise _missing(path)
+        raise _missing(source)
     folder, revision = _fetched(hub["repo"], hub["inside"].strip("/"), hub["revision"], source)
     return Found(folder, source, revision)
 
@@ -102,9 +102,9 @@ def _checkpoint_in(folder: Path) -> Path | None:
     return None
 
 
-def _missing(path: Path) -> CheckpointError:
+def _missing(source: str | Path) -> CheckpointError:
     return CheckpointError(
-        f"No checkpoint folder at '{path}'. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
+        f"No checkpoint folder at '{source}'. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
         "or owner/repo[/subfolder][@revision] on the hub."
     )
 

@@ -23,7 +23,7 @@ from atlas.activations.stream import StreamConfig, blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, save
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageDamaged, WorkOccupied
-from atlas.harvest.harvest import HarvestConfig, Shard, harvest, harvest_inputs, standing, survey
+from atlas.harvest.harvest import HarvestConfig, Shard, harvest, harvest_inputs, provenance, standing, survey
 from atlas.harvest.timing import timed
 from atlas.stages import Column, Ragged, finished, write_arrays
 
@@ -417,6 +417,19 @@ def test_shards_agree_where_the_corpus_ends(checkpoint: Checkpoint, bert: Langua
     assert done == [False, True]
     assert_same(finished(tmp_path / "two", "harvest").tables, finished(tmp_path / "one", "harvest").tables)
     assert finished(tmp_path / "one", "harvest").provenance["corpus"]["whole"] is False
+
+
+def test_provenance_names_a_dictionary_of_the_hub_and_no_folder_of_the_machine(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus
+) -> None:
+    plan = survey(corpus, bert.tokenizer)
+    inputs = harvest_inputs(checkpoint, bert, corpus, plan, CONFIG)
+    fetched = replace(checkpoint, source="someone/dictionaries/a@v1", revision="0123abc")
+
+    local, hub = (provenance(inputs, one, plan, corpus)["dictionary"] for one in (checkpoint, fetched))
+
+    assert str(checkpoint.path) not in str(local)
+    assert hub == {**local, "source": "someone/dictionaries/a@v1", "revision": "0123abc"}
 
 
 def test_other_limit_is_another_harvest(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
