@@ -37,7 +37,7 @@ from atlas.activations.stream import (
 from atlas.dictionary import Checkpoint, Smixae
 from atlas.dictionary.training_log import read_log
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError
-from atlas.harvest.harvest import describe_model, require_same_width
+from atlas.harvest.harvest import SILENT_TOKENS, describe_model, require_same_width
 from atlas.probe.rows import task_rows
 from atlas.probe.tasks import Task
 from atlas.stages import Column, Stage, fingerprint, finished, is_finished, require_same_inputs, versions
@@ -84,12 +84,19 @@ class HeldOut(NamedTuple):
     chunks: int
     documents: int
     """Held-out ones: of the fifth, and not trained on."""
+    others: int
+    """Those outside the fifth."""
     tokens: int
     """About how many they hold, by the first chunk's tokens per character, and at most as many as are wanted."""
     pca_rows: int
     """About how many tokens outside the fifth are read, likewise."""
     sha256: str
     """Of all documents of the chunks, in order."""
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there is text of both kinds, without which there is nothing to measure, or nothing to compare it with."""
+        return self.documents > 0 and self.others > 0
 
 
 class Measured(NamedTuple):
@@ -107,11 +114,7 @@ class Measured(NamedTuple):
 
 
 def held_out_text(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config: EvaluationConfig) -> HeldOut:
-    """Return how much of the corpus is read: up to the end of the chunk that brings both kinds of documents to what is wanted.
-
-    Raises:
-        CorpusError: it has no held-out document, or no other one.
-    """
+    """Return how much of the corpus is read: up to the end of the chunk that brings both kinds of documents to what is wanted."""
     text = TextHash()
     held_out = others = held_out_characters = other_characters = chunks = 0
     first_tokens, first_characters = 0, 1
@@ -131,18 +134,21 @@ def held_out_text(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config
         enough = held_out_characters * first_tokens >= config.tokens * first_characters
         if enough and other_characters * first_tokens >= config.pca_rows * first_characters:
             break
-    if not held_out or not others:
-        raise CorpusError(
-            f"'{corpus.name}' is too small to evaluate on: {_documents(held_out)} held out from the dictionary's training and "
-            f"{_documents(others)} outside that fifth; one of each is needed at least. Name a larger corpus with --corpus."
-        )
 
     def about(characters: int, most: int) -> int:
         return min(most, round(characters * first_tokens / first_characters))
 
-    return HeldOut(
-        chunks, held_out, about(held_out_characters, config.tokens), about(other_characters, config.pca_rows), text.sha256()
-    )
+    tokens, pca_rows = about(held_out_characters, config.tokens), about(other_characters, config.pca_rows)
+    return HeldOut(chunks, held_out, others, tokens, pca_rows, text.sha256())
+
+
+def require_enough(corpus: Corpus, plan: HeldOut) -> None:
+    """Raise CorpusError unless there is held-out text to measure on, and other text to compare with."""
+    if not plan.suffices:
+        raise CorpusError(
+            f"'{corpus.name}' is too small to evaluate on: {_documents(plan.documents)} held out from the dictionary's training "
+            f"and {_documents(plan.others)} outside that fifth; one of each is needed at least. Name a larger corpus with --corpus."
+        )
 
 
 def evaluate(
@@ -157,6 +163,8 @@ def evaluate(
 ) -> list[Measured]:
     """Measure a dictionary's fidelity, keep the figures in `work/evaluate`, and return them in reading order.
 
+    Of a corpus that is too small to hold text out there are none.
+
     `plan` is what `held_out_text` gave where it has been called already; `counted` is told the tokens of every block, once for
     each forward pass, as `passed_tokens` counts them.
 
@@ -164,7 +172,7 @@ def evaluate(
         WorkOccupied: the folder holds an evaluation of other inputs, or the harvest of another dictionary or model.
         CorpusError: the corpus has too little text to hold some of it out.
         ModelError: the model's width is not the dictionary's, or it returns a value that is not finite.
-        DictionarySilent: no expert fires.
+        DictionarySilent: no expert fires on thousands of tokens.
     """
     require_same_width(checkpoint, model)
     plan = plan or held_out_text(checkpoint, corpus, model.tokenizer, config)
@@ -172,6 +180,10 @@ def evaluate(
     stage = Stage(work, STAGE, inputs)
     if is_evaluated(work, inputs):
         return measured(work)
+    log = _log_columns(read_log(checkpoint.path))
+    if not plan.suffices:
+        stage.finish({"evaluation": _columns([]), "training_log": log}, {"settings": {"evaluate": inputs["settings"]}})
+        return []
     text = _Text(corpus, checkpoint, plan, model, config, counted)
     smixae = checkpoint.smixae
 
@@ -183,7 +195,7 @@ def evaluate(
         raise CorpusError(
             f"The corpus '{corpus.name}' holds no token but special ones in its documents held out, or in the others."
         )
-    if not on_corpus.firings.any():
+    if on_corpus.tokens >= SILENT_TOKENS and not on_corpus.firings.any():
         raise DictionarySilent(
             f"No expert fires on any of {on_corpus.tokens:,} held-out tokens; the threshold is {smixae.threshold:.3g}. It is "
             "probably the wrong layer or model: check --model and --hook."
@@ -213,7 +225,7 @@ def evaluate(
         "ce_tokens": entropies.tokens if entropies else None,
     }
     stage.finish(
-        {"evaluation": _columns(found), "training_log": _log_columns(read_log(checkpoint.path))},
+        {"evaluation": _columns(found), "training_log": log},
         {"evaluation": about, "settings": {"evaluate": inputs["settings"]}},
     )
     return measured(work)

@@ -63,7 +63,7 @@ def command(subject: SubjectOptions, corpus: str, tokens: int, ce_tokens: int, w
     Example:
         atlas evaluate --checkpoint work/train/checkpoint --corpus text.jsonl
     """
-    from atlas.evaluation import EvaluationConfig, known_inputs, require_own
+    from atlas.evaluation import EvaluationConfig, known_inputs, require_enough, require_own
     from atlas.stages import locked
     from pipelines.loading import load_subject, named_subject, readable_corpus, said_model
 
@@ -72,6 +72,7 @@ def command(subject: SubjectOptions, corpus: str, tokens: int, ce_tokens: int, w
         named = named_subject(subject)
         with locked(work):
             ready = prepare(text, named, EvaluationConfig(tokens=tokens, ce_tokens=ce_tokens))
+            require_enough(text, ready.plan)
             require_own(work, known_inputs(named.checkpoint, *ready))
             loaded = load_subject(named)
             say(said_model(loaded.model))
@@ -89,7 +90,7 @@ def config_for(limit: int) -> EvaluationConfig:
 
 
 def prepare(corpus: Corpus, named: NamedSubject, config: EvaluationConfig) -> Ready:
-    """Read the corpus to the end of what is measured, so that one too small is refused before the model is loaded."""
+    """Read the corpus to the end of what is measured: whether it is enough is known before the model is loaded."""
     from atlas.activations.model import load_tokenizer
     from atlas.evaluation import held_out_text
     from atlas.probe.tasks import builtin_tasks
@@ -109,6 +110,9 @@ def announce(ready: Ready, subject: Subject, work: Path) -> None:
     if is_evaluated(work, evaluation_inputs(checkpoint, model, *ready)):
         say("Evaluate: already finished, skipped")
         return
+    if not plan.suffices:
+        say(f"Evaluate: {corpus.title} is too small to hold some of it out, so fidelity is not measured")
+        return
     entropy = f"cross-entropy on {min(plan.tokens, config.ce_tokens):,} of them" if model.has_head else "no cross-entropy"
     sentences = sum(len(task.templates) * len(task.labels) for task in tasks)
     say(
@@ -126,6 +130,8 @@ def run(ready: Ready, subject: Subject, work: Path) -> list[Measured]:
         return measured(work)
     corpus, plan, config, tasks = ready
     checkpoint, model, _ = subject
+    if not plan.suffices:
+        return evaluate(checkpoint, model, corpus, work, config, tasks, plan)
     with bar("Evaluating", "tokens", passed_tokens(model, plan, config, tasks)) as shown:
         found = evaluate(checkpoint, model, corpus, work, config, tasks, plan, shown.update)
         shown.total = shown.n

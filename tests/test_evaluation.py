@@ -33,6 +33,7 @@ from atlas.evaluation import (
     measured,
     passed_tokens,
     principal_components,
+    require_enough,
 )
 from atlas.harvest.harvest import HarvestConfig, harvest
 from atlas.probe.tasks import Task, builtin_tasks
@@ -392,7 +393,10 @@ def test_dictionary_that_fires_more_than_the_width_is_beside_all_components(
     assert found["pca", "fvu"] == pytest.approx(0, abs=1e-9)
 
 
-def test_dictionary_that_never_fires_is_refused_and_leaves_nothing(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_dictionary_that_never_fires_is_refused_and_leaves_nothing(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.evaluation.SILENT_TOKENS", 100)
     checkpoint = saved(tmp_path / "checkpoint", threshold=1e9)
 
     with pytest.raises(
@@ -523,9 +527,29 @@ def test_corpus_of_one_kind_of_document_is_refused(
     path.write_text("\n".join(json.dumps(text) for text in texts(corpus, held_out)[:4]))
 
     with pytest.raises(CorpusError, match=f"^'text.jsonl' is too small to evaluate on: {counts} outside that fifth.*--corpus"):
-        evaluate(saved(tmp_path / "checkpoint"), bert, load_corpus(str(path)), tmp_path / "work", CONFIG, TASKS)
+        plan = held_out_text(saved(tmp_path / "checkpoint"), load_corpus(str(path)), bert.tokenizer, CONFIG)
+        require_enough(load_corpus(str(path)), plan)
 
-    assert not (tmp_path / "work").exists()
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_corpus_of_one_kind_of_document_has_no_figures(
+    held_out: bool, bert: LanguageModel, corpus: Corpus, tmp_path: Path
+) -> None:
+    path = tmp_path / "text.jsonl"
+    path.write_text("\n".join(json.dumps(text) for text in texts(corpus, held_out)[:4]))
+
+    found = evaluate(saved(tmp_path / "checkpoint"), bert, load_corpus(str(path)), tmp_path / "work", CONFIG, TASKS)
+
+    assert found == [] and len(finished(tmp_path / "work", "evaluate").tables["evaluation"]["value"]) == 0
+
+
+def test_few_tokens_without_a_firing_are_a_figure(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path / "checkpoint", threshold=1e9)
+
+    found = figures(evaluate(checkpoint, bert, corpus, tmp_path / "work", CONFIG, TASKS))
+
+    assert found["dictionary", "experts_per_token"] == found["pca", "coordinates_per_token"] == 0
+    assert found["dictionary", "silent"] == checkpoint.smixae.n_experts
 
 
 def test_text_of_special_tokens_alone_is_refused(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:

@@ -129,16 +129,26 @@ def test_changed_settings_are_refused_with_both_values(option: tuple[str, str], 
     assert result.stderr.startswith("Loading ") == differs.startswith("model")
 
 
-@pytest.mark.parametrize("command", [EVALUATE, ("build", *CHECKPOINT, *CORPUS)], ids=["evaluate", "build"])
-def test_too_small_a_corpus_is_refused_before_the_model_is_loaded(command: tuple[str, ...], folder: Path) -> None:
+def test_too_small_a_corpus_is_refused_before_the_model_is_loaded(folder: Path) -> None:
     Path("text.jsonl").write_text('"one document"')
 
-    result = run(*command)
+    result = run(*EVALUATE)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: 'text.jsonl' is too small to evaluate on: ")
     assert len(result.stderr.splitlines()) == 1
     assert not Path("work").exists()
+
+
+def test_build_maps_a_corpus_that_is_too_small_to_evaluate_on(folder: Path) -> None:
+    Path("text.jsonl").write_text(json.dumps(" ".join(tiny.documents())))
+
+    result = run("build", *CHECKPOINT, *CORPUS)
+
+    assert result.exit_code == 0, result.stderr
+    assert "Evaluate: text.jsonl is too small to hold some of it out, so fidelity is not measured\n" in result.stderr
+    assert rows() == [] and Path("site/index.html").is_file()
+    assert "Evaluate: already finished, skipped" in run("build", *CHECKPOINT, *CORPUS).stderr
 
 
 def test_stopped_evaluation_leaves_the_folder_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
