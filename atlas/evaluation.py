@@ -146,8 +146,9 @@ def require_enough(corpus: Corpus, plan: HeldOut) -> None:
     """Raise CorpusError unless there is held-out text to measure on, and other text to compare with."""
     if not plan.suffices:
         raise CorpusError(
-            f"'{corpus.name}' is too small to evaluate on: {_documents(plan.documents)} held out from the dictionary's training "
-            f"and {_documents(plan.others)} outside that fifth; one of each is needed at least. Name a larger corpus with --corpus."
+            f"'{corpus.name}' is too small to evaluate on: {_documents(plan.documents)} held out from the dictionary's "
+            f"training and {_documents(plan.others)} outside that fifth; one of each is needed at least. Name a larger corpus "
+            "with --corpus."
         )
 
 
