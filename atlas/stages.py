@@ -338,12 +338,17 @@ _PART = re.compile(r"\..+\.\d+\.part")
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Give a place to write a file to, of this process' own since two shards may end together, and rename it when whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a place to write a file to, of this process' own since two shards may end together, and rename it when whole.
+
+    Raises:
+        StorageError: the disk is full, or the folder is not ours to write in.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import atlas
-from atlas.errors import StageDamaged, StageMissing, WorkOccupied
+from atlas.errors import StageDamaged, StageMissing, StorageError, WorkOccupied
 from atlas.stages import Ragged, Stage, fingerprint, finished, locked, versions, write_arrays, write_json
 
 INPUTS = {"checkpoint": "abc", "settings": {"sample": 3, "shape": (1, 2)}, "model": {"id": "tiny"}}
@@ -228,6 +229,21 @@ def test_failed_write_keeps_the_file_that_was_there(tmp_path: Path) -> None:
 
     assert json.loads((tmp_path / "a.json").read_text()) == {"good": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("write", [write_arrays, write_json], ids=["arrays", "json"])
+def test_file_that_finds_no_room_keeps_the_one_that_was_there(write: Callable[..., None], tmp_path: Path) -> None:
+    write(tmp_path / "a", {"x": np.zeros(3)} if write is write_arrays else {"x": 3})
+    before = (tmp_path / "a").read_bytes()
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StorageError, match=r"a' cannot be written: .*File too large.*What was written before is as it was"):
+            write(tmp_path / "a", {"x": np.zeros(10_000)} if write is write_arrays else {"x": "x" * 10_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == before
 
 
 def test_written_arrays_can_be_written_over(tmp_path: Path) -> None:
