@@ -88,7 +88,10 @@ class Block(NamedTuple):
 
 
 def chunk_windows(chunk: Iterable[Document], tokenizer: Any, config: StreamConfig) -> list[Window]:
-    """Return the windows of a chunk, in order; windows never cross documents and hold no special tokens."""
+    """Return the windows of a chunk, in order; windows never cross documents.
+
+    Special tokens are not among them, but for those that the text spells out: these are context, and give no row.
+    """
     width = window_width(tokenizer, config)
     windows = []
     for document in chunk:

@@ -88,8 +88,11 @@ def _load(folder: Path, source: str, revision: str | None) -> Checkpoint:
     except SafetensorError as error:
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' is not a whole safetensors file: {error}.") from error
     weights = Weights(*(_tensor(tensors, name, shape, folder) for name, shape in _shapes(config).items()))
+    smixae = Smixae(config, weights, _threshold(tensors, folder), normalisation)
+    if not (torch.isfinite(smixae.decoder_norm).all() and torch.isfinite(smixae.bias).all()):
+        raise CheckpointError(f"'{folder / WEIGHTS_FILE}' has decoders beyond the range of float32; is its scale right?")
     return Checkpoint(
-        smixae=Smixae(config, weights, _threshold(tensors, folder), normalisation),
+        smixae=smixae,
         path=folder,
         sha256=sha256(folder),
         architecture=stored["architecture"],

@@ -45,15 +45,26 @@ def decoder(weights: Weights) -> Float[Tensor, "expert d_code d_in"]:
     return weights.W_latent_dec @ weights.W_dec.view(n_experts, d_expert, -1)
 
 
-def codes(
-    x: Float[Tensor, "token d_in"], weights: Weights, scale: Float[Tensor, "expert"] | None
+def units(x: Float[Tensor, "token d_in"], weights: Weights) -> Float[Tensor, "token d_hidden"]:
+    """Return the encoder units of every expert, after their nonlinearity."""
+    return leaky_relu(torch.addmm(weights.b_enc, x, weights.W_enc), LEAK)
+
+
+def bottlenecks(
+    hidden: Float[Tensor, "token d_hidden"], weights: Weights, scale: Float[Tensor, "expert"] | None
 ) -> Float[Tensor, "token expert d_code"]:
     """Return every expert's code before the gate, times `scale` (the decoder norms, where codes are rescaled)."""
     n_experts, d_expert, _ = weights.W_bottleneck.shape
-    hidden = leaky_relu(torch.addmm(weights.b_enc, x, weights.W_enc), LEAK).view(-1, n_experts, d_expert)
     # Batched over experts: (expert, token, d_expert) · (expert, d_expert, d_code).
-    code = torch.bmm(hidden.transpose(0, 1), weights.W_bottleneck).transpose(0, 1)
+    code = torch.bmm(hidden.view(-1, n_experts, d_expert).transpose(0, 1), weights.W_bottleneck).transpose(0, 1)
     return code if scale is None else code * scale[:, None]
+
+
+def codes(
+    x: Float[Tensor, "token d_in"], weights: Weights, scale: Float[Tensor, "expert"] | None
+) -> Float[Tensor, "token expert d_code"]:
+    """Return every expert's code before the gate of rows as the encoder reads them: `bottlenecks` of their `units`."""
+    return bottlenecks(units(x, weights), weights, scale)
 
 
 def fold(weights: Weights, threshold: float, factor: float, rescaled: bool) -> tuple[Weights, float]:
@@ -84,7 +95,10 @@ class Smixae:
         # The codes of an unfolded dictionary are those that its own weights give, so their scale is of the stored maps.
         self._scale = maps.flatten(1).norm(dim=1) if config.rescale_by_decoder_norm else None
         self.decoder: Float[Tensor, "expert d_code d_in"] = maps / normalisation.factor
-        """Each expert's linear map from code to residual stream; times `row_scale` where rows are normalised one by one."""
+        """Each expert's linear map from code to residual stream; times `row_scale` where rows are normalised one by one.
+
+        It is W_latent_dec · W_dec, over the factor of an unfolded dictionary: its codes are of scaled rows, its rows raw.
+        """
         self.bias: Float[Tensor, "d_in"] = weights.b_dec / normalisation.factor
         """What is added to the contributions, in the units of `decoder`."""
         self.decoder_norm: Float[Tensor, "expert"] = self.decoder.flatten(1).norm(dim=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from atlas.dictionary.config import SmixaeConfig
 from atlas.dictionary.normalisation import Normalisation
-from atlas.dictionary.smixae import Smixae, Weights, codes, decoder
+from atlas.dictionary.smixae import Smixae, Weights, bottlenecks, codes, decoder, units
 from atlas.errors import ConfigError, TrainingDiverged
 
 Auxiliary = Literal["auxk", "residual", "shortfall"]
@@ -86,6 +86,9 @@ class TrainingConfig:
         for name in ("warmup_steps", "dead_after", "aux_coefficient"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it cannot be below 0.")
+        for name, kind in (("start", Start), ("auxiliary", Auxiliary)):
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; choose {', '.join(get_args(kind))}.")
 
     @classmethod
     def reference(cls, **changes: Any) -> TrainingConfig:
@@ -136,6 +139,8 @@ class Forward(NamedTuple):
     """Squared error, summed over d_in, mean over rows."""
     auxiliary: Float[Tensor, ""]
     """The auxiliary loss with its weight."""
+    positive_units: Float[Tensor, ""]
+    """Encoder units above 0, mean over rows."""
     norm: Float[Tensor, "token expert"]
     """Of every code before the gate."""
     kept: Bool[Tensor, "token expert"]
@@ -150,7 +155,8 @@ def forward(x: Float[Tensor, "token d_in"], weights: Weights, counters: Counters
     """
     maps = decoder(weights)
     scale = maps.flatten(1).norm(dim=1)
-    code = codes(x, weights, scale if config.rescale_by_decoder_norm else None)
+    hidden = units(x, weights)
+    code = bottlenecks(hidden, weights, scale if config.rescale_by_decoder_norm else None)
     norm = code.norm(dim=2)
     kept = batch_top_k(norm.detach(), config.k)
     residual = x - weights.b_dec - (code * kept[:, :, None]).flatten(1) @ maps.flatten(0, 1)
@@ -163,7 +169,8 @@ def forward(x: Float[Tensor, "token d_in"], weights: Weights, counters: Counters
         )
     else:
         extra = torch.zeros((), device=x.device)
-    return Forward(reconstruction + extra, reconstruction, extra, norm, kept, after)
+    positive = (hidden.detach() > 0).sum(dim=1).float().mean()
+    return Forward(reconstruction + extra, reconstruction, extra, positive, norm, kept, after)
 
 
 def batch_top_k(norm: Float[Tensor, "token expert"], k: int) -> Bool[Tensor, "token expert"]:
@@ -254,7 +261,9 @@ class Training:
         self.config = config
         self.scale = scale
         """What rows are multiplied by: √d_in over their mean norm."""
-        self.weights = Weights(*(w.detach().to(device).requires_grad_() for w in weights))
+        # Copies, since steps change them in place; of one layout, since bits depend on it and a file keeps none but this.
+        copies = (w.detach().clone(memory_format=torch.contiguous_format) for w in weights)
+        self.weights = Weights(*(w.to(device).requires_grad_() for w in copies))
         self.counters = Counters.zero(config.n_experts, device)
         self.steps = 0
         """Taken so far."""
@@ -298,7 +307,6 @@ class Training:
         """Return everything that is logged of a step. Losses are on the scale of training, where a row has mean square 1."""
         x, found = step.x, step.found
         strength = found.norm[found.kept]
-        hidden = torch.addmm(self.weights.b_enc, x, self.weights.W_enc)
         return {
             "loss": float(found.loss),
             "reconstruction_loss": float(found.reconstruction),
@@ -310,7 +318,7 @@ class Training:
             "experts_above_1e-3": float((strength > 1e-3).sum()) / len(x),
             "experts_above_1e-1": float((strength > 1e-1).sum()) / len(x),
             "mean_norm": float(strength.mean()) if len(strength) else 0.0,
-            "positive_units": float((hidden > 0).sum(dim=1).double().mean()),
+            "positive_units": float(found.positive_units),
             "gradient_norm": float(step.gradient),
             "learning_rate": step.learning_rate,
             "rows": float(step.number * len(x)),
@@ -376,7 +384,10 @@ class Step(NamedTuple):
 
 @torch.no_grad()
 def calibrated_threshold(x: Float[Tensor, "token d_in"], weights: Weights, config: TrainingConfig) -> float:
-    """Return the threshold that k experts a row pass on average over the scaled rows `x`."""
+    """Return the threshold that k experts a row pass on average over the scaled rows `x`.
+
+    It lies midway between the last norm that passes and the first that does not: folding, which rounds, moves neither across.
+    """
     scale = decoder(weights).flatten(1).norm(dim=1) if config.rescale_by_decoder_norm else None
     wanted = config.k * len(x)
     # Of each block only the largest norms can matter, and one more, which the threshold may fall on.
@@ -384,4 +395,4 @@ def calibrated_threshold(x: Float[Tensor, "token d_in"], weights: Weights, confi
     for part in torch.split(x, CALIBRATION_BLOCK):
         norms = torch.cat([largest, codes(part, weights, scale).norm(dim=2).flatten()])
         largest = norms.topk(min(wanted + 1, norms.numel())).values
-    return float(largest[wanted]) if len(largest) > wanted else 0.0
+    return float(largest[wanted - 1 : wanted + 1].double().mean()) if len(largest) > wanted else 0.0

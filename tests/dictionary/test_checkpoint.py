@@ -423,3 +423,18 @@ def test_bad_checkpoint_is_refused_by_name(spoil: Callable[[Path], None], messag
 
     with pytest.raises(CheckpointError, match=message):
         Checkpoint.load(folder)
+
+
+def test_saving_over_an_unfolded_checkpoint_takes_its_factor_away(folder: Path) -> None:
+    (folder / "activation_scaler.json").write_text('{"scaling_factor": 0.3}')
+
+    save(Checkpoint.load(folder).smixae, folder, {})
+
+    assert not (folder / "activation_scaler.json").exists()
+
+
+def test_decoders_beyond_float32_are_refused(folder: Path) -> None:
+    set_tensors(W_dec=Checkpoint.load(folder).smixae.weights.W_dec * 1e30)(folder)
+
+    with pytest.raises(CheckpointError, match="has decoders beyond the range of float32; is its scale right"):
+        Checkpoint.load(folder)

@@ -199,6 +199,17 @@ def test_calibrated_threshold_fires_k_experts_a_row(k: int, block: int, monkeypa
     assert len(Smixae(smixae.config, smixae.weights, threshold).firings(x).token) == k * 60
 
 
+@pytest.mark.parametrize("factor", [0.05, 0.31, 7.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_folding_moves_no_firing_across_the_calibrated_threshold(seed: int, factor: float) -> None:
+    smixae = tiny.dictionary(n_experts=40, seed=seed)
+    x = torch.randn(700, tiny.D_MODEL, generator=torch.Generator().manual_seed(seed)) / factor
+    training = Training(replace(CONFIG, n_experts=40, d_expert=4, k=5), smixae.weights, factor)
+
+    assert len(training.calibrated(x).firings(x).token) == 5 * 700
+    assert len(training.calibrated(x).folded().firings(x).token) == 5 * 700
+
+
 def test_dictionary_that_keeps_every_expert_fires_them_all() -> None:
     smixae = tiny.dictionary()
     x = torch.randn(60, tiny.D_MODEL, generator=torch.Generator().manual_seed(3))
@@ -281,6 +292,8 @@ def test_metrics_are_what_a_batch_shows(run: Run) -> None:
     assert found["experts_above_1e-1"] == sum(r > 1e-1 for r in strongest) / 128
     assert found["experts_above_threshold"] == float((scaled.norm(dim=2) > 0.1 * strongest[0]).sum()) / 128
     assert found["learning_rate"] == CONFIG.rate(0) and found["rows"] == 128
+    u = x @ start.W_enc + start.b_enc
+    assert found["positive_units"] == pytest.approx(float((u > 0).sum()) / 128), "of the weights that the loss is of"
     assert found["loss"] == found["reconstruction_loss"] > 0 == found["auxiliary_loss"]
     assert found["fvu"] == pytest.approx(found["loss"] / float((x - x.mean(dim=0)).square().sum(dim=1).mean()), rel=1e-5)
     assert found["dead"] == 0 and run.metrics[-1]["rows"] == 45 * 128
@@ -316,7 +329,8 @@ def test_restored_training_goes_on_to_the_same_bits(run: Run) -> None:
     for step in range(20):
         first = step * 128 % 768
         half.step(ROWS[first : first + 128])
-    state = {name: tensor.clone() for name, tensor in half.state().items()}
+    # As a file gives it back: every tensor in one piece.
+    state = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in half.state().items()}
 
     again = Training.restored(CONFIG, state, half.scale, 20, "cpu")
     for step in range(20, 45):
@@ -326,6 +340,29 @@ def test_restored_training_goes_on_to_the_same_bits(run: Run) -> None:
     assert all(torch.equal(a, b) for a, b in zip(again.weights, run.training.weights, strict=True))
     assert torch.equal(again.counters.idle, run.training.counters.idle)
     assert torch.equal(again.counters.threshold, run.training.counters.threshold)
+
+
+def test_weights_lie_in_memory_as_a_file_gives_them_back(run: Run) -> None:
+    """Bits depend on strides, so a training must not begin with others than it goes on with."""
+    assert all(w.is_contiguous() for w in run.training.weights)
+
+
+def test_training_leaves_the_weights_alone_that_it_begins_with() -> None:
+    weights = initial_weights(ROWS.mean(dim=0), CONFIG)
+    before = [w.clone() for w in weights]
+
+    Training(CONFIG, weights, 0.1).step(ROWS[:128])
+
+    assert all(torch.equal(a, b) for a, b in zip(weights, before, strict=True))
+
+
+@pytest.mark.parametrize("setting", ["start", "auxiliary"])
+def test_config_refuses_names_it_does_not_know(setting: str) -> None:
+    config = TrainingConfig()
+    object.__setattr__(config, setting, "something")
+
+    with pytest.raises(ConfigError, match=f"{setting} is 'something'; choose "):
+        config.__post_init__()
 
 
 @pytest.mark.parametrize(
