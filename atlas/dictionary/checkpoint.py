@@ -111,8 +111,10 @@ def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
     Raises:
         StorageError: the folder cannot be written to, or its disk is full; what was in it is as it was.
     """
-    smixae = smixae.folded()
-    _write(Path(path), _files(smixae, torch.zeros(smixae.n_experts, dtype=torch.int64), metadata))
+    smixae, folder = smixae.folded(), Path(path)
+    _write(folder, _files(smixae, torch.zeros(smixae.n_experts, dtype=torch.int64), metadata))
+    # Of an unfolded checkpoint that was there before; it says nothing of this one.
+    (folder / SCALER_FILE).unlink(missing_ok=True)
 
 
 def save_unfolded(

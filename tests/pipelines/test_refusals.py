@@ -507,7 +507,7 @@ def test_finished_training_is_skipped(folder: Path) -> None:
     first, again = run(*few), run(*few)
 
     assert first.stdout == again.stdout == "work/train/checkpoint\n"
-    assert "Training: 8 experts, 3 steps of 64, of about " in first.stderr
+    assert "Training: 8 experts, 3 steps of 64 tokens\n" in first.stderr
     assert again.stderr.endswith("Training: already finished, skipped\n")
 
 
