@@ -67,7 +67,10 @@ class EvaluationConfig:
     tokens: int = 250_000
     """About how many held-out tokens are read."""
     pca_rows: int = 32_768
-    """Rows outside the held-out fifth that the principal components are fitted to, or as many as there are."""
+    """Rows outside the held-out fifth that the principal components are fitted to, or as many as there are.
+
+    Their windows are chosen by a hash, from all of the text that is read, since the first ones may be of one kind.
+    """
     ce_tokens: int = 50_000
     """Most held-out tokens that cross-entropy is measured on: the whole model runs five times over them."""
     stream: StreamConfig = field(default_factory=StreamConfig)
@@ -90,6 +93,8 @@ class HeldOut(NamedTuple):
     """About how many they hold, by the first chunk's tokens per character, and at most as many as are wanted."""
     pca_rows: int
     """About how many tokens outside the fifth are read, likewise."""
+    pca_share: float
+    """What share of them that is, from 0 to 1."""
     sha256: str
     """Of all documents of the chunks, in order."""
 
@@ -139,7 +144,8 @@ def held_out_text(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config
         return min(most, round(characters * first_tokens / first_characters))
 
     tokens, pca_rows = about(held_out_characters, config.tokens), about(other_characters, config.pca_rows)
-    return HeldOut(chunks, held_out, others, tokens, pca_rows, text.sha256())
+    share = pca_rows * first_characters / max(other_characters * first_tokens, 1)
+    return HeldOut(chunks, held_out, others, tokens, pca_rows, min(share, 1.0), text.sha256())
 
 
 def require_enough(corpus: Corpus, plan: HeldOut) -> None:
@@ -188,7 +194,8 @@ def evaluate(
     text = _Text(corpus, checkpoint, plan, model, config, counted)
     smixae = checkpoint.smixae
 
-    pca = principal_components((x[:n] for x, n in text.blocks(_is_outside, config.pca_rows)), smixae)
+    outside = text.blocks(_is_outside, config.pca_rows, plan.pca_share)
+    pca = principal_components((x[:n] for x, n in outside), smixae)
     on_corpus = Fidelity(smixae, pca)
     for x, n in text.blocks(text.is_held_out, config.tokens):
         on_corpus.update(x, n)
@@ -372,26 +379,31 @@ class _Text:
     def is_held_out(self, document: Document) -> bool:
         return _is_held_out(document, self._checkpoint)
 
-    def windows(self, belongs: Callable[[Document], bool], tokens: int) -> Iterator[list[Window]]:
-        """Yield the windows of each chunk's documents that belong, up to the one that brings them to so many tokens."""
+    def windows(self, belongs: Callable[[Document], bool], tokens: int, share: float = 1.0) -> Iterator[list[Window]]:
+        """Yield the windows of each chunk's documents that belong, up to the one that brings them to so many tokens.
+
+        Of these windows a hash of what they hold chooses about a share.
+        """
         left = tokens
         for chunk in islice(self._corpus.chunks(), self._plan.chunks):
             taken = []
             for window in chunk_windows(filter(belongs, chunk), self.model.tokenizer, self.config.stream):
-                if left > 0:
+                if left > 0 and window.content < share * 2**63:
                     taken.append(window)
                     left -= len(window.token_ids)
             yield taken
             if left <= 0:
                 return
 
-    def blocks(self, belongs: Callable[[Document], bool], tokens: int) -> Iterator[tuple[Float[Tensor, "row d_in"], int]]:
+    def blocks(
+        self, belongs: Callable[[Document], bool], tokens: int, share: float = 1.0
+    ) -> Iterator[tuple[Float[Tensor, "row d_in"], int]]:
         """Yield the rows of those windows in blocks of the one recorded size, with how many rows of each are real.
 
         Raises:
             ModelError: a row is not finite.
         """
-        for windows in self.windows(belongs, tokens):
+        for windows in self.windows(belongs, tokens, share):
             for block in blocks(windows, self.model, self.config.stream):
                 require_finite(block, self.model)
                 n = len(block.tokens.document)

@@ -189,7 +189,15 @@ def require_same_inputs(folder: Path, found: Mapping[str, Any], wanted: Mapping[
     differ = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
     if differ:
         named = ", ".join(key + _both(found.get(key), wanted.get(key)) for key in differ)
-        raise WorkOccupied(f"'{folder}' was made from another {named}. Name another work folder with --work, or delete this one.")
+        mend = "Name another work folder with --work, or delete this one."
+        if differ == ["device"] and (threads := _threads(found["device"], wanted["device"])):
+            mend = f"Set OMP_NUM_THREADS={threads} to go on with it, name another work folder with --work, or delete this one."
+        raise WorkOccupied(f"'{folder}' was made from another {named}. {mend}")
+
+
+def _threads(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> int | None:
+    """Return how many threads a run had, where nothing but that is different; sums in another order give other bits."""
+    return found["threads"] if {**found, "threads": wanted.get("threads")} == wanted and "threads" in found else None
 
 
 def _both(found: Any, wanted: Any) -> str:
@@ -305,15 +313,22 @@ def versions(*packages: str) -> dict[str, str]:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
     """Write named arrays as safetensors, whole or not at all."""
-    with _replacing(path) as part:
+    with replacing(path) as part:
         # safetensors writes a header that it cannot read where both tensors and metadata are empty.
         save_file(dict(arrays), part, metadata=dict(metadata) if metadata else None)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all."""
-    with _replacing(path) as part:
+    with replacing(path) as part:
         part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def share(path: Path) -> None:
+    """Give a file the permissions that new files have here: safetensors writes for its owner alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 @contextmanager
@@ -337,7 +352,7 @@ _PART = re.compile(r"\..+\.\d+\.part")
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a place to write a file to, of this process' own since two shards may end together, and rename it when whole.
 
     Raises:
@@ -348,6 +363,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
+            share(part)
             os.replace(part, path)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ CHECKPOINT = "checkpoint"
 UNDER_WAY = "under_way"
 """The folder, in the stage's, that holds what a training saves of itself until it is finished."""
 
-CALIBRATION_ROWS = 32_768
+CALIBRATION_ROWS = 131_072
 """Held-out rows that the threshold is measured on."""
 
 
@@ -71,7 +72,7 @@ class Watch:
     """Who is told how a training goes, and who may stop it."""
 
     reading: Callable[[int], None] = lambda _: None
-    """Rows read so far of the pool that is being read."""
+    """Rows read so far of the pool that is being read, or in the end of held-out text."""
     stepped: Callable[[int], None] = lambda _: None
     """Steps taken so far."""
     logged: Callable[[int, Mapping[str, float]], None] = lambda _step, _metrics: None
@@ -145,11 +146,13 @@ class _Run:
         while self.training is None or self.training.steps < self.config.training.steps:
             pool = self._pool()
             if self.training is None:
-                self.training = Training.begin(pool.rows, self.config.training)
-            self._use_up(pool, self.training)
-        held_out = self.reader.held_out(CALIBRATION_ROWS, lambda _: self._heed())
+                with fitting(self.config.training):
+                    self.training = Training.begin(pool.rows, self.config.training)
+            with fitting(self.config.training):
+                self._use_up(pool, self.training)
+        held_out = self.reader.held_out(CALIBRATION_ROWS, self._told)
         if not len(held_out):
-            raise CorpusError(f"'{self.corpus.name}' has too little text to hold a fifth of it out; give a larger corpus.")
+            raise CorpusError(f"The documents of '{self.corpus.name}' that are held out have no text; give a larger corpus.")
         self._write(self.training, self.training.calibrated(held_out).folded(), len(held_out))
 
     def _pool(self) -> Pool:
@@ -160,12 +163,7 @@ class _Run:
         # In the first round no more is read than the steps take; in later ones the pools are those of the first.
         left = self.config.rows - self._steps_before_pool() * self.config.training.batch
         most = min(self.config.buffer_rows, left) if self.place.epoch == 0 else self.config.buffer_rows
-
-        def told(rows: int) -> None:
-            self._heed()
-            self.watch.reading(rows)
-
-        pool = self.reader.read(self.place.first_chunk, most, told)
+        pool = self.reader.read(self.place.first_chunk, most, self._told)
         if self.place.pool == 0 and len(pool.rows) < self.config.training.batch:
             raise ConfigError(
                 f"'{self.corpus.name}' has {len(pool.rows)} rows to train on, fewer than one batch of "
@@ -227,6 +225,10 @@ class _Run:
             seen = seen.with_more(self.pool.vocabulary, self.pool.documents)
         save_training(self.root, training, self.place, self.used_up, seen, self.stage.inputs, self._metadata({}))
 
+    def _told(self, rows: int) -> None:
+        self._heed()
+        self.watch.reading(rows)
+
     def _heed(self) -> None:
         if self.watch.interrupted():
             raise KeyboardInterrupt
@@ -261,13 +263,34 @@ class _Run:
         shutil.rmtree(self.root)
 
 
+@contextmanager
+def fitting(config: TrainingConfig) -> Iterator[None]:
+    """Say in one line that a dictionary is too large for the memory there is.
+
+    Raises:
+        ConfigError: it is.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise ConfigError(
+            f"{config.n_experts:,} experts of {config.d_expert} units and batches of {config.batch:,} rows do not fit into "
+            "memory; choose fewer experts, a smaller --batch or a smaller --buffer-rows."
+        ) from error
+
+
 def is_trained(model: LanguageModel, corpus: Corpus, plan: Survey, work: Path, config: TrainConfig) -> bool:
     """Return whether the work folder holds the dictionary that these inputs give.
 
     Raises:
-        WorkOccupied: it holds one trained from other inputs.
+        WorkOccupied: it holds one trained from other inputs, or part of such a training.
     """
-    return Stage(work, STAGE, train_inputs(model, corpus, plan, config)).is_done()
+    stage = Stage(work, STAGE, train_inputs(model, corpus, plan, config))
+    for under_way in saved(stage.folder / UNDER_WAY)[-1:]:
+        require_same_inputs(stage.folder, inputs_of(under_way), stage.inputs)
+    return stage.is_done()
 
 
 def steps_taken(work: Path) -> int:
@@ -304,6 +327,7 @@ def require_documents(corpus: Corpus, plan: Survey) -> None:
     """Raise CorpusError unless there are documents both to train on and to hold out."""
     if plan.held_out in (0, plan.documents):
         raise CorpusError(
-            f"'{corpus.name}' has too few documents to hold a fifth of them out ({plan.documents} in the part that is read); "
-            "give a larger corpus."
+            f"'{corpus.name}' has {plan.documents:,} documents in the part that is read, {plan.held_out:,} of them in the "
+            "fifth that is held out; both kinds are needed. Give more documents that differ (in a .txt, two blank lines set "
+            "them apart)."
         )

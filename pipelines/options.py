@@ -88,9 +88,12 @@ trained_hook_option = click.option(
 )
 
 
+SEED = click.IntRange(0, 2**63 - 1)
+
+
 def seed_option(of: str) -> Option:
     """Return `--seed`, for what it seeds."""
-    return click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=f"Of {of}.")
+    return click.option("--seed", type=SEED, default=0, show_default=True, help=f"Of {of}.")
 
 
 class SubjectOptions(NamedTuple):

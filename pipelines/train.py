@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pipelines.options import (
+    SEED,
     Option,
     corpus_option,
     device_option,
@@ -70,7 +71,7 @@ def _recipe(name: str, kind: click.ParamType[Any], of: str, help: str) -> Option
     "auxiliary",
     "What revives dead experts: auxk, reference shortfall; docs/training.md says what each does.",
 )
-@_recipe("--seed", click.IntRange(min=0), "seed", "Of the initial weights and the order of tokens: 0, reference 42.")
+@_recipe("--seed", SEED, "seed", "Of the initial weights and the order of tokens: 0, reference 42.")
 @click.option("--window-tokens", type=click.IntRange(min=8), default=128, show_default=True, help="Tokens per window.")
 @click.option(
     "--buffer-rows", type=POSITIVE, default=524_288, show_default=True, help="Tokens whose rows are held and shuffled at once."

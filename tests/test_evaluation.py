@@ -476,19 +476,29 @@ def test_documents_that_were_trained_on_are_left_out(bert: LanguageModel, corpus
 
 
 def test_limits_end_with_a_window(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
-    config = replace(CONFIG, tokens=60, pca_rows=100)
-    plain = Plain(Path(bert.name), "bert")
-    width = WIDTH - 2
-
-    def reached(held_out: bool, limit: int) -> int:
-        lengths = [ids.shape[1] - 2 for text in texts(corpus, held_out) for ids in plain.windows(text)]
-        ends = np.cumsum(lengths)
-        return int(ends[np.searchsorted(ends, limit)])
+    config = replace(CONFIG, tokens=60)
+    lengths = [ids.shape[1] - 2 for text in texts(corpus, True) for ids in Plain(Path(bert.name), "bert").windows(text)]
+    ends = np.cumsum(lengths)
 
     found = evaluate(saved(tmp_path / "checkpoint"), bert, corpus, tmp_path / "work", config, TASKS)
 
-    assert found[0].tokens == reached(True, 60) < 60 + width
-    assert finished(tmp_path / "work", "evaluate").provenance["evaluation"]["pca_rows"] == reached(False, 100) < 100 + width
+    assert found[0].tokens == int(ends[np.searchsorted(ends, 60)]) < 60 + WIDTH - 2
+
+
+def test_components_are_fitted_to_text_from_everywhere(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    """Else the order of documents would decide how good the components look."""
+    config = replace(CONFIG, pca_rows=600)
+    backwards = Corpus(corpus.name, corpus.title, corpus.description, lambda: reversed([d.text for d in corpus.read()]))
+    checkpoint = saved(tmp_path / "checkpoint")
+
+    one, other = (
+        evaluate(checkpoint, bert, text, tmp_path / name, config, TASKS) for name, text in (("a", corpus), ("b", backwards))
+    )
+
+    rows = finished(tmp_path / "a", "evaluate").provenance["evaluation"]["pca_rows"]
+    assert 300 < rows < 700 < len(Plain(Path(bert.name), "bert").rows(texts(corpus, False)))
+    assert finished(tmp_path / "b", "evaluate").provenance["evaluation"]["pca_rows"] == pytest.approx(rows, rel=0.2)
+    assert figures(one)["pca", "fvu"] == pytest.approx(figures(other)["pca", "fvu"], rel=0.05)
 
 
 def test_no_more_chunks_are_read_than_are_needed(

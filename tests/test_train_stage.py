@@ -190,8 +190,11 @@ def test_carriers_come_up_to_their_share_and_never_over_it(
     assert about(found)["carrier_share"] == pytest.approx(carriers)
 
 
-def test_progress_is_told(run: Run) -> None:
-    assert run.read == sorted(run.read) and run.read[-1] == counts(run).total()
+def test_progress_is_told(run: Run, bert: LanguageModel, corpus: Corpus) -> None:
+    read, held_out = run.read[: run.read.index(max(run.read)) + 1], run.read[run.read.index(max(run.read)) + 1 :]
+
+    assert read == sorted(read) and read[-1] == counts(run).total()
+    assert held_out == sorted(held_out) and held_out[-1] == counted(bert, corpus, held_out=True).total()
     assert run.steps == list(range(1, 45))
     assert run.logged == [10, 20, 30, 40, 44]
 
@@ -240,7 +243,7 @@ def test_stage_names_its_inputs(run: Run, bert: LanguageModel, corpus: Corpus) -
 def test_no_more_is_read_than_the_steps_take(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
     short = trained(bert, corpus, tmp_path, replace(CONFIG, training=replace(TRAINING, steps=4)))
 
-    assert short.read[-1] == 4 * 64
+    assert max(short.read) == 4 * 64
     assert about(short)["tokens"] == 4 * 64
 
 
@@ -338,13 +341,51 @@ def test_text_that_changed_under_a_training_is_refused(bert: LanguageModel, corp
         train_stage(bert, growing, tmp_path, PIECES)
 
 
-def test_damaged_checkpoint_is_named(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sae_weights.safetensors", "optimiser.safetensors", "used_up.safetensors", "resume.json"])
+def test_damaged_checkpoint_is_named(name: str, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
     stopped(bert, corpus, tmp_path, CONFIG, 30)
     (last,) = saved(tmp_path / "train" / "under_way")
-    (last / "optimiser.safetensors").write_bytes(b"half")
+    (last / name).write_bytes(b"half")
 
-    with pytest.raises(StageDamaged, match=r"optimiser.safetensors' is damaged .*Delete the folder '.*step-"):
+    with pytest.raises(StageDamaged, match=rf"{name}' is damaged .*Delete the folder '.*step-"):
         train_stage(bert, corpus, tmp_path, CONFIG)
+
+
+def test_damaged_log_is_named(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    stopped(bert, corpus, tmp_path, CONFIG, 30)
+    log = tmp_path / "train" / "under_way" / "training_log.jsonl"
+    log.write_text("half\n" + log.read_text())
+
+    with pytest.raises(StageDamaged, match=r"training_log.jsonl' is damaged \(Expecting value"):
+        train_stage(bert, corpus, tmp_path, CONFIG)
+
+
+def test_checkpoint_can_be_read_by_whom_the_folder_can(run: Run) -> None:
+    plain = run.folder / "plain"
+    plain.touch()
+    wanted = plain.stat().st_mode
+    plain.unlink()
+
+    assert {path.stat().st_mode for path in run.folder.iterdir()} == {wanted}
+
+
+def test_another_number_of_threads_is_refused_with_what_to_set(
+    bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(bert, corpus, tmp_path, CONFIG, 30)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+
+    with pytest.raises(
+        WorkOccupied, match=r"another device \(threads: 1, now 7\)\. Set OMP_NUM_THREADS=1 to go on with it, name"
+    ):
+        train_stage(bert, corpus, tmp_path, CONFIG)
+
+
+def test_dictionary_too_large_for_memory_is_refused(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
+    huge = replace(CONFIG, training=replace(TRAINING, n_experts=10**9, d_expert=512))
+
+    with pytest.raises(ConfigError, match=r"1,000,000,000 experts of 512 units .* do not fit into memory; choose fewer"):
+        train_stage(bert, corpus, tmp_path, huge)
 
 
 def test_full_disk_keeps_the_last_good_checkpoint(
@@ -397,7 +438,7 @@ def test_too_little_text_for_a_batch_is_refused(bert: LanguageModel, corpus: Cor
 def test_corpus_of_one_document_is_refused(bert: LanguageModel, tmp_path: Path) -> None:
     alone = Corpus("alone", "Alone", "One document.", lambda: iter(["the small model fires on 42 tokens"]))
 
-    message = r"'alone' has too few documents to hold a fifth of them out \(1 in the part that is read\); give a larger corpus"
+    message = r"'alone' has 1 documents in the part that is read, . of them in the fifth that is held out; both kinds are needed"
     with pytest.raises(CorpusError, match=message):
         train_stage(bert, alone, tmp_path, CONFIG)
 

@@ -22,7 +22,7 @@ from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.dictionary.smixae import Smixae, Weights
 from atlas.dictionary.trained_on import TrainedOn, trained_on
 from atlas.errors import CheckpointError
-from atlas.stages import writing
+from atlas.stages import share, writing
 
 ARCHITECTURES = ("smixae", "smixae_rebased")
 LAYOUT = "6.39.0"
@@ -175,6 +175,7 @@ def _write(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
             for part, write in zip(parts.values(), files.values(), strict=True):
                 write(part)
             for path, part in parts.items():
+                share(part)
                 os.replace(part, path)
         finally:
             for part in parts.values():

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from torch import Tensor
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows
-from atlas.checkpoints import SCALER_FILE
+from atlas.checkpoints import CONFIG_FILE, SCALER_FILE
 from atlas.dictionary.checkpoint import Checkpoint, save
 from atlas.dictionary.smixae import Smixae
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
@@ -42,6 +42,9 @@ NEARER = 0.5
 """The gain of one reading is clearly nearer to 1 when the logarithm of it is at most this share of the other's."""
 SPARSER = 0.6
 """One reading fires clearly less than another when it does so at most this share as often."""
+STATED = (math.log(1.3), math.log(1.5))
+"""The firings of one reading clearly are those that a checkpoint states, and another's are not, when the logarithm of the one's
+share of them is at most the first, and the other's at least the second: a moving average fires up to a fifth too many."""
 FITTING = 0.1
 """Up to this logarithm, a gain is near enough to 1 for firing less to be no argument."""
 
@@ -100,8 +103,15 @@ class Reading(NamedTuple):
         """How far the gain is from 1: the size of its logarithm."""
         return abs(math.log(self.gain)) if self.gain > 0 else math.inf
 
-    def beats(self, other: Reading) -> bool:
-        """Whether it is clearly the better account of the rows.
+    def fires_as_stated_unlike(self, other: Reading, k: float | None) -> bool:
+        """Whether it fires about k experts on a token, and the other does not."""
+        if k is None or min(self.firings_per_token, other.firings_per_token) <= 0:
+            return False
+        own, others = (abs(math.log(reading.firings_per_token / k)) for reading in (self, other))
+        return own <= STATED[0] and others >= STATED[1]
+
+    def beats(self, other: Reading, k: float | None = None) -> bool:
+        """Whether it is clearly the better account of the rows, of a dictionary trained to fire k experts on a token if known.
 
         FVU is not enough: with a threshold that is too low, firings that the dictionary was never trained with may still bring
         it down. They leave the reconstruction too large, and that shows in the gain.
@@ -111,6 +121,10 @@ class Reading(NamedTuple):
         lower = self.fvu <= MARGIN * other.fvu
         if not other.is_plausible:
             return lower
+        if other.fires_as_stated_unlike(self, k):
+            return False
+        if self.fires_as_stated_unlike(other, k) and (self.fvu <= other.fvu or self.misfit <= other.misfit):
+            return True
         nearer = self.misfit <= NEARER * other.misfit
         sparser = other.misfit > FITTING and self.firings_per_token <= SPARSER * other.firings_per_token
         return nearer and (lower or sparser)
@@ -184,17 +198,17 @@ def diagnose(checkpoint: Checkpoint, rows: Iterable[Tensor], scale: float | None
     if normalisation.kind == "none":
         # One at a time: a mended dictionary is as large as the weights.
         readings += [_read(mend, mended(smixae, mend, scale), held, mean, variance) for mend in mends]
-    return Diagnosis(n, mean_norm, scale, source, tuple(readings), *judge(readings))
+    return Diagnosis(n, mean_norm, scale, source, tuple(readings), *judge(readings, stated_k(checkpoint)))
 
 
-def judge(readings: list[Reading]) -> tuple[Verdict, Mend | None]:
+def judge(readings: list[Reading], k: float | None = None) -> tuple[Verdict, Mend | None]:
     """Return the verdict on readings, as stored first, with the mend that helps: the one that beats all others."""
     stored, *others = readings
-    better = [other for other in others if other.beats(stored)]
+    better = [other for other in others if other.beats(stored, k)]
     if not better:
         return ("right" if stored.is_plausible else "none"), None
     for reading in better:
-        if all(reading.beats(other) for other in others if other is not reading and other.is_plausible):
+        if all(reading.beats(other, k) for other in others if other is not reading and other.is_plausible):
             return "misfolded", reading.mend
     return "unclear", None
 
@@ -281,6 +295,18 @@ def stored_scale(folder: Path) -> float | None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{path}' has no scaling_factor ({type(error).__name__}). Copy it again, or remove it.") from error
     raise CheckpointError(f"'{path}' has the scaling_factor {scale!r}; it has to be above 0. Copy it again, or remove it.")
+
+
+def stated_k(checkpoint: Checkpoint) -> float | None:
+    """Return how many experts a token was trained to fire: as Atlas notes it, or SAELens in its training configuration."""
+    stated: list[Any] = [(checkpoint.metadata.get("atlas_training") or {}).get("k")]
+    for name in (CONFIG_FILE, "runner_cfg.json"):
+        path = checkpoint.path / name
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        for part in (found, found.get("sae") if isinstance(found, dict) else None):
+            stated.append(part.get("k_experts") if isinstance(part, dict) else None)
+    numbers = [float(k) for k in stated if isinstance(k, int | float) and not isinstance(k, bool) and k > 0]
+    return numbers[0] if numbers else None
 
 
 def residual_rows(

@@ -19,11 +19,12 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from atlas.checkpoints import WEIGHTS_FILE
 from atlas.dictionary.checkpoint import save_unfolded
 from atlas.dictionary.smixae import Weights
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.dictionary.training import Training, TrainingConfig
-from atlas.stages import readable, write_arrays, write_json, writing
+from atlas.stages import readable, share, write_arrays, write_json, writing
 
 RESUME_FILE = "resume.json"
 OPTIMISER_FILE = "optimiser.safetensors"
@@ -102,6 +103,7 @@ def save_training(
             save_unfolded(training.smixae(), part, training.counters.idle, _described(training.config), metadata)
             state = {name: tensor for name, tensor in training.state().items() if name not in IN_WEIGHTS}
             save_file({name: tensor.contiguous().cpu() for name, tensor in state.items()}, part / OPTIMISER_FILE)
+            share(part / OPTIMISER_FILE)
             write_arrays(part / USED_UP_FILE, used_up._asdict())
             seen.write(part)
             about = {"inputs": dict(inputs), "steps": training.steps, "scale": training.scale, "place": place._asdict()}
@@ -167,8 +169,12 @@ def resume(checkpoint: Path, config: TrainingConfig, device: torch.device | str)
         StageDamaged: it cannot be read.
     """
     about = _about(checkpoint)
-    with readable(checkpoint / OPTIMISER_FILE):
-        state = load_file(checkpoint / "sae_weights.safetensors") | load_file(checkpoint / OPTIMISER_FILE)
+    state: dict[str, Tensor] = {}
+    for name in (WEIGHTS_FILE, OPTIMISER_FILE):
+        with readable(checkpoint / name):
+            state |= load_file(checkpoint / name)
+    with readable(checkpoint / USED_UP_FILE):
         used_up = Seen(**load_arrays(checkpoint / USED_UP_FILE))
+    with readable(checkpoint / RESUME_FILE):
         training = Training.restored(config, state, float(about["scale"]), int(about["steps"]), device)
         return Resumed(training, Place(**about["place"]), used_up)

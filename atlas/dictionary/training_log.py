@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from atlas.errors import CheckpointError
-from atlas.stages import writing
+from atlas.stages import readable, replacing, writing
 
 TRAINING_LOG_FILE = "training_log.jsonl"
 
@@ -26,14 +25,21 @@ def append(folder: Path, step: int, metrics: Mapping[str, float]) -> None:
 
 
 def cut(folder: Path, step: int) -> None:
-    """Take away what comes after a step: a training that goes on from there logs it anew."""
+    """Take away what comes after a step: a training that goes on from there logs it anew.
+
+    Raises:
+        StorageError: the shorter log cannot be written; the longer one is as it was.
+        StageDamaged: a line of it cannot be read.
+    """
     path = folder / TRAINING_LOG_FILE
-    if path.is_file():
+    if not path.is_file():
+        return
+    with readable(path):
         # The last line of a killed run may be half written; it is of a later step than any that was saved.
         whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text("".join(line for line in whole if json.loads(line)["step"] <= step), encoding="utf-8")
-        os.replace(part, path)
+        kept = [line for line in whole if int(json.loads(line)["step"]) <= step]
+    with replacing(path) as part:
+        part.write_text("".join(kept), encoding="utf-8")
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:

@@ -25,6 +25,7 @@ from atlas.dictionary.diagnosis import (
     repair,
     require_free,
     residual_rows,
+    stated_k,
     stored_scale,
 )
 from atlas.dictionary.training import Training, TrainingConfig
@@ -267,6 +268,49 @@ def test_verdict_follows_the_rule(
 
     assert found == verdict
     assert mend == (RESCALED_MENDS[0] if verdict == "misfolded" else None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "first", "second", "verdict"),
+    [
+        pytest.param(
+            {"fvu": 0.61, "firings": 5.9}, {"fvu": 0.60, "firings": 12.0}, BAD, "misfolded", id="stored fires too little"
+        ),
+        pytest.param(
+            {"fvu": 0.61, "firings": 9.0}, {"fvu": 0.60, "firings": 12.0}, BAD, "right", id="stored fires nearly enough"
+        ),
+        pytest.param(
+            BAD, {"fvu": 0.4, "firings": 12.5}, {"fvu": 0.4, "firings": 40.8, "gain": 0.95}, "misfolded", id="one fires k"
+        ),
+        pytest.param(BAD, {"fvu": 0.4, "firings": 12.5}, {"fvu": 0.4, "firings": 16.0}, "unclear", id="both fire about k"),
+        pytest.param({"fvu": 0.5, "firings": 12.0}, {"fvu": 0.3, "firings": 40.0}, BAD, "right", id="a mend fires too much"),
+    ],
+)
+def test_stated_k_decides_between_plausible_readings(
+    stored: dict[str, float], first: dict[str, float], second: dict[str, float], verdict: str
+) -> None:
+    found, mend = judge([reading(0, **stored), reading(1, **first), reading(2, **second)], k=12.0)
+
+    assert found == verdict
+    assert mend == (RESCALED_MENDS[0] if verdict == "misfolded" else None)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "files", "k"),
+    [
+        pytest.param({"atlas_training": {"k": 12}}, {}, 12.0, id="Atlas"),
+        pytest.param({}, {"runner_cfg.json": '{"sae": {"k_experts": 64}}'}, 64.0, id="SAELens"),
+        pytest.param({"atlas_training": {"k": True}}, {"runner_cfg.json": "[]"}, None, id="nothing usable"),
+    ],
+)
+def test_k_is_what_the_checkpoint_states(
+    metadata: dict[str, object], files: dict[str, str], k: float | None, tmp_path: Path
+) -> None:
+    save(planted(True).folded("right", 0.5), tmp_path, metadata)
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+
+    assert stated_k(Checkpoint.load(tmp_path)) == k
 
 
 # Where the scale comes from, and what is refused

@@ -254,7 +254,8 @@ REFUSALS = {
     "too few documents to train on": (
         with_file("a.txt", "one document"),
         (*TRAIN, "--corpus", "a.txt"),
-        "'a.txt' has too few documents to hold a fifth of them out (1 in the part that is read); give a larger corpus.",
+        "'a.txt' has 1 documents in the part that is read, 0 of them in the fifth that is held out; both kinds are needed. "
+        "Give more documents that differ (in a .txt, two blank lines set them apart).",
     ),
     "more experts kept than there are": (
         nothing,
@@ -322,7 +323,9 @@ def test_negative_seed_is_refused(command: tuple[str, ...], folder: Path) -> Non
     result = run(*command, "--seed", "-1")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[-1] == "Error: Invalid value for '--seed': -1 is not in the range x>=0."
+    assert (
+        result.stderr.splitlines()[-1] == "Error: Invalid value for '--seed': -1 is not in the range 0<=x<=9223372036854775807."
+    )
     assert contents(folder) == before
 
 
