@@ -16,10 +16,15 @@ from typing import NamedTuple
 
 from atlas.errors import CheckpointError
 
+ARCHITECTURES = ("smixae", "smixae_rebased")
+"""What Atlas maps; the second has the same mathematics and the same tensors."""
+
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
 SCALER_FILE = "activation_scaler.json"
 """The factor that rows of an unfolded checkpoint are multiplied by."""
+UNFOLDED = "expected_average_only_in"
+"""How `normalize_activations` says that weights are of scaled rows."""
 FILES = (CONFIG_FILE, WEIGHTS_FILE, SCALER_FILE, "trained_on.safetensors", "training_log.jsonl")
 """All that is read of a checkpoint, and all that is fetched of a repository."""
 
@@ -63,9 +68,9 @@ def find(source: str | Path) -> Found:
 def sha256(folder: Path) -> str:
     """Return the hash of the files that a dictionary is made of: the factor that rows take too, where one is needed."""
     config = json.loads((folder / CONFIG_FILE).read_bytes())
-    unfolded = isinstance(config, dict) and config.get("normalize_activations") == "expected_average_only_in"
+    unfolded = isinstance(config, dict) and config.get("normalize_activations") == UNFOLDED
     digest = hashlib.sha256()
-    for name in (CONFIG_FILE, WEIGHTS_FILE, *([SCALER_FILE] if unfolded else [])):
+    for name in (CONFIG_FILE, WEIGHTS_FILE, *([SCALER_FILE] if unfolded and (folder / SCALER_FILE).is_file() else [])):
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
@@ -207,3 +212,15 @@ def _there(repo: str, commit: str, snapshot: Path) -> str:
         return f"A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
     names = [f"{repo}/{folder.as_posix()}" if folder != Path() else repo for folder in folders]
     return f"{known} {'one' if len(names) == 1 else len(names)} elsewhere: {_some(names)}."
+
+
+def shapes(d_in: int, n_experts: int, d_expert: int, d_code: int) -> dict[str, tuple[int, ...]]:
+    """Return the tensors that the weights of a SMIXAE are, by name."""
+    return {
+        "W_enc": (d_in, n_experts * d_expert),
+        "b_enc": (n_experts * d_expert,),
+        "W_bottleneck": (n_experts, d_expert, d_code),
+        "W_latent_dec": (n_experts, d_code, d_expert),
+        "W_dec": (n_experts * d_expert, d_in),
+        "b_dec": (d_in,),
+    }

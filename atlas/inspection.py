@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from atlas.bake.folder import PAGE, Record
-from atlas.checkpoints import CONFIG_FILE, MODEL, SCALER_FILE, WEIGHTS_FILE, find, sha256
+from atlas.checkpoints import (
+    ARCHITECTURES,
+    CONFIG_FILE,
+    MODEL,
+    SCALER_FILE,
+    UNFOLDED,
+    WEIGHTS_FILE,
+    find,
+    sha256,
+    shapes,
+)
 from atlas.errors import CheckpointError, NothingToInspect
 from atlas.publish.site import Site
 from atlas.stages import DONE, readable
@@ -103,6 +113,7 @@ def _checkpoint(path: Path) -> dict[str, Facts]:
     metadata = stored.get("metadata")
     normalisation = stored.get("normalize_activations")
     scaler = _object(folder / SCALER_FILE) if (folder / SCALER_FILE).is_file() else {}
+    norms = _decoder_norms(tensors)
     return {
         "checkpoint": {
             "architecture": stored.get("architecture"),
@@ -118,10 +129,38 @@ def _checkpoint(path: Path) -> dict[str, Facts]:
             "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
             "sha256": sha256(folder),
         },
+        "problems": _problems(stored, tensors, norms),
         "metadata": _flat(metadata if isinstance(metadata, dict) else {}),
-        "decoder norms": _decoder_norms(tensors),
+        "decoder norms": norms,
         "tensors": {name: tensors.described(name) for name in names},
     }
+
+
+def _problems(stored: dict[str, Any], tensors: _Tensors, norms: Facts) -> Facts:
+    """Return what a checkpoint would be refused for, by name, as far as that shows without reading all of its weights."""
+    found: Facts = {}
+    if stored.get("architecture") not in ARCHITECTURES:
+        found["architecture"] = f"not {' or '.join(ARCHITECTURES)}"
+    given = [stored.get(key) for key in ("d_in", "n_experts", "d_expert", "d_bottleneck")]
+    widths = [width for width in given if type(width) is int and width > 0]
+    if len(widths) < len(given):
+        found["widths"] = "d_in, n_experts, d_expert and d_bottleneck have to be whole numbers of at least 1"
+        return found
+    for name, shape in shapes(*widths).items():
+        if name not in tensors:
+            found[name] = "missing"
+        elif not tensors.is_floating(name):
+            found[name] = f"{tensors.described(name)}: no floating numbers"
+        elif tuple(tensors.shape(name)) != shape:
+            found[name] = f"{tensors.described(name)}, where {CONFIG_FILE} says {' × '.join(map(str, shape))}"
+    threshold = tensors.scalar("threshold")
+    if threshold is None or threshold < 0:
+        found["threshold"] = "has to be one number, not below 0"
+    if norms and norms["max"] is None:
+        found["decoder norms"] = "not finite"
+    if stored.get("normalize_activations") == UNFOLDED and not tensors.beside(SCALER_FILE):
+        found[SCALER_FILE] = "missing, and rows of an unfolded checkpoint take the factor in it"
+    return found
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -152,6 +191,10 @@ class _Tensors:
             length = int.from_bytes(file.read(8), "little")
             self._header: dict[str, Any] = json.loads(file.read(length))
         self._start = 8 + length
+
+    def beside(self, name: str) -> bool:
+        """Return whether there is a file of this name in the same folder."""
+        return (self._path.parent / name).is_file()
 
     def __contains__(self, name: str) -> bool:
         return name in self._header

@@ -67,6 +67,53 @@ def test_a_checkpoint_is_what_loading_it_says(checkpoint: Path) -> None:
     assert found.groups["tensors"]["threshold"] == "F64 scalar"
 
 
+def test_a_good_checkpoint_has_no_problems(checkpoint: Path) -> None:
+    assert "problems" not in inspect(checkpoint).groups
+
+
+def changed(folder: Path, config: dict[str, object], tensors: dict[str, torch.Tensor | None]) -> None:
+    """Change keys of cfg.json, and tensors; None takes one away."""
+    path = folder / "cfg.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    kept = {name: tensor for name, tensor in (load_file(folder / WEIGHTS) | tensors).items() if tensor is not None}
+    save_file(kept, folder / WEIGHTS)
+
+
+WEIGHTS = "sae_weights.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("config", "tensors", "problem"),
+    [
+        pytest.param({"architecture": "topk"}, {}, {"architecture": "not smixae or smixae_rebased"}, id="architecture"),
+        pytest.param({"d_in": -1}, {}, {"widths": "d_in, n_experts, d_expert and d_bottleneck have to be"}, id="width"),
+        pytest.param({}, {"W_enc": torch.zeros(2, 3)}, {"W_enc": "F32 2 × 3, where cfg.json says 16 × 48"}, id="shape"),
+        pytest.param({}, {"W_bottleneck": None}, {"W_bottleneck": "missing"}, id="tensor"),
+        pytest.param({}, {"b_dec": torch.zeros(16, dtype=torch.int32)}, {"b_dec": "I32 16: no floating numbers"}, id="integers"),
+        pytest.param({}, {"threshold": torch.tensor(-1.0)}, {"threshold": "has to be one number, not below 0"}, id="threshold"),
+        pytest.param({}, {"W_dec": torch.full((48, 16), torch.nan)}, {"decoder norms": "not finite"}, id="numbers"),
+        pytest.param(
+            {"normalize_activations": "expected_average_only_in"},
+            {},
+            {"activation_scaler.json": "missing, and rows of"},
+            id="factor",
+        ),
+    ],
+)
+def test_what_a_checkpoint_would_be_refused_for_is_named(
+    config: dict[str, object], tensors: dict[str, torch.Tensor | None], problem: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tiny.checkpoint(tmp_path / "c", {})
+    changed(folder, config, tensors)
+
+    found = inspect(folder).groups["problems"]
+
+    assert found.keys() == problem.keys()
+    assert all(str(found[name]).startswith(said) for name, said in problem.items())
+    with pytest.raises(CheckpointError):
+        Checkpoint.load(folder)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("numbers", [1, 200, 10**9], ids=["an expert at a time", "three at a time", "all at once"])
 def test_decoder_norms_are_those_of_the_dictionary(

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atlas.checkpoints import CONFIG_FILE, SCALER_FILE, WEIGHTS_FILE, find, sha256
+from atlas.checkpoints import ARCHITECTURES, CONFIG_FILE, SCALER_FILE, WEIGHTS_FILE, find, sha256, shapes
 from atlas.dictionary.config import SmixaeConfig
 from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.dictionary.smixae import Smixae, Weights
@@ -24,7 +24,6 @@ from atlas.dictionary.trained_on import TrainedOn, trained_on
 from atlas.errors import CheckpointError
 from atlas.stages import share, writing
 
-ARCHITECTURES = ("smixae", "smixae_rebased")
 LAYOUT = "6.39.0"
 """The release of SAELens whose layout is written; of a file that names none, it reads no metadata."""
 
@@ -87,7 +86,8 @@ def _load(folder: Path, source: str, revision: str | None) -> Checkpoint:
         tensors = load_file(folder / WEIGHTS_FILE)
     except SafetensorError as error:
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' is not a whole safetensors file: {error}.") from error
-    weights = Weights(*(_tensor(tensors, name, shape, folder) for name, shape in _shapes(config).items()))
+    wanted = shapes(config.d_in, config.n_experts, config.d_expert, config.d_code)
+    weights = Weights(*(_tensor(tensors, name, shape, folder) for name, shape in wanted.items()))
     smixae = Smixae(config, weights, _threshold(tensors, folder), normalisation)
     if not (torch.isfinite(smixae.decoder_norm).all() and torch.isfinite(smixae.bias).all()):
         raise CheckpointError(f"'{folder / WEIGHTS_FILE}' has decoders beyond the range of float32; is its scale right?")
@@ -261,18 +261,6 @@ def _metadata(stored: dict[str, Any], folder: Path) -> dict[str, Any]:
                 f"metadata in {CONFIG_FILE} of '{folder}' has {key} = {metadata[key]!r}; {kind.__name__} is needed."
             )
     return metadata
-
-
-def _shapes(config: SmixaeConfig) -> dict[str, tuple[int, ...]]:
-    n, e, d, m = config.n_experts, config.d_expert, config.d_code, config.d_in
-    return {
-        "W_enc": (m, n * e),
-        "b_enc": (n * e,),
-        "W_bottleneck": (n, e, d),
-        "W_latent_dec": (n, d, e),
-        "W_dec": (n * e, m),
-        "b_dec": (m,),
-    }
 
 
 def _tensor(tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], folder: Path) -> Tensor:

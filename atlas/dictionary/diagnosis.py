@@ -23,7 +23,7 @@ from torch import Tensor
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows
-from atlas.checkpoints import CONFIG_FILE, SCALER_FILE
+from atlas.checkpoints import CONFIG_FILE, SCALER_FILE, UNFOLDED
 from atlas.dictionary.checkpoint import Checkpoint, save
 from atlas.dictionary.smixae import Smixae
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
@@ -47,9 +47,6 @@ STATED = (math.log(1.3), math.log(1.5))
 share of them is at most the first, and the other's at least the second: a moving average fires up to a fifth too many."""
 FITTING = 0.1
 """Up to this logarithm, a gain is near enough to 1 for firing less to be no argument."""
-
-UNFOLDED = "expected_average_only_in"
-"""How a checkpoint says that its scale is not folded: a kind of Normalisation."""
 
 Verdict = Literal["right", "misfolded", "unclear", "none"]
 ScaleSource = Literal["given", "stored", "measured"]
