@@ -79,7 +79,7 @@ class TrainingConfig:
             raise ConfigError(f"k is {self.k}, but the dictionary has {self.n_experts} experts; choose a smaller k.")
         for name in ("learning_rate", "clip_norm", "decoder_init_norm"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(f"{name} is {getattr(self, name)}; training takes a number above 0.")
+                raise ConfigError(f"{name} is {getattr(self, name)}; training takes a finite number above 0.")
         for name in ("decay_share", "threshold_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give a share from 0 to 1.")

@@ -398,7 +398,7 @@ def test_training_that_blows_up_is_given_up_before_it_overflows() -> None:
         pytest.param({"k": 0}, "k is 0; training takes at least 1", id="nothing kept"),
         pytest.param({"batch": 0}, "batch is 0; training takes at least 1", id="empty batches"),
         pytest.param({"d_code": 0}, "d_code is 0; training takes at least 1", id="empty codes"),
-        pytest.param({"learning_rate": math.nan}, "learning_rate is nan; training takes a number above 0", id="no rate"),
+        pytest.param({"learning_rate": math.nan}, "learning_rate is nan; training takes a finite number above 0", id="no rate"),
         pytest.param({"decay_share": 1.5}, "decay_share is 1.5; give a share from 0 to 1", id="decay"),
         pytest.param({"dead_after": -1}, "dead_after is -1; it cannot be below 0", id="dead"),
     ],

@@ -36,7 +36,7 @@
       return [10 ** ends[0], 10 ** Math.max(ends[1], ends[0] + 1)];
     }
     if (low >= 0 && low <= high / 2) low = 0;
-    if (low === high) return low === 0 ? [0, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
+    if (low === high) [low, high] = low === 0 ? [0, 1] : [Math.min(low, 0), Math.max(high, 0)];
     const step = ticks(low, high, 4);
     const stride = step.length > 1 ? step[1] - step[0] : high - low;
     return [Math.floor(low / stride + 1e-9) * stride, Math.ceil(high / stride - 1e-9) * stride];

@@ -93,7 +93,8 @@
         summary: `from ${figure(value[0])} at step ${count(step[0])} to ${figure(value.at(-1))} at step ${count(step.at(-1))}`,
       }));
       this.#charts.push(...charts);
-      return [make("p", { class: "note" }, thinned), make("div", { class: "charts" }, ...charts.map((chart) => chart.element))];
+      const scaled = " Losses, norms and the threshold are on the scale of training; the checkpoint’s own threshold was set afterwards, on held-out rows.";
+      return [make("p", { class: "note" }, thinned + scaled), make("div", { class: "charts" }, ...charts.map((chart) => chart.element))];
     }
   }
 
