@@ -25,7 +25,7 @@ SCALER_FILE = "activation_scaler.json"
 """The factor that rows of an unfolded checkpoint are multiplied by."""
 UNFOLDED = "expected_average_only_in"
 """How `normalize_activations` says that weights are of scaled rows."""
-FILES = (CONFIG_FILE, WEIGHTS_FILE, SCALER_FILE, "trained_on.safetensors", "training_log.jsonl")
+FILES = (CONFIG_FILE, WEIGHTS_FILE, SCALER_FILE, "runner_cfg.json", "trained_on.safetensors", "training_log.jsonl")
 """All that is read of a checkpoint, and all that is fetched of a repository."""
 
 MODEL = "model"

@@ -12,7 +12,14 @@ from pipelines.progress import Stopped
 
 COMMANDS = ("demo", "build", "train", "harvest", "probe", "evaluate", "assemble", "bake", "serve", "check", "inspect")
 """In the order of `atlas --help`."""
-EXTRAS = {"torch": "compute", "transformers": "compute", "datasets": "compute", "playwright": "check", "wandb": "wandb"}
+EXTRAS = {
+    "torch": "compute",
+    "transformers": "compute",
+    "datasets": "compute",
+    "huggingface_hub": "compute",
+    "playwright": "check",
+    "wandb": "wandb",
+}
 """Packages that a plain install does not bring, and the extra that does."""
 
 
