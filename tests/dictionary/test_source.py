@@ -296,7 +296,7 @@ def test_repository_is_fetched_once_and_only_what_is_read_of_it(hub: tuple[str, 
     first, again = asked([f"{REPO}/a", f"{REPO}/a@{COMMIT}"], endpoint, tmp_path)
     unreached, unknown = asked([f"{REPO}/a", "someone/else"], UNREACHED, tmp_path)
 
-    assert sorted(answers.served) == ["a/activation_scaler.json", "a/cfg.json", "a/sae_weights.safetensors"]
+    assert sorted(answers.served) == ["a/activation_scaler.json", "a/cfg.json", "a/runner_cfg.json", "a/sae_weights.safetensors"]
     assert first == again == unreached
     assert Path(first).parts[-2:] == (COMMIT, "a")
     assert is_seed(4, Checkpoint.load(Path(first)))

@@ -155,7 +155,7 @@ def test_stopped_evaluation_leaves_the_folder_as_it_was(folder: Path, monkeypatc
     def stopped(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("atlas.evaluation.task_rows", stopped)
+    monkeypatch.setattr("atlas.evaluation.stage.task_rows", stopped)
 
     result = run(*EVALUATE)
 

@@ -25,16 +25,15 @@ from atlas.dictionary.training_log import TRAINING_LOG_FILE
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageMissing, WorkOccupied
 from atlas.evaluation import (
     EvaluationConfig,
-    Fidelity,
     Measured,
     estimated_seconds,
     evaluate,
     held_out_text,
     measured,
     passed_tokens,
-    principal_components,
     require_enough,
 )
+from atlas.evaluation.fidelity import Fidelity, principal_components
 from atlas.harvest.harvest import HarvestConfig, harvest
 from atlas.probe.tasks import Task, builtin_tasks
 from atlas.stages import finished, write_arrays
@@ -316,7 +315,7 @@ def test_small_vocabulary_or_large_the_figures_are_the_same(
     run = runs["llama"]
     sizes: list[int] = []
     whole = run.model.logits
-    monkeypatch.setattr("atlas.evaluation.LOGITS_AT_ONCE", 2 * WIDTH * len(run.model.embeddings))
+    monkeypatch.setattr("atlas.evaluation.cross_entropy.LOGITS_AT_ONCE", 2 * WIDTH * len(run.model.embeddings))
     monkeypatch.setattr(run.model, "logits", lambda ids, *rest: sizes.append(len(ids)) or whole(ids, *rest))
 
     found = evaluate(run.checkpoint, run.model, corpus, tmp_path, CONFIG, TASKS)
@@ -339,7 +338,7 @@ def test_estimate_grows_with_the_text(runs: dict[str, Run], corpus: Corpus, monk
     """On a clock on which a pass through all blocks takes a second, and one through the whole model three."""
     run = runs["gpt2"]
     plan = held_out_text(run.checkpoint, corpus, run.model.tokenizer, CONFIG)
-    monkeypatch.setattr("atlas.evaluation._seconds", lambda work, _model: {"rebuild": 1.0, "predict": 3.0}[work.__name__])
+    monkeypatch.setattr("atlas.evaluation.stage._seconds", lambda work, _model: {"rebuild": 1.0, "predict": 3.0}[work.__name__])
     windows = [len(ids[0]) for text in texts(corpus, True) + texts(corpus, False) for ids in run.plain.windows(text)]
     timed = sum(sorted(windows)[-8:])
 
@@ -396,7 +395,7 @@ def test_dictionary_that_fires_more_than_the_width_is_beside_all_components(
 def test_dictionary_that_never_fires_is_refused_and_leaves_nothing(
     bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("atlas.evaluation.SILENT_TOKENS", 100)
+    monkeypatch.setattr("atlas.evaluation.stage.SILENT_TOKENS", 100)
     checkpoint = saved(tmp_path / "checkpoint", threshold=1e9)
 
     with pytest.raises(
