@@ -14,7 +14,6 @@ from atlas.activations.pool import Pool, PoolReader
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Smixae
 from atlas.dictionary.training import Training, TrainingConfig
-from atlas.train import CALIBRATION_ROWS
 
 SHAPE = {"n_experts": 256, "d_expert": 8, "k": 12, "steps": 400, "batch": 2048, "seed": 0}
 """Of the demo, for the reference's recipe too: its warm-up and its wait for dead experts are as long a part of the steps."""
@@ -37,6 +36,8 @@ VARIANTS: dict[str, TrainingConfig] = {
     ),
 }
 HELD_OUT_ROWS = 131_072
+CALIBRATION_ROWS = 32_768
+"""Of the held-out rows, the first, that the threshold is set on."""
 
 
 def gathered() -> tuple[Pool, Tensor]:
