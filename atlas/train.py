@@ -327,7 +327,7 @@ def require_documents(corpus: Corpus, plan: Survey) -> None:
     """Raise CorpusError unless there are documents both to train on and to hold out."""
     if plan.held_out in (0, plan.documents):
         raise CorpusError(
-            f"'{corpus.name}' has {plan.documents:,} documents in the part that is read, {plan.held_out:,} of them in the "
-            "fifth that is held out; both kinds are needed. Give more documents that differ (in a .txt, two blank lines set "
+            f"'{corpus.name}' has {plan.documents:,} document{'s' if plan.documents != 1 else ''} in the part that is read, "
+            f"{plan.held_out:,} in the fifth that is held out; both kinds are needed. Give more documents that differ (in a .txt, two blank lines set "
             "them apart)."
         )

@@ -438,7 +438,7 @@ def test_too_little_text_for_a_batch_is_refused(bert: LanguageModel, corpus: Cor
 def test_corpus_of_one_document_is_refused(bert: LanguageModel, tmp_path: Path) -> None:
     alone = Corpus("alone", "Alone", "One document.", lambda: iter(["the small model fires on 42 tokens"]))
 
-    message = r"'alone' has 1 documents in the part that is read, . of them in the fifth that is held out; both kinds are needed"
+    message = r"'alone' has 1 document in the part that is read, . in the fifth that is held out; both kinds are needed"
     with pytest.raises(CorpusError, match=message):
         train_stage(bert, alone, tmp_path, CONFIG)
 

@@ -254,7 +254,7 @@ REFUSALS = {
     "too few documents to train on": (
         with_file("a.txt", "one document"),
         (*TRAIN, "--corpus", "a.txt"),
-        "'a.txt' has 1 documents in the part that is read, 0 of them in the fifth that is held out; both kinds are needed. "
+        "'a.txt' has 1 document in the part that is read, 0 in the fifth that is held out; both kinds are needed. "
         "Give more documents that differ (in a .txt, two blank lines set them apart).",
     ),
     "more experts kept than there are": (
