@@ -328,6 +328,6 @@ def require_documents(corpus: Corpus, plan: Survey) -> None:
     if plan.held_out in (0, plan.documents):
         raise CorpusError(
             f"'{corpus.name}' has {plan.documents:,} document{'s' if plan.documents != 1 else ''} in the part that is read, "
-            f"{plan.held_out:,} in the fifth that is held out; both kinds are needed. Give more documents that differ (in a .txt, two blank lines set "
-            "them apart)."
+            f"{plan.held_out:,} in the fifth that is held out; both kinds are needed. Give more documents that differ (in a "
+            ".txt, two blank lines set them apart)."
         )
