@@ -205,7 +205,8 @@ def test_a_checkpoint_on_the_hub_says_its_commit(checkpoint: Path, tmp_path: Pat
     assert found.groups == {"hub": {"revision": commit}, **inspect(checkpoint).groups}
 
 
-def test_what_is_on_no_hub_is_said_in_one_line() -> None:
+def test_what_is_on_no_hub_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="'someone/nothing' is not in the hub's cache"):
         inspect("someone/nothing")
     for path in ("work/atlas.duckdb", "./someone/nothing", "nothing"):
