@@ -18,7 +18,7 @@ from atlas.activations.corpus import HELD_OUT_SHARE, Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.pool import Pool, PoolReader
 from atlas.activations.stream import StreamConfig
-from atlas.dictionary import save
+from atlas.dictionary import Smixae, save
 from atlas.dictionary.training import Step, Training, TrainingConfig
 from atlas.dictionary.training_checkpoint import Place, Seen, inputs_of, resume, save_training, saved, steps_of, sweep_checkpoints
 from atlas.dictionary.training_log import TRAINING_LOG_FILE, append, cut
@@ -153,7 +153,7 @@ class _Run:
         held_out = self.reader.held_out(CALIBRATION_ROWS, self._told)
         if not len(held_out):
             raise CorpusError(f"The documents of '{self.corpus.name}' that are held out have no text; give a larger corpus.")
-        self._write(self.training, self.training.calibrated(held_out).folded(), len(held_out))
+        self._write(self.training.calibrated(held_out).folded(), len(held_out))
 
     def _pool(self) -> Pool:
         """Return the pool that the training is at: the one at hand where that is the whole corpus."""
@@ -244,7 +244,7 @@ class _Run:
             **training,
         }
 
-    def _write(self, training: Training, smixae: Any, calibration_rows: int) -> None:
+    def _write(self, smixae: Smixae, calibration_rows: int) -> None:
         config, folder = self.config.training, self.stage.folder / CHECKPOINT
         about = {
             "tokens": int(self.used_up.vocabulary.sum()),
