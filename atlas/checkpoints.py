@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from atlas.errors import CheckpointError
 
@@ -212,6 +212,21 @@ def _there(repo: str, commit: str, snapshot: Path) -> str:
         return f"A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
     names = [f"{repo}/{folder.as_posix()}" if folder != Path() else repo for folder in folders]
     return f"{known} {'one' if len(names) == 1 else len(names)} elsewhere: {_some(names)}."
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of a checkpoint.
+
+    Raises:
+        CheckpointError: it is not JSON, or holds something else.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"'{path}' is not JSON: {error}.") from error
+    if not isinstance(stored, dict):
+        raise CheckpointError(f"'{path}' holds a {type(stored).__name__}; a JSON object is needed.")
+    return stored
 
 
 def shapes(d_in: int, n_experts: int, d_expert: int, d_code: int) -> dict[str, tuple[int, ...]]:

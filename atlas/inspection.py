@@ -27,6 +27,7 @@ from atlas.checkpoints import (
     UNFOLDED,
     WEIGHTS_FILE,
     find,
+    json_object,
     sha256,
     shapes,
 )
@@ -106,13 +107,13 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _checkpoint(path: Path) -> dict[str, Facts]:
     folder = find(path).folder
-    stored = _object(folder / CONFIG_FILE)
+    stored = json_object(folder / CONFIG_FILE)
     with _whole(folder / WEIGHTS_FILE), safe_open(folder / WEIGHTS_FILE, "numpy") as weights:
         names = sorted(weights.keys())
     tensors = _Tensors(folder / WEIGHTS_FILE)
     metadata = stored.get("metadata")
     normalisation = stored.get("normalize_activations")
-    scaler = _object(folder / SCALER_FILE) if (folder / SCALER_FILE).is_file() else {}
+    scaler = json_object(folder / SCALER_FILE) if (folder / SCALER_FILE).is_file() else {}
     norms = _decoder_norms(tensors)
     return {
         "checkpoint": {
@@ -161,16 +162,6 @@ def _problems(stored: dict[str, Any], tensors: _Tensors, norms: Facts) -> Facts:
     if stored.get("normalize_activations") == UNFOLDED and not tensors.beside(SCALER_FILE):
         found[SCALER_FILE] = "missing, and rows of an unfolded checkpoint take the factor in it"
     return found
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"'{path}' is not JSON: {error}. Copy the checkpoint again.") from error
-    if not isinstance(stored, dict):
-        raise CheckpointError(f"'{path}' holds a {type(stored).__name__}; a JSON object is needed.")
-    return stored
 
 
 @contextmanager

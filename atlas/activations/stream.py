@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
+from torch.nn.functional import pad
 
 from atlas.activations.corpus import Document
 from atlas.activations.model import LanguageModel, Specials
@@ -139,6 +140,14 @@ def blocks(windows: list[Window], model: LanguageModel, config: StreamConfig) ->
         filled = torch.zeros(size, x.shape[1], dtype=x.dtype, device=x.device)
         filled[:held] = x
         yield Block(filled, _cat(tokens))
+
+
+def row_blocks(x: Float[Tensor, "row d_in"]) -> Iterator[tuple[Float[Tensor, "row_of_block d_in"], int]]:
+    """Yield rows in blocks of the one recorded size, with how many of each are real."""
+    size = BLOCK_ROWS[x.device.type]
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        yield pad(part, (0, 0, 0, size - len(part))), len(part)
 
 
 def batches(windows: list[Window], tokenizer: Any, config: StreamConfig) -> Iterator[list[Window]]:

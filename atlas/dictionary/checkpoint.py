@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atlas.checkpoints import ARCHITECTURES, CONFIG_FILE, SCALER_FILE, WEIGHTS_FILE, find, sha256, shapes
+from atlas.checkpoints import ARCHITECTURES, CONFIG_FILE, SCALER_FILE, WEIGHTS_FILE, find, json_object, sha256, shapes
 from atlas.dictionary.config import SmixaeConfig
 from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.dictionary.smixae import Smixae, Weights
@@ -79,7 +79,7 @@ def load(source: str | Path) -> Smixae:
 
 
 def _load(folder: Path, source: str, revision: str | None) -> Checkpoint:
-    stored = _stored_json(folder / CONFIG_FILE)
+    stored = json_object(folder / CONFIG_FILE)
     config = _config(stored, folder)
     normalisation = _normalisation(stored, folder)
     try:
@@ -182,16 +182,6 @@ def _write(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
                 part.unlink(missing_ok=True)
 
 
-def _stored_json(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"'{path}' is not JSON: {error}.") from error
-    if not isinstance(stored, dict):
-        raise CheckpointError(f"'{path}' holds a {type(stored).__name__}; a JSON object is needed.")
-    return stored
-
-
 def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
     if stored.get("architecture") not in ARCHITECTURES:
         raise CheckpointError(
@@ -237,7 +227,7 @@ def _normalisation(stored: dict[str, Any], folder: Path) -> Normalisation:
             f"'{folder}' is not folded ({kind!r}) and has no {SCALER_FILE} with the factor of its rows. Copy that file from the "
             "training run beside it, or take the run's last checkpoint."
         )
-    factor = _stored_json(path).get("scaling_factor")
+    factor = json_object(path).get("scaling_factor")
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
         raise CheckpointError(f"'{path}' has scaling_factor = {factor!r}; a positive number is needed.")
     return Normalisation(kind, float(factor))

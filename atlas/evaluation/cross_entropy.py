@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from atlas.activations.model import LanguageModel, Specials
-from atlas.activations.stream import StreamConfig, Window, batches, padded
+from atlas.activations.stream import StreamConfig, Window, batches, padded, row_blocks
 from atlas.dictionary import Smixae
 from atlas.errors import ModelError
-from atlas.evaluation.fidelity import Components, ratio, row_blocks
+from atlas.evaluation.fidelity import Components, ratio
 from atlas.evaluation.text import EvaluatedText
 
 LOGITS_AT_ONCE = 2**28

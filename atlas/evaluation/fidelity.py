@@ -10,7 +10,6 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
-from atlas.activations.stream import BLOCK_ROWS
 from atlas.dictionary import Smixae
 
 
@@ -166,11 +165,3 @@ def _running(parts: Float64[Tensor, "token component"]) -> Float64[Tensor, "toke
 def ratio(part: float, whole: float | int) -> float:
     """Return a ratio; NaN where there is nothing to divide by."""
     return part / whole if whole else float("nan")
-
-
-def row_blocks(x: Float[Tensor, "row d_in"]) -> Iterator[tuple[Float[Tensor, "row_of_block d_in"], int]]:
-    """Yield rows in blocks of the one recorded size, with how many of each are real."""
-    size = BLOCK_ROWS[x.device.type]
-    for start in range(0, len(x), size):
-        part = x[start : start + size]
-        yield pad(part, (0, 0, 0, size - len(part))), len(part)

@@ -19,17 +19,17 @@ import torch
 
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel, Specials
-from atlas.activations.stream import BLOCK_ROWS, PADDING_STEP, blocks, chunk_windows, padded
+from atlas.activations.stream import PADDING_STEP, blocks, chunk_windows, padded, row_blocks
 from atlas.dictionary import Checkpoint
 from atlas.dictionary.training_log import read_log
 from atlas.errors import CorpusError, DictionarySilent
 from atlas.evaluation.cross_entropy import CrossEntropies, cross_entropies
-from atlas.evaluation.fidelity import Components, Fidelity, Measured, principal_components, ratio, row_blocks
+from atlas.evaluation.fidelity import Components, Fidelity, Measured, principal_components, ratio
 from atlas.evaluation.text import EvaluatedText, EvaluationConfig, HeldOut, held_out_text, is_outside
-from atlas.harvest.harvest import SILENT_TOKENS, describe_model, require_same_width
+from atlas.harvest.harvest import SILENT_TOKENS, describe_run, require_same_width
 from atlas.probe.rows import task_rows
 from atlas.probe.tasks import Task
-from atlas.stages import Column, Stage, fingerprint, finished, is_finished, require_same_inputs, versions
+from atlas.stages import Column, Stage, fingerprint, finished, is_finished, require_same_inputs
 
 STAGE = "evaluate"
 
@@ -234,14 +234,7 @@ def evaluation_inputs(
     """Return everything that determines the result of an evaluation."""
     return {
         **known_inputs(checkpoint, corpus, plan, config, tasks),
-        "model": describe_model(model),
-        "device": {
-            "type": model.device.type,
-            "dtype": model.dtype,
-            "threads": torch.get_num_threads(),
-            "block_rows": BLOCK_ROWS[model.device.type],
-        },
-        "versions": versions("torch", "transformers", "tokenizers", "numpy"),
+        **describe_run(model),
     }
 
 

@@ -233,6 +233,13 @@ def harvest_inputs(
     """Return everything that determines the result of a harvest."""
     return {
         **known_inputs(checkpoint, corpus, plan, config),
+        **describe_run(model),
+    }
+
+
+def describe_run(model: LanguageModel) -> dict[str, Any]:
+    """Return what a pass through a model depends on besides text and dictionary: the model, where it runs, and with what."""
+    return {
         "model": describe_model(model),
         "device": {
             "type": model.device.type,

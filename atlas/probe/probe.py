@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import BLOCK_ROWS, StreamConfig
+from atlas.activations.stream import StreamConfig
 from atlas.activations.vocabulary import token_texts
 from atlas.dictionary import Checkpoint, Smixae
 from atlas.geometry.contribution import coordinates
 from atlas.harvest.harvest import STAGE as HARVEST
-from atlas.harvest.harvest import describe_model
+from atlas.harvest.harvest import describe_run
 from atlas.probe import references
 from atlas.probe.rows import TaskRows, label_embeddings, label_occurrences, row_firings, task_rows
 from atlas.probe.scores import (
@@ -38,7 +38,7 @@ from atlas.probe.scores import (
 )
 from atlas.probe.tasks import Hypothesis, Task
 from atlas.probe.titles import TaskEvidence, Title, smoothed_lift, title
-from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, require_same_inputs, versions
+from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, require_same_inputs
 
 STAGE = "probe"
 
@@ -153,17 +153,10 @@ def probe_inputs(
     """Return everything that determines the result of a probe."""
     return {
         "checkpoint": checkpoint.sha256,
-        "model": describe_model(model),
+        **describe_run(model),
         "harvest": fingerprint(work, HARVEST),
         "tasks": {task.name: sha256(repr(task).encode()).hexdigest() for task in tasks},
         "settings": asdict(config),
-        "device": {
-            "type": model.device.type,
-            "dtype": model.dtype,
-            "threads": torch.get_num_threads(),
-            "block_rows": BLOCK_ROWS[model.device.type],
-        },
-        "versions": versions("torch", "transformers", "tokenizers", "numpy"),
     }
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from atlas.activations.model import LanguageModel, Specials
-from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, window_width
+from atlas.activations.stream import StreamConfig, Window, blocks, row_blocks, window_width
 from atlas.dictionary import Firings, Smixae
 from atlas.probe.tasks import Sentence, Task
 
@@ -64,15 +64,12 @@ def task_rows(task: Task, model: LanguageModel, config: StreamConfig) -> TaskRow
 
 def row_firings(x: Float[Tensor, "row d_in"], smixae: Smixae) -> Firings:
     """Return the firings of all rows, run through the encoder in blocks of the one recorded size."""
-    size = BLOCK_ROWS[x.device.type]
-    found = []
-    for start in range(0, len(x), size):
-        block = torch.zeros(size, x.shape[1], device=x.device)
-        n = len(x[start : start + size])
-        block[:n] = x[start : start + size]
+    found, start = [], 0
+    for block, n in row_blocks(x):
         token, expert, code = smixae.firings(block)
         real = token < n
         found.append((token[real] + start, expert[real], code[real]))
+        start += n
     return Firings(*(torch.cat(columns) for columns in zip(*found, strict=True)))
 
 
