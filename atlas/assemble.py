@@ -17,6 +17,9 @@ STAGES = ("harvest", "probe", "evaluate")
 NULLABLE = {"windows": ("position", "label", "template", "report"), "points": ("label",)}
 """Columns that a corpus has nothing to say of."""
 
+NO_EMPTY_LISTS = {"expert_stats": ("mean_code", "code_covariance")}
+"""List columns in which an empty list says that there is nothing: an arrays' file knows no NULL."""
+
 INTERNAL = ("frames",)
 """Tables that one stage leaves for another, not for the atlas."""
 
@@ -31,11 +34,14 @@ def assemble(work: Path) -> Path:
     stages = {name: finished(work, name) for name in STAGES}
     _require_one_subject(work, stages)
     tables: dict[str, dict[str, Any]] = {}
+    # Labelled tasks come behind the corpora; where they are made their numbers begin at 1, as if there were one.
+    shift = len(stages["harvest"].tables["tasks"]["task"]) - 1
     for table in dict.fromkeys(table for stage in stages.values() for table in stage.tables):
         if table not in INTERNAL:
-            parts = [stage.tables[table] for stage in stages.values() if table in stage.tables]
+            parts = [_renumbered(stage.tables[table], name, shift) for name, stage in stages.items() if table in stage.tables]
             frames = [_frame(part, NULLABLE.get(table, ())) for part in parts]
-            tables[table] = pl.concat(frames, how="diagonal_relaxed").to_dict()
+            absent = [pl.when(pl.col(name).list.len() > 0).then(name) for name in NO_EMPTY_LISTS.get(table, ())]
+            tables[table] = pl.concat(frames, how="diagonal_relaxed").with_columns(absent).to_dict()
     tables["provenance"] = _pairs(_provenance(list(stages.values())))
     log = [(name, key, value) for name, stage in stages.items() for key, value in stage.run_log.items()]
     tables["run_log"] = {
@@ -70,6 +76,14 @@ def _provenance(stages: list[Finished]) -> dict[str, Any]:
     return merged
 
 
+def _renumbered(columns: dict[str, Column], stage: str, shift: int) -> dict[str, Column]:
+    """Return a stage's rows with its labelled tasks moved by so many numbers."""
+    if stage == "harvest" or "task" not in columns or not shift:
+        return columns
+    task = np.asarray(columns["task"])
+    return {**columns, "task": np.where(task > 0, task + shift, task)}
+
+
 def _frame(columns: dict[str, Column], nullable: tuple[str, ...]) -> pl.DataFrame:
     given = {name: _series(name, values) for name, values in columns.items()}
     height = len(next(iter(given.values())))
@@ -79,8 +93,17 @@ def _frame(columns: dict[str, Column], nullable: tuple[str, ...]) -> pl.DataFram
 
 def _series(name: str, values: Column) -> pl.Series:
     if isinstance(values, Ragged):
-        return pl.Series(name, values.rows())
+        return _lists(name, values)
     return pl.Series(name, values if isinstance(values, np.ndarray) else list(values))
+
+
+def _lists(name: str, ragged: Ragged) -> pl.Series:
+    """Return a column of lists, cut from one list of all values: a Python list per row would take seconds per million."""
+    everything = pl.Series(name, ragged.values).implode()
+    places = pl.DataFrame({"start": ragged.offsets[:-1], "length": np.diff(ragged.offsets)})
+    if places.is_empty():
+        return everything.clear()
+    return places.select(pl.lit(everything).first().list.slice("start", "length")).to_series()
 
 
 def _pairs(values: dict[str, Any]) -> dict[str, list[str]]:

@@ -107,6 +107,10 @@ class StageMissing(AtlasError):
     """A stage was asked for before one that it reads from."""
 
 
+class PartsMissing(AtlasError):
+    """The parts of a stage are not one finished part of each shard."""
+
+
 class StageDamaged(AtlasError):
     """A file that a stage wrote cannot be read."""
 

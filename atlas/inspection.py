@@ -48,6 +48,8 @@ BLOCK_NUMBERS = 1 << 23
 """Numbers of W_dec that are read at once."""
 
 ATLAS_FILE = "atlas.duckdb"
+SUBJECT_FILE = "subject.json"
+"""What the parts of a harvest are parts of."""
 STAGES = ("train", "harvest", "probe", "evaluate")
 
 
@@ -258,7 +260,7 @@ def _finite(value: float) -> float | None:
 # A work folder
 
 
-_WORK_MARKS = (ATLAS_FILE, ".lock-*", f"*/{DONE}", "harvest/part-*.safetensors", "train/checkpoint")
+_WORK_MARKS = (ATLAS_FILE, ".lock-*", f"*/{DONE}", "harvest/corpus-*/part-*.safetensors", "train/checkpoint")
 
 
 def _is_work(path: Path) -> bool:
@@ -288,17 +290,19 @@ def _state(stage: Path) -> str:
     """Return whether a stage is done, and how far it is where that is known."""
     if (stage / DONE).is_file():
         return "done"
-    done = of = 0
+    done = 0
     shards = set()
-    for path in sorted(stage.glob("part-*-of-*.safetensors")):
+    for path in sorted(stage.glob("corpus-*/part-*-of-*.safetensors")):
         with readable(path), safe_open(path, "numpy") as file:
             about = json.loads(file.metadata()["about"])
             _, index, _, count = path.stem.split("-")
             mine = range(int(index), about["chunks"], int(count))
         done += sum(chunk < about["next_chunk"] for chunk in mine)
-        of = about["chunks"]
         shards.add(f"{index}/{count}")
     if shards:
+        # Corpora that no shard has begun have chunks, too.
+        with readable(stage / SUBJECT_FILE):
+            of = sum(corpus["chunks"] for corpus in json.loads((stage / SUBJECT_FILE).read_text(encoding="utf-8"))["corpora"])
         return f"half: {done} of {of} chunks, by the shards {', '.join(sorted(shards))}"
     return "half" if stage.is_dir() and any(stage.iterdir()) else "absent"
 

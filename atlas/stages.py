@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +55,24 @@ Column = NDArray[Any] | Ragged | list[Any]
 
 Tables = Mapping[str, Mapping[str, Column]]
 """Table ► column ► values."""
+
+
+def stacked(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
+    """Return the rows of several pieces of one table, one piece after the other."""
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(columns: list[Column]) -> Column:
+    if len(columns) == 1:
+        return columns[0]
+    first = columns[0]
+    if isinstance(first, Ragged):
+        pieces = [column for column in columns if isinstance(column, Ragged)]
+        lengths = np.concatenate([np.diff(piece.offsets) for piece in pieces])
+        return Ragged(np.concatenate([piece.values for piece in pieces]), np.concatenate([[0], np.cumsum(lengths)]))
+    if isinstance(first, np.ndarray):
+        return np.concatenate([np.asarray(column) for column in columns])
+    return [value for column in columns for value in column]
 
 
 class Stage:

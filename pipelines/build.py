@@ -41,20 +41,20 @@ def command(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, s
 def run(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site: SiteOptions) -> Path:
     """Run the stages in order and return the page to open."""
     from atlas.assemble import assemble
-    from atlas.harvest.harvest import Shard
+    from atlas.harvest.parts import WHOLE
     from atlas.stages import locked
 
     with stoppable(f"What was finished is kept in '{work}'; the same command goes on from there."):
         bake.require_bakeable(site)
         chosen = harvest.choose(subject, text)
         with locked(work):
-            measured = evaluate.prepare(chosen.corpus, chosen.subject, evaluate.config_for(chosen.tokens))
+            measured = evaluate.prepare(chosen.corpora[0], chosen.subject, evaluate.config_for(chosen.tokens))
             ready = harvest.prepare(chosen, seed, work)
-            found = harvest.announce(ready, Shard(), work)
+            found = harvest.announce(ready, WHOLE, work)
             probe.announce(ready.subject, seed, work)
             evaluate.announce(measured, ready.subject, work)
             say(f"Assemble and bake: anew each time, into {work} and {site.out}")
-            harvest.run(ready, found, Shard(), work)
+            harvest.run(ready, found, WHOLE, work)
             probe.run(ready.subject, seed, work)
             evaluate.run(measured, ready.subject, work)
             return bake.run(assemble(work), site)

@@ -10,7 +10,7 @@ import click
 from atlas.errors import AtlasError
 from pipelines.progress import Stopped
 
-COMMANDS = ("demo", "build", "train", "harvest", "probe", "evaluate", "assemble", "bake", "serve", "check", "inspect")
+COMMANDS = ("demo", "build", "train", "harvest", "merge", "probe", "evaluate", "assemble", "bake", "serve", "check", "inspect")
 """In the order of `atlas --help`."""
 EXTRAS = {
     "torch": "compute",

@@ -37,7 +37,7 @@ def command(device: str, work: Path, site: SiteOptions) -> None:
     bake.require_bakeable(site)
     config = TrainConfig(carrier_share=CARRIER_SHARE)
     checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, config, device, DTYPE, work)
-    subject, text = SubjectOptions(str(checkpoint), None, None, device, DTYPE), TextOptions(PYTHON_DOCS, None, False)
+    subject, text = SubjectOptions(str(checkpoint), None, None, device, DTYPE), TextOptions((PYTHON_DOCS,), None, False)
     page = build.run(subject, text, 0, work, site)
     say(f"Open {page} in a browser: double-click it, no server is needed.")
     click.echo(page)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from atlas.errors import ConfigError
 from pipelines.options import SubjectOptions, TextOptions, seed_option, subject_options, text_options, work_option
 from pipelines.progress import bar, duration, say, stoppable
 
 if TYPE_CHECKING:
     from atlas.activations.corpus import Corpus
-    from atlas.harvest.harvest import HarvestConfig, Shard, Standing, Survey
+    from atlas.harvest.config import HarvestConfig
+    from atlas.harvest.harvest import Standing
+    from atlas.harvest.mentions import Words
+    from atlas.harvest.parts import Shard
+    from atlas.harvest.survey import Survey
     from pipelines.loading import NamedSubject, Subject
 
 
 class Chosen(NamedTuple):
     """What is to be harvested, found to be there; the model is not loaded yet."""
 
-    corpus: Corpus
+    corpora: Sequence[Corpus]
     tokens: int
     subject: NamedSubject
 
@@ -27,19 +34,24 @@ class Chosen(NamedTuple):
 class Ready(NamedTuple):
     """What is harvested."""
 
-    corpus: Corpus
-    plan: Survey
+    corpora: Sequence[Corpus]
+    plans: Sequence[Survey]
     subject: Subject
     config: HarvestConfig
+    words: Words
 
 
 @click.command("harvest")
 @subject_options
 @text_options
-@click.option("--shard", default="0/1", show_default=True, help="Which part to run, as i/N with i from 0; the last one merges.")
+@click.option(
+    "--shard",
+    help="Which part to run, as i/N with i from 0; `atlas merge` puts the parts together.  [default: everything, or what "
+    "torchrun gives this process]",
+)
 @seed_option("the hash that chooses samples")
 @work_option
-def command(subject: SubjectOptions, text: TextOptions, shard: str, seed: int, work: Path) -> None:
+def command(subject: SubjectOptions, text: TextOptions, shard: str | None, seed: int, work: Path) -> None:
     """Run a corpus through the model and the dictionary, and keep what every expert does; print the folder it is in.
 
     Stopped half-way, it goes on from the last chunk it saved when it is run again.
@@ -47,79 +59,113 @@ def command(subject: SubjectOptions, text: TextOptions, shard: str, seed: int, w
     \b
     Example:
         atlas harvest --checkpoint work/train/checkpoint --corpus text.jsonl --preview
+        torchrun --no-python --nproc-per-node 8 atlas harvest --checkpoint owner/repo --corpus text.jsonl && atlas merge
     """
-    from atlas.harvest.harvest import STAGE, Shard
+    from atlas.harvest.parts import STAGE
     from atlas.stages import EVERYTHING, locked
 
-    part = Shard.parse(shard)
+    part, is_shown = chosen_shard(shard)
     # Shards share the work folder, each with files of its own, so each holds a lock of its own.
     held = EVERYTHING if part.count == 1 else f"harvest-{part.index}-of-{part.count}"
     with stoppable(f"Chunks that were saved are kept in '{work}'; the same command goes on from there."):
         chosen = choose(subject, text)
         with locked(work, held):
             ready = prepare(chosen, seed, work)
-            run(ready, announce(ready, part, work), part, work)
-    click.echo(work / STAGE)
+            found = announce(ready, part, work) if is_shown else standing_of(ready, part, work)
+            run(ready, found, part, work, is_shown)
+    if is_shown:
+        click.echo(work / STAGE)
+
+
+def chosen_shard(given: str | None) -> tuple[Shard, bool]:
+    """Return the shard that the option or torchrun names, and whether this process is the one that talks.
+
+    Raises:
+        ConfigError: both name one, or the text is no shard.
+    """
+    from atlas.harvest.parts import WHOLE, Shard
+
+    rank, world = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None or world is None:
+        return Shard.parse(given) if given is not None else WHOLE, True
+    if given is not None:
+        raise ConfigError(f"--shard says {given}, and torchrun gives this process {rank}/{world}; leave out --shard.")
+    return Shard.parse(f"{rank}/{world}"), rank == "0"
 
 
 def choose(subject: SubjectOptions, text: TextOptions) -> Chosen:
     """Return what the options name, refused now if that can be known without a model."""
+    from atlas.harvest.harvest import require_distinct
     from pipelines.loading import named_subject, readable_corpus
 
     limit = text.limit
-    return Chosen(readable_corpus(text.corpus), limit, named_subject(subject))
+    corpora = [readable_corpus(corpus) for corpus in text.corpus]
+    require_distinct(corpora)
+    return Chosen(corpora, limit, named_subject(subject))
 
 
 def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
-    """Read the corpus to the end of what is harvested, see that the work folder is free for it, and load the model."""
+    """Read each corpus to the end of what is harvested, see that the work folder is free for it, and load the model."""
     from atlas.activations.model import load_tokenizer
-    from atlas.harvest.harvest import HarvestConfig, known_inputs, require_own, survey
+    from atlas.harvest.config import HarvestConfig
+    from atlas.harvest.harvest import known_inputs, require_own
+    from atlas.harvest.survey import survey
+    from atlas.probe.tasks import builtin_tasks
     from pipelines.loading import load_subject, stream_config
 
     config = HarvestConfig(seed=seed, tokens=chosen.tokens, stream=stream_config(chosen.subject.checkpoint))
-    plan = survey(chosen.corpus, load_tokenizer(chosen.subject.model.name), config.tokens)
-    require_own(work, known_inputs(chosen.subject.checkpoint, chosen.corpus, plan, config))
-    return Ready(chosen.corpus, plan, load_subject(chosen.subject), config)
+    words = {task.name: task.labels for task in builtin_tasks()}
+    tokenizer = load_tokenizer(chosen.subject.model.name)
+    plans = [survey(corpus, tokenizer, config.tokens) for corpus in chosen.corpora]
+    require_own(work, known_inputs(chosen.subject.checkpoint, chosen.corpora, plans, config, words))
+    return Ready(chosen.corpora, plans, load_subject(chosen.subject), config, words)
+
+
+def standing_of(ready: Ready, shard: Shard, work: Path) -> Standing:
+    """Return what is done already."""
+    from atlas.harvest.harvest import harvest_inputs, standing
+
+    corpora, plans, (checkpoint, model, _), config, words = ready
+    return standing(work, harvest_inputs(checkpoint, model, corpora, plans, config, words), shard, plans)
 
 
 def announce(ready: Ready, shard: Shard, work: Path) -> Standing:
     """Say what will be done and about how long it takes, and return what is done already."""
-    from atlas.harvest.harvest import harvest_inputs, standing
     from atlas.harvest.timing import timed
     from pipelines.loading import said_corpus, said_model
 
-    corpus, plan, (checkpoint, model, _), config = ready
-    found = standing(work, harvest_inputs(checkpoint, model, corpus, plan, config), shard, plan)
-    say(said_corpus(corpus, plan))
+    corpora, plans, (checkpoint, model, _), config, _ = ready
+    found = standing_of(ready, shard, work)
+    for corpus, plan in zip(corpora, plans, strict=True):
+        say(said_corpus(corpus, plan))
     say(f"{said_model(model)}; dictionary: {checkpoint.smixae.n_experts:,} experts that read {checkpoint.smixae.d_in:,} numbers")
-    if found.finished or not found.left:
-        say("Harvest: already finished, skipped" if found.finished else f"Harvest: part {shard.index} is already finished")
+    left, chunks = sum(found.left), sum(plan.chunks for plan in plans)
+    if found.finished or not left:
+        done = "already finished, skipped" if found.finished else f"shard {shard} is already run"
+        say(f"Harvest: {done}")
         return found
-    speed = timed(checkpoint, model, corpus, config)
-    begins = f"goes on from chunk {found.first + 1} of {plan.chunks}, " if found.first else ""
-    chunks = f"{found.left:,} of {plan.chunks:,} chunks, " if shard.count > 1 else ""
-    time = duration(speed.seconds_for(_tokens_left(plan, found)))
-    say(f"Harvest: {begins}{chunks}about {time}, from {speed.windows:,} windows timed")
+    speed = timed(checkpoint, model, corpora[0], config)
+    share = f"{left:,} of {chunks:,} chunks, " if left < chunks else ""
+    going_on = "goes on, " if found.is_begun else ""
+    time = duration(speed.seconds_for(_tokens_left(ready, found)))
+    say(f"Harvest: {going_on}{share}about {time}, from {speed.windows:,} windows timed")
     return found
 
 
-def run(ready: Ready, found: Standing, shard: Shard, work: Path) -> None:
+def run(ready: Ready, found: Standing, shard: Shard, work: Path, is_shown: bool = True) -> None:
     """Harvest with progress on stderr."""
     from atlas.harvest.harvest import harvest
 
     if found.finished:
         return
-    corpus, plan, (checkpoint, model, _), config = ready
-    if found.left:
-        with bar("Harvesting", "tokens", _tokens_left(plan, found)) as shown:
-            done = harvest(checkpoint, model, corpus, work, config, shard, plan=plan, counted=shown.update)
-            shown.total = shown.n
-    else:
-        done = harvest(checkpoint, model, corpus, work, config, shard, plan=plan)
-    if not done:
-        say(f"Part {shard.index} of {shard.count} is finished; the harvest is, once every other part is.")
+    corpora, plans, (checkpoint, model, _), config, words = ready
+    with bar("Harvesting", "tokens", _tokens_left(ready, found), is_shown=is_shown and any(found.left)) as shown:
+        done = harvest(checkpoint, model, corpora, work, config, shard, words, plans=plans, counted=shown.update)
+        shown.total = shown.n
+    if not done and is_shown:
+        say(f"Shard {shard} is run. When all {shard.count} are, `atlas merge` puts them together.")
 
 
-def _tokens_left(plan: Survey, found: Standing) -> int:
+def _tokens_left(ready: Ready, found: Standing) -> int:
     """Return about how many tokens a shard has yet to run."""
-    return round(plan.tokens * found.left / plan.chunks)
+    return round(sum(plan.tokens * left / plan.chunks for plan, left in zip(ready.plans, found.left, strict=True)))

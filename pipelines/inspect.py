@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from atlas.errors import ConfigError
-from pipelines.options import SubjectOptions, device_option, dtype_option, hook_option, model_option
+from pipelines.options import SubjectOptions, device_map_option, device_option, dtype_option, hook_option, model_option
 from pipelines.progress import bar, say, stoppable
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Measured(NamedTuple):
 @hook_option
 @device_option
 @dtype_option
+@device_map_option
 def command(
     path: str,
     as_json: bool,
@@ -77,6 +78,7 @@ def command(
     hook: str | None,
     device: str,
     dtype: str,
+    device_map: str,
 ) -> None:
     """Print what PATH is (checkpoint, work folder, atlas or site), what it was made from, and how long that took.
 
@@ -95,7 +97,7 @@ def command(
     if corpus is not None:
         # What cannot be measured is refused before anything is printed.
         with stoppable("Nothing was written."):
-            measured = _measure(SubjectOptions(path, model, hook, device, dtype), corpus, tokens, scale, repair)
+            measured = _measure(SubjectOptions(path, model, hook, device, dtype, device_map), corpus, tokens, scale, repair)
     found = inspect(path)
     fold = _facts(measured.diagnosis) if measured else None
     if as_json:
@@ -121,8 +123,12 @@ def _require_corpus(corpus: str | None) -> None:
             raise ConfigError("--corpus is empty; name one, or leave it out.")
         return
     context = click.get_current_context()
-    names = ("tokens", "scale", "repair", "model", "hook", "device", "dtype")
-    given = [f"--{name}" for name in names if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+    names = ("tokens", "scale", "repair", "model", "hook", "device", "dtype", "device_map")
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
     if given:
         raise ConfigError(
             f"{' and '.join(given)} {'says' if len(given) == 1 else 'say'} nothing without text to measure on; add --corpus."

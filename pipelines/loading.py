@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,8 @@ from atlas.activations.model import DTYPES, LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint
 from atlas.errors import ConfigError
-from atlas.harvest.harvest import Survey, require_same_width
+from atlas.harvest.harvest import require_same_width
+from atlas.harvest.survey import Survey
 from pipelines.options import SubjectOptions
 from pipelines.progress import say
 
@@ -24,6 +26,7 @@ class NamedModel(NamedTuple):
     class_name: str | None
     device: torch.device
     dtype: torch.dtype
+    device_map: str = "none"
 
 
 class NamedSubject(NamedTuple):
@@ -69,8 +72,8 @@ def named_subject(given: SubjectOptions) -> NamedSubject:
     if missing:
         raise ConfigError(f"The checkpoint '{given.checkpoint}' does not name its model or hook; give {' and '.join(missing)}.")
     class_name = loaded.metadata.get("model_class_name") if given.model is None else None
-    model = NamedModel(str(named["--model"]), str(named["--hook"]), class_name, device, DTYPES[given.dtype])
-    return NamedSubject(loaded, model)
+    name, hook, dtype = str(named["--model"]), str(named["--hook"]), DTYPES[given.dtype]
+    return NamedSubject(loaded, NamedModel(name, hook, class_name, device, dtype, given.device_map))
 
 
 def stream_config(checkpoint: Checkpoint) -> StreamConfig:
@@ -86,6 +89,11 @@ def load_subject(named: NamedSubject) -> Subject:
     """
     model = load_model(named.model)
     require_same_width(named.checkpoint, model)
+    if named.checkpoint.metadata.get("prepend_bos") is True and not model.specials.prefix:
+        say(
+            "The checkpoint was trained behind a beginning-of-text token (prepend_bos), and the model's tokenizer puts none; "
+            "the windows go without."
+        )
     return Subject(named.checkpoint.to(named.model.device), model, stream_config(named.checkpoint))
 
 
@@ -94,21 +102,30 @@ def load_model(named: NamedModel) -> LanguageModel:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    say(f"Loading {named.name}, cut at {named.hook}, on {named.device.type}")
-    return LanguageModel.load(*named)
+    device_map = None if named.device_map == "none" else named.device_map
+    where = named.device.type if device_map is None else f"devices as '{device_map}' spreads it"
+    say(f"Loading {named.name}, cut at {named.hook}, on {where}")
+    return LanguageModel.load(named.name, named.hook, named.class_name, named.device, named.dtype, device_map)
 
 
 def torch_device(name: str) -> torch.device:
-    """Return the device that `--device` names.
+    """Return the device that `--device` names; each process that torchrun starts on a machine gets a GPU of its own.
 
     Raises:
         ConfigError: cuda was asked for and there is none.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
         raise ConfigError("--device cuda was asked for, but torch sees no CUDA device; use --device cpu.")
-    return torch.device(name)
+    if name == "cpu" or not there:
+        return torch.device("cpu")
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None:
+        return torch.device("cuda")
+    own = torch.device("cuda", int(rank) % torch.cuda.device_count())
+    # Otherwise what names no GPU (pinned memory, waiting for it) would go to the first one.
+    torch.cuda.set_device(own)
+    return own
 
 
 def said_corpus(corpus: Corpus, plan: Survey) -> str:

@@ -43,13 +43,25 @@ def _not_empty(_: click.Context, option: click.Parameter, value: str | None) -> 
     return value
 
 
-corpus_option = click.option(
+def _none_empty(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse an option that is given, once or repeatedly, and says nothing."""
+    for value in values:
+        _not_empty(context, option, value)
+    return values
+
+
+_CORPUS = (
+    "Text: python-docs, a .txt, .json, .jsonl (also .gz, .zst) or .parquet file, a folder of them, or a data set's hub id "
+    "(owner/name[/config][:split])."
+)
+corpus_option = click.option("--corpus", default="python-docs", show_default=True, callback=_not_empty, help=_CORPUS)
+corpora_option = click.option(
     "--corpus",
-    default="python-docs",
+    multiple=True,
+    default=("python-docs",),
     show_default=True,
-    callback=_not_empty,
-    help="Text: python-docs, a .txt, .json, .jsonl (also .gz, .zst) or .parquet file, a folder of them, or a data set's hub id "
-    "(owner/name[/config][:split]).",
+    callback=_none_empty,
+    help=f"{_CORPUS} Repeated, each is a task of its own; the first one is what the first page is about.",
 )
 work_option = click.option(
     "--work",
@@ -71,6 +83,14 @@ dtype_option = click.option(
     default="float32",
     show_default=True,
     help="What the language model computes in; the dictionary always reads float32.",
+)
+device_map_option = click.option(
+    "--device-map",
+    type=click.Choice(["none", "auto", "balanced", "sequential"]),
+    default="none",
+    show_default=True,
+    help="How to spread a language model that is too large for one GPU: auto and balanced fill all alike, sequential one after "
+    "another. The dictionary stays on --device.",
 )
 model_option = click.option(
     "--model",
@@ -104,6 +124,7 @@ class SubjectOptions(NamedTuple):
     hook: str | None
     device: str
     dtype: str
+    device_map: str = "none"
 
 
 subject_options = _together(
@@ -120,14 +141,15 @@ subject_options = _together(
         hook_option,
         device_option,
         dtype_option,
+        device_map_option,
     ),
 )
 
 
 class TextOptions(NamedTuple):
-    """A corpus, and how much of it is read."""
+    """Corpora, and how much of each is read."""
 
-    corpus: str
+    corpus: tuple[str, ...]
     tokens: int | None
     preview: bool
 
@@ -147,11 +169,11 @@ text_options = _together(
     "text",
     TextOptions,
     (
-        corpus_option,
+        corpora_option,
         click.option(
             "--tokens",
             type=click.IntRange(min=1),
-            help="About how many tokens of the corpus to read, in whole chunks of 131,072 characters."
+            help="About how many tokens of each corpus to read, in whole chunks of 131,072 characters."
             f"  [default: {DEFAULT_TOKENS:,}]",
         ),
         click.option("--preview", is_flag=True, help=f"Read {PREVIEW_TOKENS:,} tokens only, for a first look."),

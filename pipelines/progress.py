@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +13,17 @@ import click
 
 
 def say(text: str) -> None:
-    """Print a line on stderr."""
-    click.echo(text, err=True)
+    """Print a line on stderr; of the processes that torchrun started, the first one does."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(text, err=True)
 
 
 @contextmanager
-def bar(description: str, unit: str, total: int | None = None) -> Iterator[Any]:
-    """Give a progress bar with rate and time left; it stays on the screen when done."""
+def bar(description: str, unit: str, total: int | None = None, is_shown: bool = True) -> Iterator[Any]:
+    """Give a progress bar with rate and time left; it stays on the screen when done. One that is not shown only counts."""
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=description, unit=f" {unit}", unit_scale=True, dynamic_ncols=True) as shown:
+    with tqdm(total=total, desc=description, unit=f" {unit}", unit_scale=True, dynamic_ncols=True, disable=not is_shown) as shown:
         yield shown
 
 

@@ -14,6 +14,7 @@ from pipelines.options import (
     SEED,
     Option,
     corpus_option,
+    device_map_option,
     device_option,
     dtype_option,
     trained_hook_option,
@@ -88,6 +89,7 @@ def _recipe(name: str, kind: click.ParamType[Any], of: str, help: str) -> Option
 @click.option("--wandb", metavar="PROJECT", help="Send the log to this Weights & Biases project too.  [default: nothing is sent]")
 @device_option
 @dtype_option
+@device_map_option
 @work_option
 def command(
     model: str,
@@ -102,6 +104,7 @@ def command(
     wandb: str | None,
     device: str,
     dtype: str,
+    device_map: str,
     work: Path,
     **given: Any,
 ) -> None:
@@ -120,22 +123,30 @@ def command(
     changes = {name: value for name, value in given.items() if value is not None}
     training = TrainingConfig.reference(**changes) if recipe == "reference" else TrainingConfig(**changes)
     config = TrainConfig(carrier_share, buffer_rows, StreamConfig(window_tokens=window_tokens), training)
-    click.echo(run(model, hook, corpus, config, device, dtype, work, Outlook(log_every, save_every, wandb)))
+    click.echo(run(model, hook, corpus, config, device, dtype, work, Outlook(log_every, save_every, wandb), device_map))
 
 
 def run(
-    model: str, hook: str, corpus: str, config: TrainConfig, device: str, dtype: str, work: Path, outlook: Outlook = UNWATCHED
+    model: str,
+    hook: str,
+    corpus: str,
+    config: TrainConfig,
+    device: str,
+    dtype: str,
+    work: Path,
+    outlook: Outlook = UNWATCHED,
+    device_map: str = "none",
 ) -> Path:
     """Train with progress on stderr and return the checkpoint's folder."""
     from atlas.activations.model import DTYPES, load_tokenizer
-    from atlas.harvest.harvest import survey
+    from atlas.harvest.survey import survey
     from atlas.stages import locked
     from atlas.train import CHECKPOINT, STAGE, Watch, is_trained, require_documents, require_own, steps_taken, train_stage
     from pipelines.loading import NamedModel, load_model, readable_corpus, said_corpus, said_model, torch_device
 
     left = f"'{work}' keeps what was saved; the same command goes on from there."
     with stoppable(left), _sender(outlook, config) as send:
-        named = NamedModel(model, hook, None, torch_device(device), DTYPES[dtype])
+        named = NamedModel(model, hook, None, torch_device(device), DTYPES[dtype], device_map)
         text = readable_corpus(corpus)
         plan = survey(text, load_tokenizer(model), config.surveyed_tokens)
         require_documents(text, plan)

@@ -24,14 +24,14 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of a tiny GPT-2, Llama and BERT with their tokenizers."""
+    """Folders of a tiny model of every family, each with its own class of tokenizer."""
     root = tmp_path_factory.mktemp("models")
-    return {kind: tiny.language_model(kind, root / kind) for kind in tiny.KINDS}
+    return {kind: tiny.language_model(kind, root / kind) for kind in tiny.FAMILIES}
 
 
 @pytest.fixture(scope="session", params=tiny.KINDS)
 def tiny_model(request: pytest.FixtureRequest, models: dict[str, Path]) -> LanguageModel:
-    """Each of the tiny models, cut after its second block."""
+    """A tiny model for each kind of tokenizer, cut after its second block."""
     return LanguageModel.load(str(models[request.param]), tiny.HOOKS[request.param])
 
 

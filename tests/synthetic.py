@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,17 @@ HOSTILE = (
     "&amp;",
     "\\",
 )
-SPELLINGS = {" their": " The", " into": "##ber", " state": " Straße", " string": " STRASSE", " while": " ΟΔΟΣ"}
-"""Some words are written otherwise, so that texts of tokens repeat once they are folded for the search."""
+SPELLINGS = {" may": " May", " their": " The", " into": "##ber", " state": " Straße", " string": " STRASSE", " while": " ΟΔΟΣ"}
+"""Some words are written otherwise: one is a label, which the corpus so mentions; texts of others are equal once folded."""
 VOCABULARY = [SPELLINGS.get(f" {word}", f" {word}") for word in dict.fromkeys(WORDS)] + [*HOSTILE]
-FIRST_LABEL_TOKEN = 1000
+FIRST_TOKENS = {"months": 1000, "numbers": 2000}
+"""The token of each labelled task's first label."""
 THRESHOLD = 1.0
+CORPORA = (("synthetic", "Words at random", 318_402, 104_551), ("second", "More words at random", 96_000, 32_000))
+"""Name, title, tokens and held-out tokens of each corpus that an atlas may hold."""
+STRONGEST = 20
+SAMPLED_TOKENS = 50
+NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,13 @@ class Size:
     month_templates: int = 10
     number_templates: int = 6
     logged_steps: int = 2_000
+    corpora: int = 1
+    """One or two; the labelled tasks follow them."""
+
+
+Corpus = list[npt.NDArray[Any]]
+"""The token ids of each window."""
+LABELS = {"months": MONTHS, "numbers": tuple(str(number) for number in range(100))}
 
 
 def kind(expert: int) -> str:
@@ -81,11 +95,21 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
     size = size or Size()
     random = np.random.default_rng(seed)
     months, numbers = (
-        _sentences(random, 1, MONTHS, size.month_templates),
-        _sentences(random, 2, [str(number) for number in range(100)], size.number_templates),
+        _sentences(random, size.corpora, "months", MONTHS, size.month_templates),
+        _sentences(random, size.corpora + 1, "numbers", [str(number) for number in range(100)], size.number_templates),
     )
-    corpus = [random.integers(0, len(VOCABULARY), size.window_tokens) for _ in range(size.windows)]
-    firings = {expert: _firings(random, expert, size, months, numbers) for expert in range(size.experts)}
+    # What an atlas of one corpus holds does not change with what was added later: that has a source of its own.
+    others = [np.random.default_rng([seed, task]) for task in range(1, size.corpora)]
+    draws = [random, *others]
+    corpora = [[draw.integers(0, len(VOCABULARY), size.window_tokens) for _ in range(size.windows)] for draw in draws]
+    firings = {
+        expert: {0: _on_corpus(random, expert, size)}
+        | {sentences.task: _on_sentences(random, expert, sentences) for sentences in (months, numbers)}
+        | {task: _on_corpus(draw, expert, size) for task, draw in enumerate(others, start=1)}
+        if kind(expert) != "silent"
+        else {}
+        for expert in range(size.experts)
+    }
     tables: dict[str, dict[str, Any]] = {
         "provenance": _provenance(size),
         "experts": {
@@ -95,14 +119,16 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
         },
         "tasks": _tasks(size),
         "labels": _labels(size),
-        "hypotheses": _hypotheses(),
-        "baselines": _baselines(),
-        "windows": _windows(corpus, months, numbers),
-        "vocabulary": _vocabulary(),
+        "hypotheses": _hypotheses(size.corpora),
+        "baselines": _baselines(size.corpora),
+        "windows": _windows(corpora, months, numbers),
+        "vocabulary": _vocabulary(size.corpora),
         "training_log": _training_log(size),
     }
-    tables |= _per_expert(random, size, firings, corpus, months, numbers)
-    tables["evaluation"] = _evaluation(tables["expert_stats"])
+    later = np.random.default_rng([seed, 0, 3])
+    tables |= _per_expert(random, later, size, firings, corpora, (months, numbers))
+    tables |= _sampled(later, size, corpora)
+    tables["evaluation"] = _evaluation(size, tables["expert_stats"])
     return tables
 
 
@@ -123,23 +149,23 @@ class Sentences:
     """The rows of a labelled task."""
 
     task: int
+    name: str
     tokens: list[npt.NDArray[Any]]
     position: npt.NDArray[Any]
     label: npt.NDArray[Any]
     template: npt.NDArray[Any]
 
 
-def _sentences(random: np.random.Generator, task: int, labels: list[str] | tuple[str, ...], templates: int) -> Sentences:
+def _sentences(random: np.random.Generator, task: int, name: str, labels: Sequence[str], templates: int) -> Sentences:
     plain = len(VOCABULARY) - len(HOSTILE)
     shapes = [random.integers(0, plain, random.integers(4, 12)) for _ in range(templates)]
     label = np.repeat(np.arange(len(labels)), templates)
     template = np.tile(np.arange(templates), len(labels))
     position = np.array([len(shapes[t]) // 2 for t in template])
     tokens = [
-        np.insert(shapes[t], place, FIRST_LABEL_TOKEN * task + name)
-        for t, place, name in zip(template, position, label, strict=True)
+        np.insert(shapes[t], place, FIRST_TOKENS[name] + one) for t, place, one in zip(template, position, label, strict=True)
     ]
-    return Sentences(task, tokens, position, label, template)
+    return Sentences(task, name, tokens, position, label, template)
 
 
 @dataclass(frozen=True)
@@ -153,11 +179,8 @@ class Fired:
     norm: npt.NDArray[Any]
 
 
-def _firings(random: np.random.Generator, expert: int, size: Size, months: Sentences, numbers: Sentences) -> dict[int, Fired]:
-    made = kind(expert)
-    if made == "silent":
-        return {}
-    count = size.points
+def _on_corpus(random: np.random.Generator, expert: int, size: Size) -> Fired:
+    made, count = kind(expert), size.points
     if made == "clusters":
         centre = np.array([[2.5, 1.0, 0.0], [-1.5, 1.5, 0.5]])[random.integers(0, 2, count)]
         xyz = centre + random.normal(0, 0.25, (count, 3))
@@ -167,29 +190,23 @@ def _firings(random: np.random.Generator, expert: int, size: Size, months: Sente
         xyz = _on_line(random, random.uniform(0, 100, count))
     else:
         xyz = np.outer(random.gamma(3, 1, count) + 1, [1.0, 0.15, 0.05]) + random.normal(0, 0.2, (count, 3))
-    fired = {
-        0: Fired(
-            np.sort(random.integers(0, size.windows, count)),
-            random.integers(0, size.window_tokens, count),
-            None,
-            xyz,
-            np.linalg.norm(xyz, axis=1) + THRESHOLD,
-        )
-    }
-    for sentences in (months, numbers):
-        likes = {1: ("ring", "task"), 2: ("line",)}[sentences.task]
-        chance = 0.95 if made in likes else 0.03 if made != "dense" else 0.5
-        rows = np.flatnonzero(random.random(len(sentences.label)) < chance)
-        label = sentences.label[rows]
-        if made == "ring" and sentences.task == 1:
-            places = _on_ring(random, label.astype(float), noise=0.2)
-        elif made == "line" and sentences.task == 2:
-            places = _on_line(random, label.astype(float))
-        else:
-            places = random.normal([1.5, 0.5, 0], [0.8, 0.5, 0.3], (len(rows), 3))
-        norm = np.linalg.norm(places, axis=1) + THRESHOLD
-        fired[sentences.task] = Fired(rows, sentences.position[rows], label, places, norm)
-    return fired
+    window, position = np.sort(random.integers(0, size.windows, count)), random.integers(0, size.window_tokens, count)
+    return Fired(window, position, None, xyz, np.linalg.norm(xyz, axis=1) + THRESHOLD)
+
+
+def _on_sentences(random: np.random.Generator, expert: int, sentences: Sentences) -> Fired:
+    made = kind(expert)
+    likes = {"months": ("ring", "task"), "numbers": ("line",)}[sentences.name]
+    chance = 0.95 if made in likes else 0.03 if made != "dense" else 0.5
+    rows = np.flatnonzero(random.random(len(sentences.label)) < chance)
+    label = sentences.label[rows]
+    if made == "ring" and sentences.name == "months":
+        places = _on_ring(random, label.astype(float), noise=0.2)
+    elif made == "line" and sentences.name == "numbers":
+        places = _on_line(random, label.astype(float))
+    else:
+        places = random.normal([1.5, 0.5, 0], [0.8, 0.5, 0.3], (len(rows), 3))
+    return Fired(rows, sentences.position[rows], label, places, np.linalg.norm(places, axis=1) + THRESHOLD)
 
 
 def _on_ring(random: np.random.Generator, month: npt.NDArray[Any], *, noise: float) -> np.ndarray[Any, Any]:
@@ -233,32 +250,37 @@ def _provenance(size: Size) -> dict[str, Any]:
         },
         "training": {"tokens": 2_000_000, "carrier_share": 0.048, "steps": 4_000, "k": 8},
         "fidelity": {"fvu_held_out": 0.274, "firings_per_token": 8.3, "held_out_tokens": HELD_OUT_TOKENS},
-        "settings": {"seed": 0},
+        "settings": {"harvest": {"seed": 0}},
         "versions": {"atlas": "0.1.0"},
     }
     return {"key": list(facts), "value": [json.dumps(value) for value in facts.values()]}
 
 
 def _tasks(size: Size) -> dict[str, Any]:
+    corpora = CORPORA[: size.corpora]
+    sentences = [12 * size.month_templates, 100 * size.number_templates]
     return {
-        "task": [0, 1, 2],
-        "name": ["synthetic", "months", "numbers"],
-        "title": ["Words at random", "Months", "Numbers 0–99"],
-        "kind": ["corpus", "labelled", "labelled"],
-        "family": ["corpus", "calendar", "number"],
-        "description": ["Frequent English words.", "The twelve months in sentences.", "Numbers below a hundred."],
-        "cyclic": [False, True, False],
-        "tokens": [318_402, 12 * size.month_templates * 9, 100 * size.number_templates * 9],
-        "held_out_tokens": [104_551, 12 * size.month_templates * 9, 100 * size.number_templates * 9],
-        "rows": [318_402, 12 * size.month_templates, 100 * size.number_templates],
-        "templates": [0, size.month_templates, size.number_templates],
-        "dropped": [0, 0, 0],
+        "task": np.arange(size.corpora + 2),
+        "name": [*(name for name, *_ in corpora), "months", "numbers"],
+        "title": [*(title for _, title, *_ in corpora), "Months", "Numbers 0–99"],
+        "kind": ["corpus"] * size.corpora + ["labelled"] * 2,
+        "family": ["corpus"] * size.corpora + ["calendar", "number"],
+        "description": ["Frequent English words."] * size.corpora
+        + ["The twelve months in sentences.", "Numbers below a hundred."],
+        "cyclic": [False] * size.corpora + [True, False],
+        "tokens": [tokens for _, _, tokens, _ in corpora] + [9 * rows for rows in sentences],
+        "held_out_tokens": [held_out for *_, held_out in corpora] + [9 * rows for rows in sentences],
+        "importance_tokens": [held_out // 2 for *_, held_out in corpora] + [0, 0],
+        "documents": [size.windows] * size.corpora + sentences,
+        "rows": [tokens for _, _, tokens, _ in corpora] + sentences,
+        "templates": [0] * size.corpora + [size.month_templates, size.number_templates],
+        "dropped": [0] * (size.corpora + 2),
     }
 
 
 def _labels(size: Size) -> dict[str, Any]:
     return {
-        "task": [1] * 12 + [2] * 100,
+        "task": [size.corpora] * 12 + [size.corpora + 1] * 100,
         "label": [*range(12), *range(100)],
         "name": [*MONTHS, *map(str, range(100))],
         "value": [float(value) for value in (*range(12), *range(100))],
@@ -267,11 +289,11 @@ def _labels(size: Size) -> dict[str, Any]:
     }
 
 
-def _hypotheses() -> dict[str, Any]:
+def _hypotheses(first: int) -> dict[str, Any]:
     turns = 2 * np.pi * np.arange(12) / 12
     digits = 2 * np.pi * np.arange(100) / 10
     return {
-        "task": [1, 2, 2],
+        "task": [first, first + 1, first + 1],
         "hypothesis": [0, 0, 1],
         "name": ["cyc_12m", "linear", "mod_10"],
         "title": ["12-month ring", "linear", "last digit ring"],
@@ -289,10 +311,14 @@ def _hypotheses() -> dict[str, Any]:
     }
 
 
-def _baselines() -> dict[str, Any]:
+def _baselines(first: int) -> dict[str, Any]:
     references = ("chance", "random_projection", "top_components", "word_embedding")
-    values = {(1, 0): (0.27, 0.58, 0.35, 0.81), (2, 0): (0.03, 0.66, 0.41, 0.9), (2, 1): (0.03, 0.22, 0.08, 0.77)}
-    rows = [(*key, name, value) for key, row in values.items() for name, value in zip(references, row, strict=True)]
+    values = {(0, 0): (0.27, 0.58, 0.35, 0.81), (1, 0): (0.03, 0.66, 0.41, 0.9), (1, 1): (0.03, 0.22, 0.08, 0.77)}
+    rows = [
+        (first + task, hypothesis, name, value)
+        for (task, hypothesis), row in values.items()
+        for name, value in zip(references, row, strict=True)
+    ]
     return {
         "task": [row[0] for row in rows],
         "hypothesis": [row[1] for row in rows],
@@ -305,9 +331,10 @@ def _baselines() -> dict[str, Any]:
 HELD_OUT_TOKENS = 104_551
 
 
-def _evaluation(expert_stats: dict[str, Any]) -> dict[str, Any]:
+def _evaluation(size: Size, expert_stats: dict[str, Any]) -> dict[str, Any]:
     """Return how faithful the dictionary is; PCA does better on the corpus, worse on months, and has no norm ratio."""
-    rates = np.array(expert_stats["rate"])
+    first = np.array(expert_stats["task"]) == 0
+    rates, silent, dense = (np.array(expert_stats[name])[first] for name in ("rate", "silent", "dense"))
     both: dict[str, tuple[float, float | None]] = {
         "fvu": (0.274, 0.251),
         "fvu_uncentred": (0.1933, 0.1771),
@@ -322,11 +349,12 @@ def _evaluation(expert_stats: dict[str, Any]) -> dict[str, Any]:
         rows.append((0, "dictionary", metric, dictionary, HELD_OUT_TOKENS))
         if metric != "experts_per_token":
             rows.append((0, "pca", metric, pca, HELD_OUT_TOKENS))
-    alone = {"silent": float(sum(expert_stats["silent"])), "dense": float(sum(expert_stats["dense"]))}
+    alone = {"silent": float(silent.sum()), "dense": float(dense.sum())}
     alone |= {f"rate_q{of}": float(np.quantile(rates, of / 100)) for of in (0, 10, 50, 90, 100)}
     rows += [(0, "dictionary", metric, value, HELD_OUT_TOKENS) for metric, value in alone.items()]
-    rows += [(1, "dictionary", "fvu", 0.412, 120), (1, "pca", "fvu", 0.633, 120)]
-    rows += [(2, "dictionary", "fvu", 1.62, 600), (2, "pca", "fvu", 0.588, 600)]
+    months, numbers = size.corpora, size.corpora + 1
+    rows += [(months, "dictionary", "fvu", 0.412, 120), (months, "pca", "fvu", 0.633, 120)]
+    rows += [(numbers, "dictionary", "fvu", 1.62, 600), (numbers, "pca", "fvu", 0.588, 600)]
     return {name: [row[at] for row in rows] for at, name in enumerate(EVALUATION_COLUMNS)}
 
 
@@ -357,27 +385,29 @@ def _training_log(size: Size) -> dict[str, Any]:
     }
 
 
-def _windows(corpus: list[npt.NDArray[Any]], months: Sentences, numbers: Sentences) -> dict[str, Any]:
+def _windows(corpora: list[Corpus], months: Sentences, numbers: Sentences) -> dict[str, Any]:
     report = [template % 3 == 0 for sentences in (months, numbers) for template in sentences.template]
-    lengths = [len(corpus), len(months.tokens), len(numbers.tokens)]
+    parts = [*corpora, months.tokens, numbers.tokens]
+    lengths = [len(part) for part in parts]
+    before: list[Any] = [None] * sum(len(corpus) for corpus in corpora)
     return {
-        "task": np.repeat([0, 1, 2], lengths),
+        "task": np.repeat(np.arange(len(parts)), lengths),
         "window": np.concatenate([np.arange(length) for length in lengths]),
         "document": np.concatenate([np.arange(length) for length in lengths]),
         "ordinal": np.zeros(sum(lengths), int),
-        "tokens": [*corpus, *months.tokens, *numbers.tokens],
-        "position": [None] * len(corpus) + [*months.position.tolist(), *numbers.position.tolist()],
-        "label": [None] * len(corpus) + [*months.label.tolist(), *numbers.label.tolist()],
-        "template": [None] * len(corpus) + [*months.template.tolist(), *numbers.template.tolist()],
-        "report": [None] * len(corpus) + report,
+        "tokens": [tokens for part in parts for tokens in part],
+        "position": before + [*months.position.tolist(), *numbers.position.tolist()],
+        "label": before + [*months.label.tolist(), *numbers.label.tolist()],
+        "template": before + [*months.template.tolist(), *numbers.template.tolist()],
+        "report": before + report,
     }
 
 
-def _vocabulary() -> dict[str, Any]:
-    rows = [(0, token, text) for token, text in enumerate(VOCABULARY)]
-    for task, names in ((1, MONTHS), (2, [str(number) for number in range(100)])):
+def _vocabulary(corpora: int) -> dict[str, Any]:
+    rows = [(task, token, text) for task in range(corpora) for token, text in enumerate(VOCABULARY)]
+    for task, (name, labels) in enumerate(LABELS.items(), start=corpora):
         rows += [(task, token, text) for token, text in enumerate(VOCABULARY)]
-        rows += [(task, FIRST_LABEL_TOKEN * task + label, f" {name}") for label, name in enumerate(names)]
+        rows += [(task, FIRST_TOKENS[name] + label, f" {one}") for label, one in enumerate(labels)]
     return {
         "task": [row[0] for row in rows],
         "token": [row[1] for row in rows],
@@ -388,69 +418,171 @@ def _vocabulary() -> dict[str, Any]:
 
 def _per_expert(
     random: np.random.Generator,
+    later: np.random.Generator,
     size: Size,
     firings: dict[int, dict[int, Fired]],
-    corpus: list[npt.NDArray[Any]],
-    months: Sentences,
-    numbers: Sentences,
+    corpora: list[Corpus],
+    labelled: tuple[Sentences, Sentences],
 ) -> dict[str, dict[str, Any]]:
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
     for expert in range(size.experts):
         made = kind(expert)
-        rate = {"silent": 0.0, "dense": 0.23}.get(made, float(random.gamma(1.2, 0.006)) + 1e-4)
+        drawn = {"silent": 0.0, "dense": 0.23}.get(made, float(random.gamma(1.2, 0.006)) + 1e-4)
+        # A sample is no larger than what it was drawn from.
+        rates = [max(drawn, size.points / tokens) if made != "silent" else 0.0 for _, _, tokens, _ in CORPORA]
+        rate = rates[0]
         importance = 0.0 if made == "silent" else float(random.gamma(0.6, 0.004))
-        rows["titles"].append(_title(expert, made))
-        fired = firings[expert].get(0)
-        rows["expert_stats"].append(
-            (0, expert, round(rate * 318_402), round(rate * 104_551), rate, importance)
-            + ((None, None) if fired is None else (float(fired.norm.mean()), float(fired.norm.max())))
-            + (made == "silent", made == "dense")
-        )
+        rows["titles"].append(_title(expert, made, size.corpora))
         for task, kept in firings[expert].items():
             for index in range(len(kept.window)):
                 label = None if kept.label is None else int(kept.label[index])
                 place = (int(kept.window[index]), int(kept.position[index]))
                 point = (*map(float, kept.xyz[index]), float(kept.norm[index]))
                 rows["points"].append((task, expert, *place, label, *point))
-        if fired is not None:
-            _evidence(rows, expert, fired, corpus)
-        for sentences in (months, numbers):
+        for task, corpus in enumerate(corpora):
+            fired = firings[expert].get(task)
+            rows["expert_stats"].append(_stats(task, expert, made, rates[task], importance, fired))
+            if fired is not None:
+                _evidence(later, rows, (task, expert), round(rates[task] * CORPORA[task][2]), fired, corpus)
+        for sentences in labelled:
             _probed(random, rows, expert, made, rate, sentences, firings[expert].get(sentences.task))
-    rows["points"].sort(key=lambda row: (row[0], row[1]))
+    for table in ("points", "expert_stats", *_OF_CORPORA):
+        rows[table].sort(key=lambda row: (row[0], row[1]))
     return {table: dict(zip(_COLUMNS[table], map(list, zip(*rows[table], strict=True)), strict=True)) for table in _COLUMNS}
+
+
+def _stats(task: int, expert: int, made: str, rate: float, importance: float, fired: Fired | None) -> tuple[Any, ...]:
+    _, _, tokens, held_out = CORPORA[task]
+    facts = (task, expert, round(rate * tokens), round(rate * held_out), rate)
+    flags = (made == "silent", made == "dense")
+    if fired is None:
+        return (*facts, 0, importance, *[None] * 10, *flags)
+    code = _codes(fired)
+    norms = (fired.norm.mean(), fired.norm.max(), *np.quantile(fired.norm, [0.1, 0.25, 0.5, 0.75, 0.9, 0.99]))
+    means = (code.mean(axis=0).tolist(), np.cov(code.T, bias=True).ravel().tolist())
+    return (*facts, len(np.unique(fired.window)), importance, *map(float, norms), *means, *flags)
+
+
+def _codes(fired: Fired) -> npt.NDArray[Any]:
+    """Return codes of the firings' norms, in their directions."""
+    return fired.xyz * (fired.norm / np.linalg.norm(fired.xyz, axis=1))[:, None]
 
 
 def _score(expert: int) -> float:
     return 0.55 + 0.3 * (expert * 7 % 11) / 10
 
 
-def _title(expert: int, made: str) -> tuple[Any, ...]:
+def _title(expert: int, made: str, months: int) -> tuple[Any, ...]:
     if made == "silent":
         return (expert, "silent", "silent", None, "firings", 0.0)
     if made == "ring":
-        return (expert, "Months, in order", "order", 1, "R² all rows", _score(expert))
+        return (expert, "Months, in order", "order", months, "R² all rows", _score(expert))
     if made == "line":
-        return (expert, "Numbers 0–99, in order", "order", 2, "R² all rows", _score(expert))
+        return (expert, "Numbers 0–99, in order", "order", months + 1, "R² all rows", _score(expert))
     if made == "task":
-        return (expert, "Months", "task", 1, "lift", 14.2)
+        return (expert, "Months", "task", months, "lift", 14.2)
     tokens = (VOCABULARY[expert % len(VOCABULARY)], HOSTILE[expert % len(HOSTILE)].strip(" ") or "the")
     return (expert, " · ".join(tokens), "tokens", None, "lift", 31.4 - expert / 1000)
 
 
-def _evidence(rows: dict[str, list[tuple[Any, ...]]], expert: int, fired: Fired, corpus: list[Any]) -> None:
-    strongest = np.argsort(-fired.norm, kind="stable")[:20]
-    for rank, index in enumerate(strongest):
-        place = (int(fired.window[index]), int(fired.position[index]))
-        rows["top_firings"].append((0, expert, "top", rank, *place, float(fired.norm[index])))
+def _evidence(
+    later: np.random.Generator,
+    rows: dict[str, list[tuple[Any, ...]]],
+    of: tuple[int, int],
+    firings: int,
+    fired: Fired,
+    corpus: Corpus,
+) -> None:
+    """Add what an expert's firings on a corpus show; `of` is the corpus and the expert."""
+    by_norm = np.argsort(-fired.norm, kind="stable")
+    quarters = [later.permutation(quarter) for quarter in np.array_split(by_norm, 4)]
+    strata = {"top": by_norm[:STRONGEST]} | dict(zip(("q75", "q50", "q25", "q0"), quarters, strict=True))
+    for stratum, chosen in strata.items():
+        for rank, index in enumerate(chosen):
+            place = (int(fired.window[index]), int(fired.position[index]))
+            rows["top_firings"].append((*of, stratum, rank, *place, float(fired.norm[index])))
     tokens = [int(corpus[window][position]) for window, position in zip(fired.window, fired.position, strict=True)]
     counted = sorted(((tokens.count(token), token) for token in set(tokens)), key=lambda pair: (-pair[0], pair[1]))
     for rank, (count, token) in enumerate(counted[:12]):
         share = count / len(tokens)
-        rows["expert_tokens"].append((0, expert, rank, token, count, len(tokens), share, share * len(VOCABULARY)))
+        interval = _wilson(count, len(tokens))
+        rows["expert_tokens"].append((*of, rank, token, count, len(tokens), share, *interval, share * len(VOCABULARY)))
     bins = np.floor(8 * np.log2(fired.norm / THRESHOLD)).astype(int)
+    seen = 0
     for place in np.unique(bins):
-        lower = THRESHOLD * 2 ** (int(place) / 8)
-        rows["norm_histogram"].append((0, expert, int(place), lower, int((bins == place).sum())))
+        until = round(firings * float((bins <= place).mean()))
+        rows["norm_histogram"].append((*of, int(place), THRESHOLD * 2 ** (int(place) / 8), until - seen))
+        seen = until
+    width = len(corpus[0])
+    per_position = CORPORA[of[0]][2] / width
+    seen = 0
+    for lower in (0, *(1 << power for power in range(width.bit_length()) if 1 << power < width)):
+        upper = min(max(2 * lower - 1, lower), width - 1)
+        until = round(firings * float((fired.position <= upper).mean()))
+        rows["position_rates"].append((*of, lower, upper, until - seen, (until - seen) / (per_position * (upper - lower + 1))))
+        seen = until
+
+
+def _wilson(count: int, of: int) -> tuple[float, float]:
+    z = 1.959964
+    share = count / of
+    centre, reach = share + z * z / (2 * of), z * (share * (1 - share) / of + z * z / (4 * of * of)) ** 0.5
+    return (centre - reach) / (1 + z * z / of), (centre + reach) / (1 + z * z / of)
+
+
+def _sampled(later: np.random.Generator, size: Size, corpora: list[Corpus]) -> dict[str, dict[str, Any]]:
+    """Return what is kept of corpora without regard to one expert: neighbours, a token sample, mentions of labels."""
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _SAMPLED_COLUMNS}
+    loud = [expert for expert in range(size.experts) if kind(expert) not in ("silent", "dense")]
+    for task, corpus in enumerate(corpora):
+        for place, expert in enumerate(loud):
+            near = [loud[(place + step) % len(loud)] for step in range(1, min(NEIGHBOURS, len(loud) - 1) + 1)]
+            for rank, neighbour in enumerate(near):
+                rows["co_firing"].append((task, expert, rank, neighbour, 100 - 10 * rank, 4.0 - rank / 2))
+        _token_sample(later, rows, task, corpus, loud)
+        _mentions(later, rows, task, corpus, loud)
+    return {
+        table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)}
+        for table, names in _SAMPLED_COLUMNS.items()
+    }
+
+
+def _token_sample(
+    later: np.random.Generator, rows: dict[str, list[tuple[Any, ...]]], task: int, corpus: Corpus, loud: list[int]
+) -> None:
+    width = len(corpus[0])
+    places = np.sort(later.choice(len(corpus) * width, SAMPLED_TOKENS, replace=False))
+    for token, (window, position) in enumerate(zip(*np.divmod(places, width), strict=True)):
+        rows["token_sample"].append((task, token, int(window), int(position), bool(window % 3 == 0)))
+        rows["token_sample_firings"] += [(task, token, *firing) for firing in _some_firings(later, loud)]
+
+
+def _mentions(
+    later: np.random.Generator, rows: dict[str, list[tuple[Any, ...]]], task: int, corpus: Corpus, loud: list[int]
+) -> None:
+    """Add the mentions of every label that a token of the corpus is."""
+    mention = 0
+    for name, labels in LABELS.items():
+        for label, text in enumerate(labels):
+            found = [
+                (window, position)
+                for window, tokens in enumerate(corpus)
+                for position, token in enumerate(tokens)
+                if VOCABULARY[token] == f" {text}"
+            ]
+            held_out = [window for window, _ in found if window % 3 == 0]
+            documents = len({window for window, _ in found})
+            rows["label_mentions"].append((task, name, label, text, len(found), len(held_out), documents))
+            for window, position in sorted(found, key=lambda place: place[0] % 3 != 0):
+                rows["mentions"].append((task, mention, name, label, window, position, window % 3 == 0))
+                rows["mention_firings"] += [(task, mention, *firing) for firing in _some_firings(later, loud)]
+                mention += 1
+
+
+def _some_firings(later: np.random.Generator, loud: list[int]) -> list[tuple[int, list[float]]]:
+    """Return a few experts that fire on one token, with their codes."""
+    experts = sorted(later.choice(loud, min(8, len(loud)), replace=False))
+    return [(int(expert), later.normal(0, 2, 3).tolist()) for expert in experts]
 
 
 def _probed(
@@ -476,8 +608,8 @@ def _probed(
             )
     covered = int(sum((fired.label == label).sum() >= of / 2 for label, of in zip(labels, counts, strict=True)))
     testable = len(fired.label) >= 50
-    for hypothesis in (0,) if sentences.task == 1 else (0, 1):
-        supported = hypothesis == 0 and (made, sentences.task) in {("ring", 1), ("line", 2)}
+    for hypothesis in (0,) if sentences.name == "months" else (0, 1):
+        supported = hypothesis == 0 and (made, sentences.name) in {("ring", "months"), ("line", "numbers")}
         value = float(_score(expert) if supported else random.uniform(-0.05, 0.3))
         p = 0.002 if supported else float(random.uniform(0.2, 1))
         rows["scores"].append(
@@ -491,17 +623,28 @@ EVALUATION_COLUMNS = ("task", "subject", "metric", "value", "tokens")
 _COLUMNS = {
     "titles": ("expert", "title", "basis", "task", "measure", "value"),
     "expert_stats": (
-        *("task", "expert", "firings", "held_out_firings", "rate", "importance", "mean_norm", "max_norm"),
+        *("task", "expert", "firings", "held_out_firings", "rate", "documents", "importance", "mean_norm", "max_norm"),
+        *("norm_q10", "norm_q25", "norm_q50", "norm_q75", "norm_q90", "norm_q99", "mean_code", "code_covariance"),
         *("silent", "dense"),
     ),
     "points": ("task", "expert", "window", "position", "label", "x", "y", "z", "norm"),
     "top_firings": ("task", "expert", "stratum", "rank", "window", "position", "norm"),
-    "expert_tokens": ("task", "expert", "rank", "token", "count", "sampled", "share", "lift"),
+    "expert_tokens": (*("task", "expert", "rank", "token", "count", "sampled", "share", "share_low", "share_high", "lift"),),
     "norm_histogram": ("task", "expert", "bin", "lower", "count"),
+    "position_rates": ("task", "expert", "lower", "upper", "firings", "rate"),
     "label_stats": ("task", "label", "expert", "fired", "fires", "lift", "x", "y", "z"),
     "scores": (
         *("task", "hypothesis", "expert", "rank", "r2_ranking", "r2_all", "r2_all_low", "r2_all_high", "r2_fires"),
         *("rows_fires", "r2_left_out_label", "covered", "covered_least", "active_rows", "testable", "p_order"),
         *("p_order_adjusted", "order_supported"),
     ),
+}
+_OF_CORPORA = ("top_firings", "expert_tokens", "norm_histogram", "position_rates")
+_SAMPLED_COLUMNS = {
+    "co_firing": ("task", "expert", "rank", "neighbour", "tokens", "log_odds"),
+    "token_sample": ("task", "token", "window", "position", "held_out"),
+    "token_sample_firings": ("task", "token", "expert", "code"),
+    "label_mentions": ("task", "labelled", "label", "name", "mentions", "held_out", "documents"),
+    "mentions": ("task", "mention", "labelled", "label", "window", "position", "held_out"),
+    "mention_firings": ("task", "mention", "expert", "code"),
 }

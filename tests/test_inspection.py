@@ -20,8 +20,8 @@ from atlas.dictionary import Checkpoint, save
 from atlas.errors import AtlasDamaged, CheckpointError, NothingToInspect, StageDamaged
 from atlas.harvest.harvest import HarvestConfig, harvest, survey
 from atlas.inspection import Inspection, inspect
-from atlas.stages import Stage, write_arrays
-from atlas.store import Store, write_atlas
+from atlas.stages import Stage, write_arrays, write_json
+from atlas.store import SCHEMA_VERSION, Store, write_atlas
 from synthetic import synthetic_tables, write_synthetic
 
 INPUTS = {"checkpoint": "abc", "settings": {"seed": 0}}
@@ -33,12 +33,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.checkpoint(tmp_path_factory.mktemp("checkpoint") / "c", {"model_name": "gpt2", "atlas": {"k": 3}}, threshold=0.25)
 
 
-def part(work: Path, index: int, count: int, next_chunk: int, chunks: int) -> None:
+def part(work: Path, index: int, count: int, next_chunk: int, chunks: int) -> Path:
     """What a harvest keeps of a shard that was stopped."""
-    about = {"inputs": INPUTS, "next_chunk": next_chunk, "chunks": chunks, "finished": next_chunk == chunks}
-    (work / "harvest").mkdir(parents=True, exist_ok=True)
-    path = work / "harvest" / f"part-{index}-of-{count}.safetensors"
+    about = {"inputs": INPUTS, "corpus": 0, "next_chunk": next_chunk, "chunks": chunks, "finished": next_chunk == chunks}
+    path = work / "harvest" / "corpus-0" / f"part-{index}-of-{count}.safetensors"
     write_arrays(path, {"x": np.zeros(1)}, {"about": json.dumps(about)})
+    write_json(work / "harvest" / "subject.json", {"corpora": [{"chunks": chunks}, {"chunks": 2}]})
+    return path
 
 
 # A checkpoint
@@ -245,10 +246,10 @@ def test_a_work_folder_says_how_far_each_stage_is(tmp_path: Path) -> None:
     part(tmp_path, 0, 2, 5, 8)
     part(tmp_path, 1, 2, 8, 8)
     stages = inspect(tmp_path).groups["stages"]
-    # Of the chunks 0 to 7 the first shard has run 0, 2 and 4, the second all of its four.
+    # Of the chunks 0 to 7 the first shard has run 0, 2 and 4, the second all of its four; a second corpus has two.
     assert stages == {
         "train": "half",
-        "harvest": "half: 7 of 8 chunks, by the shards 0/2, 1/2",
+        "harvest": "half: 7 of 10 chunks, by the shards 0/2, 1/2",
         "probe": "absent",
         "evaluate": "absent",
         "assemble": "absent",
@@ -266,6 +267,7 @@ def test_a_harvest_that_was_stopped_says_how_far_it_came(
     bert: LanguageModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
+    monkeypatch.setattr("atlas.harvest.harvest.SAVING_SHARE", 1e9)
     checkpoint = Checkpoint.load(tiny.checkpoint(tmp_path / "checkpoint", {}, d_in=bert.d_model, threshold=0.0))
 
     def stop(*, chunks: int, of: int, tokens: int) -> None:
@@ -273,7 +275,7 @@ def test_a_harvest_that_was_stopped_says_how_far_it_came(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        harvest(checkpoint, bert, corpus, tmp_path / "work", HarvestConfig(), progress=stop, save_every_s=0.0)
+        harvest(checkpoint, bert, [corpus], tmp_path / "work", HarvestConfig(), progress=stop, save_every_s=0.0)
     chunks = survey(corpus, bert.tokenizer).chunks
     assert inspect(tmp_path / "work").groups["stages"]["harvest"] == f"half: 3 of {chunks} chunks, by the shards 0/1"
 
@@ -300,8 +302,7 @@ def test_a_probe_of_another_harvest_is_told(tmp_path: Path) -> None:
 
 
 def test_a_damaged_stage_is_said_in_one_line(tmp_path: Path) -> None:
-    part(tmp_path, 0, 1, 1, 2)
-    (tmp_path / "harvest" / "part-0-of-1.safetensors").write_bytes(b"half")
+    part(tmp_path, 0, 1, 1, 2).write_bytes(b"half")
     with pytest.raises(StageDamaged, match="part-0-of-1"):
         inspect(tmp_path)
     (tmp_path / "harvest" / "done.json").write_text("{}")
@@ -318,7 +319,7 @@ def test_an_atlas_says_what_it_was_made_from_and_how_large_it_is(tmp_path: Path)
     write_atlas(tmp_path / "a.duckdb", tables)
     found = inspect(tmp_path / "a.duckdb")
     assert found.kind == "atlas"
-    assert found.groups["atlas"] == {"bytes": (tmp_path / "a.duckdb").stat().st_size, "schema_version": 2}
+    assert found.groups["atlas"] == {"bytes": (tmp_path / "a.duckdb").stat().st_size, "schema_version": SCHEMA_VERSION}
     assert found.groups["model"]["hook"] == "blocks.3.hook_resid_post"
     assert found.groups["fidelity"]["fvu_held_out"] == 0.274
     assert found.groups["run_log"] == {"probe.seconds": 1.5}

@@ -67,7 +67,7 @@ def test_a_missing_atlas_says_what_to_run() -> None:
 
 
 def test_the_document_has_its_queries() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     named = set(re.findall(r"`a\.(\w+)", DOCUMENT))
     with_methods = {name for name in named if hasattr(atlas.store.Store, name)}
     assert named == with_methods >= {"tables", "table", "experts", "points", "provenance", "run_log", "sql", "close"}
@@ -90,7 +90,9 @@ def test_experts_that_fire_on_september_come_by_lift(notebook: dict[str, Any], t
 def test_strongest_contexts_are_text_around_the_firing(notebook: dict[str, Any], tables: dict[str, pl.DataFrame]) -> None:
     windows = {row["window"]: row["tokens"] for row in tables["windows"].iter_rows(named=True) if row["task"] == 0}
     expected = []
-    for row in tables["top_firings"].filter(pl.col("expert") == 12).sort("rank").iter_rows(named=True):
+    for row in (
+        tables["top_firings"].filter(pl.col("expert") == 12, pl.col("stratum") == "top").sort("rank").iter_rows(named=True)
+    ):
         tokens, at = list(windows[row["window"]]), row["position"]
         before, after = tokens[max(at - 12, 0) : at], tokens[at + 1 : at + 13]
         text = ["".join(VOCABULARY[token] for token in part) for part in (before, [tokens[at]], after)]
@@ -98,6 +100,20 @@ def test_strongest_contexts_are_text_around_the_firing(notebook: dict[str, Any],
     assert len(expected) == 20
     assert notebook["contexts"].select("rank", "context").rows() == expected
     assert any(token in context for _, context in expected for token in HOSTILE)
+
+
+def test_experts_that_fire_together_are_counted_on_the_token_sample(
+    notebook: dict[str, Any], tables: dict[str, pl.DataFrame]
+) -> None:
+    fired: dict[int, set[int]] = {}
+    for row in tables["token_sample_firings"].iter_rows(named=True):
+        fired.setdefault(row["expert"], set()).add(row["token"])
+    shared = {expert: len(tokens & fired[12]) for expert, tokens in fired.items() if expert != 12}
+    expected = sorted((-tokens, expert) for expert, tokens in shared.items() if tokens)
+    together = notebook["together"]
+    assert len(expected) > 5
+    assert together.select("expert", "tokens").rows() == [(expert, -tokens) for tokens, expert in expected]
+    assert together["share"].to_list() == pytest.approx([-tokens / len(fired[12]) for tokens, _ in expected])
 
 
 def test_scores_above_a_random_projection_are_those_and_no_other(

@@ -1,6 +1,7 @@
 """Text: documents in a fixed order, and the chunks that work on them is cut into.
 
-A chunk is whole documents in corpus order, closed by the document that brings it to `CHUNK_CHARACTERS`. It is counted in
+A chunk is whole documents in corpus order, closed by the document that brings it to `CHUNK_CHARACTERS` or
+`CHUNK_DOCUMENTS`. It is counted in
 characters so that one shard need not tokenise what belongs to another, and it never depends on who asks.
 """
 
@@ -26,6 +27,9 @@ from atlas.errors import CorpusError
 
 CHUNK_CHARACTERS = 131_072
 """Characters that close a chunk: about 256 windows."""
+
+CHUNK_DOCUMENTS = 4_096
+"""Documents that close one, however short they are: what is known of each document is held for as long as its chunk."""
 
 TOKEN_CHARACTERS = 4
 """Characters that a token of a pre-tokenised document counts for."""
@@ -145,7 +149,7 @@ class Corpus:
             chunk.append(document)
             characters += document.characters
             empty = empty and document.is_blank
-            if characters >= CHUNK_CHARACTERS:
+            if characters >= CHUNK_CHARACTERS or len(chunk) >= CHUNK_DOCUMENTS:
                 yield chunk
                 chunk, characters = [], 0
         if chunk:

@@ -66,10 +66,14 @@ ENCODERS = (
 """Model types whose tokens see both sides."""
 
 
+DEVICE_MAPS = ("auto", "balanced", "sequential")
+"""Ways to spread a model over several devices."""
+
+
 class LanguageModel:
     """A pretrained transformer up to one hook point: token ids in, residual-stream rows out.
 
-    Blocks after the hook and the head are run for `logits` only.
+    Blocks after the hook and the head are run for `logits` only. Token ids may be given on any device.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class LanguageModel:
         tokenizer: Any,
         fingerprint: str,
         missing: frozenset[str] = frozenset(),
+        device: torch.device | None = None,
     ) -> None:
         self.name = name
         self.hook = hook
@@ -95,6 +100,8 @@ class LanguageModel:
         self._point = _module(model, hook)
         self._missing = missing
         """Parameters that are not in the weights, and were drawn at random."""
+        self.device = next(model.parameters()).device if device is None else device
+        """Where rows and logits are given."""
 
     @classmethod
     def load(
@@ -104,12 +111,14 @@ class LanguageModel:
         class_name: str | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        device_map: str | dict[str, str | int] | None = None,
     ) -> LanguageModel:
         """Return the model `name` (a hub id or a local folder) cut at the submodule with the dotted path `hook`.
 
         Without `class_name`, an encoder, and what transformers has no causal class for, is loaded as AutoModel, any other
         as AutoModelForCausalLM. `dtype` is that of its weights and of what it computes; rows are given as float32 in any
-        case.
+        case. With a `device_map` (one of DEVICE_MAPS, a device, or a device for each submodule) the weights go where it says,
+        and rows are still given on `device`.
 
         Raises:
             ModelError: the model cannot be loaded, or has no such hook (the nearest that it has are named).
@@ -124,11 +133,13 @@ class LanguageModel:
             if loader is None:
                 causal = config.model_type not in ENCODERS and type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
                 loader = transformers.AutoModelForCausalLM if causal else transformers.AutoModel
-            model, report = loader.from_pretrained(source, dtype=dtype, output_loading_info=True)
+            model, report = loader.from_pretrained(source, dtype=dtype, device_map=device_map, output_loading_info=True)
         except _UNLOADABLE as error:
             raise _not_loaded(name, error) from error
         missing = frozenset(report["missing_keys"])
-        return cls(name, hook, loader.__name__, model.to(device), tokenizer, _fingerprint(source, model), missing)
+        placed = model.to(device) if device_map is None else model
+        given = None if device_map is None else torch.device(device)
+        return cls(name, hook, loader.__name__, placed, tokenizer, _fingerprint(source, model), missing, given)
 
     @cached_property
     def d_model(self) -> int:
@@ -137,9 +148,10 @@ class LanguageModel:
         return int(self.rows(ids, torch.ones_like(ids)).shape[-1])
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self._model.parameters()).device
+    def _enters(self) -> torch.device:
+        """Where token ids go: to the first weights, which are the embeddings; accelerate itself fetches what is stored apart."""
+        first = next(self._model.parameters())
+        return self.device if first.is_meta else first.device
 
     @property
     def dtype(self) -> str:
@@ -171,7 +183,21 @@ class LanguageModel:
     @property
     def max_tokens(self) -> int | None:
         """Most tokens that the model reads at once; None where it does not say."""
-        return getattr(self._model.config, "max_position_embeddings", None)
+        config: Any = self._model.config
+        return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+    @cached_property
+    def specials(self) -> Specials:
+        """The special tokens of its tokenizer."""
+        return Specials(self.tokenizer)
+
+    @property
+    def specials_around(self) -> dict[str, list[str]]:
+        """The special tokens that stand before and after the text of every window, as the tokenizer puts them."""
+        return {
+            "before": self.tokenizer.convert_ids_to_tokens(self.specials.prefix),
+            "after": self.tokenizer.convert_ids_to_tokens(self.specials.suffix),
+        }
 
     @property
     def embeddings(self) -> Float[Tensor, "vocabulary d_embedding"]:
@@ -192,9 +218,9 @@ class LanguageModel:
 
         handle = self._point.register_forward_hook(stop)
         try:
-            self._model(input_ids=token_ids, attention_mask=attended)
+            self._model(input_ids=token_ids.to(self._enters), attention_mask=attended.to(self._enters))
         except _Reached:
-            return reached[0].float()
+            return reached[0].float().to(self.device)
         finally:
             handle.remove()
         raise self._not_reached()
@@ -224,19 +250,24 @@ class LanguageModel:
         def put(_module: nn.Module, _inputs: Any, output: Any) -> Any:
             assert replace is not None
             given = self._stream(output, token_ids)
-            replaced.append(replace(given.float()).to(given.dtype))
+            replaced.append(replace(given.float().to(self.device)).to(given.device, given.dtype))
             return (replaced[-1], *output[1:]) if isinstance(output, tuple) else replaced[-1]
 
         handle = self._point.register_forward_hook(put) if replace is not None else None
         try:
-            found = self._model(input_ids=token_ids, attention_mask=attended, use_cache=False, return_dict=True)
+            found = self._model(
+                input_ids=token_ids.to(self._enters),
+                attention_mask=attended.to(self._enters),
+                use_cache=False,
+                return_dict=True,
+            )
         finally:
             if handle is not None:
                 handle.remove()
         if replace is not None and not replaced:
             raise self._not_reached()
         logits: Tensor = found.logits
-        return logits.float()
+        return logits.float().to(self.device)
 
     def _stream(self, output: Any, token_ids: Tensor) -> Tensor:
         """Return the rows in what the hooked module gives: itself, or the first part of a tuple.

@@ -260,9 +260,14 @@ def _rows(path: Path) -> Iterator[str | TokenIds]:
             column = _column(file.schema_arrow.names, f"'{path}'")
             number = 0
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=[column]):
-                for value in batch.column(column).to_pylist():
+                for value in batch.column(column):
                     number += 1
-                    yield record({column: value}, f"Record {number} of '{path}'")
+                    where = f"Record {number} of '{path}'"
+                    try:
+                        found = value.as_py()
+                    except UnicodeDecodeError as error:
+                        raise CorpusError(f"{where} is not text in UTF-8: {error.reason} at byte {error.start}.") from error
+                    yield record({column: found}, where)
     except (pyarrow.ArrowException, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CorpusError(f"'{path}' cannot be read as .parquet: {reason}.") from error

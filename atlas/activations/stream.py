@@ -8,9 +8,11 @@ block would change the bits of a matrix product, and another padding those of a 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from torch.nn.functional import pad
 from atlas.activations.corpus import Document
 from atlas.activations.model import LanguageModel, Specials
 from atlas.errors import ConfigError, ModelError
+
+T = TypeVar("T")
 
 PADDING_STEP = 32
 """Windows are padded to a multiple of this many tokens."""
@@ -119,7 +123,7 @@ def blocks(windows: list[Window], model: LanguageModel, config: StreamConfig) ->
     """Yield the rows of all windows of one chunk as fixed-size blocks, special tokens and padding left out."""
     if model.max_tokens is not None and config.window_tokens > model.max_tokens:
         raise ConfigError(f"window_tokens is {config.window_tokens}; '{model.name}' reads at most {model.max_tokens}.")
-    specials = Specials(model.tokenizer)
+    specials = model.specials
     size = BLOCK_ROWS[model.device.type]
     rows: list[Tensor] = []
     tokens: list[Tokens] = []
@@ -178,6 +182,27 @@ def padded(batch: list[Window], specials: Specials) -> Padded:
     return Padded(ids, attended, kept)
 
 
+def ahead(items: Iterable[T], n: int = 1) -> Iterator[T]:
+    """Yield items in order, while a thread of its own makes up to `n` of those that come next.
+
+    What making an item raises is raised in its place. Once this ends, is closed or is interrupted, the thread has ended: it
+    finishes the item that it is at and begins no other.
+    """
+    source = iter(items)
+    end = object()
+    maker = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(maker.submit(next, source, end) for _ in range(n))
+        while True:
+            waiting.append(maker.submit(next, source, end))
+            item = waiting.popleft().result()
+            if item is end:
+                return
+            yield cast(T, item)
+    finally:
+        maker.shutdown(cancel_futures=True)
+
+
 def require_finite(block: Block, model: LanguageModel) -> None:
     """Raise ModelError, with the document's ordinal, unless all values of a block are finite."""
     finite = block.x[: len(block.tokens.document)].isfinite().all(dim=1)
@@ -191,20 +216,26 @@ def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple
     """Return the rows of a batch's own tokens, in window order, and what is known of them."""
     ids, attended, kept = padded(batch, specials)
     device = model.device
-    x = model.rows(ids.to(device), attended.to(device))[kept.to(device)]
+    # Found here, so that a GPU is not waited for to count them.
     at, position = kept.nonzero(as_tuple=True)
+    x = model.rows(_sent(ids, device), _sent(attended, device))[_sent(at, device), _sent(position, device)]
 
     def column(values: list[Any], dtype: torch.dtype) -> Tensor:
-        return torch.tensor(values, dtype=dtype)[at].to(device)
+        return _sent(torch.tensor(values, dtype=dtype)[at], device)
 
     return x, Tokens(
         document=column([window.document for window in batch], torch.int64),
         window=column([window.ordinal for window in batch], torch.int32),
-        position=(position - len(specials.prefix)).int().to(device),
-        token_id=ids[kept].int().to(device),
+        position=_sent((position - len(specials.prefix)).int(), device),
+        token_id=_sent(ids[at, position].int(), device),
         content=column([window.content for window in batch], torch.int64),
         held_out=column([window.held_out for window in batch], torch.bool),
     )
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on a device, without waiting for what a GPU has still to do."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _cat(parts: list[Tokens]) -> Tokens:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import polars as pl
 from atlas.bake.arrays import Frame, narrow, packed, spread, typed
 from atlas.bake.contexts import Texts, Windows
 from atlas.bake.figures import label_places, labels_per_mean
-from atlas.bake.sayings import sayings
+from atlas.bake.sayings import chosen, sayings
 from atlas.store import Store, Task
 
 DRAWN_POINTS = 1_000
@@ -20,13 +21,72 @@ DRAWN_POINTS = 1_000
 HOVER_TOKENS = 5
 """Tokens on either side of a point's own that are shown with it."""
 CONTEXT_TOKENS = 12
-"""Tokens on either side of a firing in the list of strongest contexts."""
+"""Tokens on either side of a firing in the lists of contexts."""
+STRONGEST = 20
+"""Contexts of an expert's strongest firings."""
+PER_BAND = 5
+"""Contexts from each quarter of its norms, which say what the strongest do not."""
+STRATA = ("top", "q75", "q50", "q25", "q0")
 LABEL_FIRINGS = 5
 """Fewest firings behind a class mean that is drawn: the least that the label-order test counts."""
 NORM_STEPS = 65_535
 
 Array = npt.NDArray[Any]
 Points = Mapping[int, pl.DataFrame]
+
+
+class Shown(NamedTuple):
+    """Token ids of what an expert shows of a corpus."""
+
+    hover: Array
+    """Round each drawn point, shape (point, 2 * HOVER_TOKENS + 1)."""
+    contexts: Array
+    """Round each kept firing, shape (context, 2 * CONTEXT_TOKENS + 1)."""
+    tokens: Array
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The windows of a corpus, and what experts did on it, by expert."""
+
+    windows: Windows
+    contexts: Mapping[int, pl.DataFrame]
+    tokens: Mapping[int, pl.DataFrame]
+    norms: Mapping[int, pl.DataFrame]
+    stats: Mapping[int, Mapping[str, Any]]
+    """Of those that fire on it."""
+
+    def shown(self, expert: int, drawn: pl.DataFrame | None) -> Shown:
+        """Return the ids of what an expert's page shows, whose drawn points are given."""
+        tokens = self.tokens.get(expert)
+        return Shown(
+            self._around(drawn, HOVER_TOKENS),
+            self._around(self.contexts.get(expert), CONTEXT_TOKENS),
+            np.empty(0, np.int64) if tokens is None else tokens["token"].to_numpy().astype(np.int64),
+        )
+
+    def _around(self, rows: pl.DataFrame | None, reach: int) -> Array:
+        if rows is None:
+            return np.empty((0, 2 * reach + 1), np.int64)
+        return self.windows.around(rows["window"].to_numpy(), rows["position"].to_numpy(), before=reach, after=reach)
+
+
+def _corpora(store: Store, tasks: Sequence[int]) -> dict[int, Corpus]:
+    """Return what the atlas holds of each corpus, by its task."""
+    windows, stats = store.table("windows"), store.norms()
+    contexts = store.contexts(strongest=STRONGEST, per_band=PER_BAND)
+    tokens, norms = store.table("expert_tokens"), store.table("norm_histogram")
+    corpora = {}
+    for task in tasks:
+        here = pl.col("task") == task
+        corpora[task] = Corpus(
+            windows=Windows(windows.filter(here)),
+            contexts=by_expert(contexts.filter(here)),
+            tokens=by_expert(tokens.filter(here)),
+            norms=by_expert(norms.filter(here)),
+            stats={row.pop("expert"): row for row in stats.filter(here).drop("task").iter_rows(named=True)},
+        )
+    return corpora
 
 
 class ExpertPages:
@@ -36,33 +96,40 @@ class ExpertPages:
         self._tasks = tasks
         self._n_experts = len(experts)
         self._overview = {row["expert"]: row for row in experts.iter_rows(named=True)}
-        self._windows = Windows(store.table("windows").filter(pl.col("task") == 0))
-        vocabulary = store.table("vocabulary").filter(pl.col("task") == 0)
+        self._corpora = _corpora(store, [task.task for task in tasks.values() if task.kind == "corpus"])
+        vocabulary = store.table("vocabulary").filter(pl.col("task").is_in(list(self._corpora)))
         self._vocabulary = dict(vocabulary.select("token", "text").iter_rows())
         self._scores = by_expert(scores)
-        self._tokens = by_expert(store.table("expert_tokens").filter(pl.col("task") == 0))
-        self._firings = by_expert(store.table("top_firings").filter(pl.col("task") == 0))
-        self._norms = by_expert(store.table("norm_histogram").filter(pl.col("task") == 0))
         self._labels = by_expert(store.table("label_stats"))
+        self._seed: int = store.provenance()["settings"]["harvest"]["seed"]
 
     def payload(self, points: Mapping[int, Points]) -> dict[str, Any]:
         """Return the payload of a few experts, whose points are given by expert and task."""
         drawn = {expert: _drawn(tables) for expert, tables in points.items()}
-        hover = {expert: self._around(tables.get(0), HOVER_TOKENS) for expert, tables in drawn.items()}
-        strongest = {expert: self._around(self._firings.get(expert), CONTEXT_TOKENS) for expert in points}
-        tokens = {expert: self._token_ids(expert) for expert in points}
-        texts = Texts(self._vocabulary, *hover.values(), *strongest.values(), *tokens.values())
+        # What an expert shows of each corpus on which it fires.
+        shown = {
+            (expert, number): corpus.shown(expert, tables.get(number))
+            for expert, tables in drawn.items()
+            for number, corpus in self._corpora.items()
+            if expert in corpus.stats
+        }
+        texts = Texts(self._vocabulary, *(ids for one in shown.values() for ids in one))
         return {
             "texts": texts.list,
             "experts": {
                 str(expert): {
                     "sayings": self._sayings(expert),
-                    "tasks": [self._cloud(expert, task, few, len(points[expert][task])) for task, few in drawn[expert].items()],
-                    "hover": packed(narrow(texts.index(hover[expert]))),
-                    "contexts": self._contexts(expert, texts.index(strongest[expert])),
-                    "tokens": self._token_columns(expert, texts.index(tokens[expert])),
+                    "tasks": [
+                        self._cloud(expert, task, few, len(points[expert][task]))
+                        | ({"hover": packed(narrow(texts.index(one.hover)))} if (one := shown.get((expert, task))) else {})
+                        for task, few in drawn[expert].items()
+                    ],
+                    "corpora": [
+                        self._evidence(expert, task, one, texts, points[expert])
+                        for (of, task), one in shown.items()
+                        if of == expert
+                    ],
                     "labels": self._label_columns(expert),
-                    "norms": _columns(self._norms.get(expert), "bin", "lower", "count"),
                     "scores": _columns(self._scores.get(expert), *_SCORES),
                 }
                 for expert in points
@@ -72,11 +139,29 @@ class ExpertPages:
     def _sayings(self, expert: int) -> list[str]:
         scores = self._scores.get(expert)
         rows = [] if scores is None else list(scores.iter_rows(named=True))
-        return sayings(self._overview[expert], rows, self._tasks, n_experts=self._n_experts)
+        row = self._overview[expert] | {"documents": self._corpora[0].stats.get(expert, {"documents": 0})["documents"]}
+        return sayings(row, rows, self._tasks, n_experts=self._n_experts)
+
+    def _evidence(self, expert: int, task: int, shown: Shown, texts: Texts, points: Points) -> dict[str, Any]:
+        """Return what the firings on one corpus show: contexts by stratum, tokens, norms."""
+        corpus = self._corpora[task]
+        stats, tokens = corpus.stats[expert], corpus.tokens.get(expert)
+        firings, kept = stats["firings"], len(points[task]) if task in points else 0
+        counted = 0 if tokens is None else int(tokens["sampled"][0])
+        return {
+            "task": task,
+            "contexts": _by_stratum(corpus.contexts.get(expert), texts.index(shown.contexts)),
+            "sampled": chosen(kept, firings, self._seed),
+            "tokens": _columns(tokens, "count", "share", "share_low", "share_high", "lift")
+            | {"text": texts.index(shown.tokens).tolist(), "sampled": chosen(counted, firings, self._seed)},
+            "norms": _columns(corpus.norms.get(expert), "bin", "lower", "count"),
+            "stats": {name: _short(value) if isinstance(value, float) else value for name, value in stats.items()},
+        }
 
     def _cloud(self, expert: int, task: int, drawn: pl.DataFrame, kept: int) -> dict[str, Any]:
         labels = self._labels.get(expert)
-        means = None if labels is None or task == 0 else _means(labels.filter(pl.col("task") == task), self._tasks[task])
+        labelled = self._tasks[task].kind == "labelled"
+        means = _means(labels.filter(pl.col("task") == task), self._tasks[task]) if labelled and labels is not None else None
         # The origin is where the expert is silent: it belongs in every picture.
         places = [np.zeros((1, 3)), _xyz(drawn)] + ([] if means is None else [_xyz(means)])
         frame = Frame.around(np.concatenate(places))
@@ -87,28 +172,9 @@ class ExpertPages:
             "unit": _short(frame.unit),
             **_coordinates(frame.stepped(_xyz(drawn))),
             "norm": _norms(drawn["norm"].to_numpy()),
-            **({} if task == 0 else {"window": typed(narrow(drawn["window"].to_numpy()))}),
+            **({"window": typed(narrow(drawn["window"].to_numpy()))} if labelled else {}),
             **({} if means is None else {"means": _mean_columns(frame, means)}),
         }
-
-    def _around(self, rows: pl.DataFrame | None, reach: int) -> Array:
-        if rows is None:
-            return np.empty((0, 2 * reach + 1), np.int64)
-        return self._windows.around(rows["window"].to_numpy(), rows["position"].to_numpy(), before=reach, after=reach)
-
-    def _token_ids(self, expert: int) -> Array:
-        rows = self._tokens.get(expert)
-        return np.empty(0, np.int64) if rows is None else rows["token"].to_numpy().astype(np.int64)
-
-    def _contexts(self, expert: int, tokens: Array) -> list[dict[str, Any]]:
-        rows = self._firings.get(expert)
-        if rows is None:
-            return []
-        return [{"norm": _short(norm), "tokens": context.tolist()} for norm, context in zip(rows["norm"], tokens, strict=True)]
-
-    def _token_columns(self, expert: int, tokens: Array) -> dict[str, Any]:
-        rows = self._tokens.get(expert)
-        return _columns(rows, "count", "sampled", "share", "lift") | {"text": tokens.tolist()}
 
     def _label_columns(self, expert: int) -> dict[str, Any]:
         return _columns(self._labels.get(expert), "task", "label", "fired", "fires", "lift")
@@ -177,6 +243,19 @@ def _means(labels: pl.DataFrame, task: Task) -> pl.DataFrame:
         text=pl.Series([names[a] if a == b else f"{names[a]}–{names[b]}" for a, b in spans], dtype=pl.String),
         place=pl.Series([(places[a] + places[b]) / 2 for a, b in spans], dtype=pl.Float64),
     )
+
+
+def _by_stratum(rows: pl.DataFrame | None, tokens: Array) -> list[dict[str, Any]]:
+    """Return the contexts of each stratum that has any, whose token indices are given in the order of the rows."""
+    if rows is None:
+        return []
+    found = []
+    for stratum in STRATA:
+        here = rows["stratum"] == stratum
+        if here.any():
+            norms = [_short(norm) for norm in rows["norm"].filter(here)]
+            found.append({"stratum": stratum, "norm": norms, "tokens": tokens[here.to_numpy()].tolist()})
+    return found
 
 
 def _mean_columns(frame: Frame, means: pl.DataFrame) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def front_page(
     return FrontPage(
         title=title or f"Atlas of {model['id']} · {model['hook']}",
         summary=_summary(counts, tasks[0]),
-        groups=tuple(_groups(provenance, tasks[0], evaluated)),
+        groups=tuple(_groups(provenance, [task for task in tasks if task.kind == "corpus"], evaluated)),
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
         about=about,
     )
@@ -90,8 +90,8 @@ def _summary(counts: Counts, corpus: Task) -> str:
     )
 
 
-def _groups(provenance: Mapping[str, Any], corpus_task: Task, evaluated: bool) -> list[FactGroup]:
-    model, dictionary, corpus = provenance["model"], provenance["dictionary"], provenance["corpus"]
+def _groups(provenance: Mapping[str, Any], corpora: Sequence[Task], evaluated: bool) -> list[FactGroup]:
+    model, dictionary = provenance["model"], provenance["dictionary"]
     fidelity, training = provenance["fidelity"], provenance.get("training")
     groups = [
         _group(
@@ -111,13 +111,7 @@ def _groups(provenance: Mapping[str, Any], corpus_task: Task, evaluated: bool) -
             ("Unexplained", _unexplained(fidelity["fvu_held_out"])),
             link=Link("fidelity", "Fidelity and training", None if evaluated else "not measured yet: run atlas evaluate"),
         ),
-        _group(
-            "Corpus",
-            ("Name", corpus["title"]),
-            ("Documents", count(corpus["documents"])),
-            ("Tokens", count(corpus_task.tokens)),
-            ("Held out", f"{count(corpus_task.held_out_tokens)} tokens"),
-        ),
+        *(_corpus(task, "Corpus" if task.task == 0 else "Another corpus") for task in corpora),
     ]
     if training:
         groups.append(
@@ -132,6 +126,17 @@ def _groups(provenance: Mapping[str, Any], corpus_task: Task, evaluated: bool) -
             )
         )
     return groups
+
+
+def _corpus(task: Task, heading: str) -> FactGroup:
+    return _group(
+        heading,
+        ("Name", task.title),
+        ("Documents", count(task.documents)),
+        ("Tokens", count(task.tokens)),
+        ("Held out", f"{count(task.held_out_tokens)} tokens"),
+        ("Importance", f"measured on {count(task.importance_tokens)} of these, chosen by a hash"),
+    )
 
 
 def _unexplained(fvu: float | None) -> str:

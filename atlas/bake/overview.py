@@ -160,6 +160,8 @@ def task_payload(task: Task) -> dict[str, Any]:
         "task": task.task,
         "name": task.name,
         "title": task.title,
+        "kind": task.kind,
+        "documents": task.documents,
         "cyclic": task.cyclic,
         "report_rows": task.report_rows,
         "hypotheses": [

@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 def sayings(expert: Row, scores: Sequence[Row], tasks: Mapping[int, Task], *, n_experts: int) -> list[str]:
     """Return the sentences for one expert.
 
-    `expert` is a row of the overview, `scores` its rows of that table.
+    `expert` is a row of the overview with the number of `documents` that it fires in, `scores` its rows of that table.
     """
     if expert["silent"]:
         return [_silent(expert, tasks[0])]
@@ -32,10 +32,17 @@ def sayings(expert: Row, scores: Sequence[Row], tasks: Mapping[int, Task], *, n_
             "No claim: it keeps to no labelled task, and no order of labels is supported. "
             "Its title names the tokens that set it apart: by their share of its firings times the logarithm of their lift."
         )
-    said.append(_weight(expert))
+    said.append(_weight(expert, [task for task in tasks.values() if task.kind == "corpus"]))
     if supported:
         said.append("What can be read from a code need not be what the model reads there: that is not tested here.")
     return said
+
+
+def chosen(n: int, firings: int, seed: int) -> str:
+    """Return which firings were looked at: 'all its 312 firings', or a sample with its size and seed."""
+    if n >= firings:
+        return f"all its {count(firings)} firings"
+    return f"{count(n)} of its {count(firings)} firings, chosen by a hash (seed\u00a0{seed})"
 
 
 def _silent(expert: Row, corpus: Task) -> str:
@@ -82,9 +89,11 @@ def _rests_on(expert: Row) -> str:
     return f"{expert['measure']} {significant(expert['value'])}"
 
 
-def _weight(expert: Row) -> str:
+def _weight(expert: Row, corpora: Sequence[Task]) -> str:
     dense = "It is dense: it" if expert["dense"] else "It"
+    where = f" of {corpora[0].title}" if len(corpora) > 1 else ""
+    documents = f"in {count(expert['documents'])} of {count(corpora[0].documents)} documents"
     return (
-        f"{dense} fires on {percent(expert['rate'])} of tokens; without it, "
+        f"{dense} fires on {percent(expert['rate'])} of the tokens{where}, {documents}; without it, "
         f"{percent(expert['importance'])} more of the variance of held-out tokens goes unexplained."
     )

@@ -16,18 +16,17 @@ N_AXES = 3
 
 
 def frames(
-    decoder: Float[np.ndarray, "expert d_code d_in"],
+    gram: Float[np.ndarray, "expert d_code d_code"],
     expert: Integer[np.ndarray, "firing"],
     code: Float[np.ndarray, "firing d_code"],
 ) -> Float[np.ndarray, "expert d_code 3"]:
     """Return each expert's map from code to drawn coordinates, z·L·R.
 
     R turns to the principal axes of the expert's sampled contributions, widest first; an axis points where its sample is
-    skewed to. An expert without firings keeps the axes of its decoder.
+    skewed to. An expert without firings keeps the axes of its decoder D. `gram` is D·Dᵀ.
     """
-    n_experts, d_code, _ = decoder.shape
-    wide = decoder.astype(np.float64)
-    strength, axes = np.linalg.eigh(wide @ wide.transpose(0, 2, 1))
+    n_experts, d_code, _ = gram.shape
+    strength, axes = np.linalg.eigh(gram.astype(np.float64))
     basis = (axes * np.sqrt(np.maximum(strength, 0))[:, None, :])[:, :, ::-1]
 
     contribution = np.einsum("fc,fcd->fd", code.astype(np.float64), basis[expert])

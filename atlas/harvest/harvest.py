@@ -1,79 +1,54 @@
-"""One pass over a corpus: resumable, and cut into shards that any number of machines may run."""
+"""One pass over each corpus: resumable, and cut into shards that any number of machines may run."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import load_file
 from torch import Tensor
 
-from atlas.activations.corpus import Corpus, Document, TextHash
+from atlas.activations.corpus import Corpus, Document
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import BLOCK_ROWS, StreamConfig, Window, blocks, chunk_windows, require_finite
-from atlas.dictionary import Checkpoint, Smixae
-from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError
-from atlas.harvest.accumulators import Accumulators, observe
-from atlas.harvest.tables import tables
-from atlas.stages import Stage, fingerprint, is_finished, readable, require_same_inputs, sweep, versions, write_arrays
-
-STAGE = "harvest"
+from atlas.activations.stream import (
+    BLOCK_ROWS,
+    Block,
+    Tokens,
+    Window,
+    ahead,
+    blocks,
+    chunk_windows,
+    require_finite,
+    window_width,
+)
+from atlas.activations.vocabulary import token_texts
+from atlas.dictionary import Checkpoint, Firings, Smixae
+from atlas.errors import CorpusError, DictionarySilent, ModelError
+from atlas.harvest.accumulated import Accumulated
+from atlas.harvest.config import IMPORTANCE_TOKENS, HarvestConfig, Shape
+from atlas.harvest.keys import is_chosen
+from atlas.harvest.mentions import Mentioned, Mentions, Words
+from atlas.harvest.merge import merge_parts
+from atlas.harvest.observed import observe
+from atlas.harvest.parts import STAGE, WHOLE, Part, Progressed, Shard, Subject, discard_parts, parts_in
+from atlas.harvest.survey import Survey, survey
+from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions
 
 SILENT_TOKENS = 10_000
 """Tokens without one firing after which a pass stops."""
 
+OBSERVED_ROWS = 2048
+"""Rows that are accumulated at once: enough that the fixed cost of an operation does not show."""
 
-@dataclass(frozen=True)
-class HarvestConfig:
-    """What is kept of a corpus."""
-
-    sample: int = 1000
-    """Firings kept per expert, uniformly."""
-    top: int = 64
-    """Strongest firings kept per expert, from windows of distinct content."""
-    seed: int = 0
-    """Of the hash that chooses samples."""
-    tokens: int | None = None
-    """About how many tokens of the corpus are read, in whole chunks; None reads all."""
-    stream: StreamConfig = field(default_factory=StreamConfig)
-
-    def __post_init__(self) -> None:
-        if self.tokens is not None and self.tokens < 1:
-            raise ConfigError(f"tokens is {self.tokens}; a harvest reads at least 1.")
-        for name in ("sample", "top"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; a harvest keeps at least 1 firing per expert.")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Which chunks one run does: those c with c mod count = index."""
-
-    index: int = 0
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Return the shard written as `i/N`, i from 0.
-
-        Raises:
-            ConfigError: it is not of that form, or i is not below N.
-        """
-        index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise ConfigError(f"'{text}' is not a shard; write i/N with i from 0 to N - 1, as in 0/4.")
-        return cls(int(index), int(count))
+SAVING_SHARE = 0.03
+"""Most of the time that may go into saving."""
 
 
 @runtime_checkable
@@ -83,59 +58,18 @@ class Progress(Protocol):
     def __call__(self, *, chunks: int, of: int, tokens: int) -> None: ...
 
 
-class Survey(NamedTuple):
-    """What is to be read, found in one pass over the text without the model."""
-
-    documents: int
-    held_out: int
-    """Documents of the fifth that no dictionary is trained on."""
-    chunks: int
-    tokens: int
-    """About how many, by the first chunk's tokens per character."""
-    sha256: str
-    """Of these documents in order."""
-    whole: bool
-    """The corpus ends here."""
-
-
-def survey(corpus: Corpus, tokenizer: Any, tokens: int | None = None) -> Survey:
-    """Return how much text there is, and its hash, up to the end of the chunk that brings it to about `tokens`.
-
-    Tokens per character are counted once, in the first chunk, so that every shard finds the same end.
-    """
-    text = TextHash()
-    documents = held_out = chunks = characters = 0
-    first_tokens, first_characters = 0, 1
-    whole = True
-    for chunk in corpus.chunks():
-        if tokens is not None and chunks and characters * first_tokens >= tokens * first_characters:
-            whole = False
-            break
-        for document in chunk:
-            text.add(document)
-            characters += document.characters
-            held_out += document.held_out
-        if not chunks:
-            first_characters = max(characters, 1)
-            first_tokens = sum(len(document.tokens(tokenizer)) for document in chunk)
-        documents += len(chunk)
-        chunks += 1
-    about = round(characters * first_tokens / first_characters)
-    return Survey(documents, held_out, chunks, about, text.sha256(), whole)
-
-
 class Standing(NamedTuple):
     """How far a harvest has come."""
 
     finished: bool
     """The whole stage is."""
-    first: int
-    """Next chunk of the shard."""
-    left: int
-    """Chunks that the shard has yet to run."""
+    left: tuple[int, ...]
+    """Chunks of each corpus that the shard has yet to run."""
+    is_begun: bool
+    """A part of them is done."""
 
 
-def standing(work: Path, inputs: Mapping[str, Any], shard: Shard, plan: Survey) -> Standing:
+def standing(work: Path, inputs: Mapping[str, Any], shard: Shard, plans: Sequence[Survey]) -> Standing:
     """Return what earlier runs have done of a shard.
 
     Raises:
@@ -144,9 +78,10 @@ def standing(work: Path, inputs: Mapping[str, Any], shard: Shard, plan: Survey) 
     """
     require_own(work, inputs)
     if is_finished(work, STAGE):
-        return Standing(True, plan.chunks, 0)
-    first = Part(work / STAGE, shard, inputs).next_chunk()
-    return Standing(False, first, sum(number % shard.count == shard.index for number in range(first, plan.chunks)))
+        return Standing(True, (0,) * len(plans), True)
+    firsts = [Part(work / STAGE, number, shard).next_chunk(inputs) for number in range(len(plans))]
+    left = (sum(map(shard.has, range(first, plan.chunks))) for first, plan in zip(firsts, plans, strict=True))
+    return Standing(False, tuple(left), any(firsts))
 
 
 def require_own(work: Path, known: Mapping[str, Any]) -> None:
@@ -158,7 +93,7 @@ def require_own(work: Path, known: Mapping[str, Any]) -> None:
     """
     folder = work / STAGE
     wanted = json.loads(json.dumps(known))
-    parts = (_about(path)["inputs"] for path in sorted(folder.glob("part-*.safetensors")))
+    parts = (found.inputs for part in parts_in(folder) if (found := part.progressed()))
     for inputs in [fingerprint(work, STAGE)] if is_finished(work, STAGE) else parts:
         require_same_inputs(folder, {key: inputs.get(key) for key in wanted}, wanted)
 
@@ -166,45 +101,46 @@ def require_own(work: Path, known: Mapping[str, Any]) -> None:
 def harvest(
     checkpoint: Checkpoint,
     model: LanguageModel,
-    corpus: Corpus,
+    corpora: Sequence[Corpus],
     work: Path,
     config: HarvestConfig,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
+    words: Words | None = None,
     progress: Progress | None = None,
     save_every_s: float = 20.0,
-    plan: Survey | None = None,
+    plans: Sequence[Survey] | None = None,
     counted: Callable[[int], None] = lambda _: None,
 ) -> bool:
-    """Run this shard's chunks and keep what every expert does in `work/harvest`; return whether the whole stage is finished.
+    """Run this shard's chunks and keep what every expert does in `work/harvest`; return whether the stage is finished.
 
-    A run that was interrupted goes on from its last saved chunk. The shard that finishes last merges all of them. `plan` is
-    the survey of the corpus where it has been made already; `counted` is told the tokens of every block.
+    A run that was interrupted goes on from its last saved chunk. A harvest of one shard writes its tables; the parts of several
+    are put together by `merge`. `words` are the labels of labelled tasks, whose mentions are kept; `plans` are the surveys of
+    the corpora where they have been made already; `counted` is told the tokens of every batch.
 
     Raises:
         WorkOccupied: the folder holds parts of other inputs.
         StageDamaged: a part cannot be read.
         ModelError: the model's width is not the dictionary's, or it returns a value that is not finite.
         DictionarySilent: no expert fires.
+        CorpusError: there is no text, or two corpora have one name.
     """
     require_same_width(checkpoint, model)
-    plan = plan or survey(corpus, model.tokenizer, config.tokens)
-    inputs = harvest_inputs(checkpoint, model, corpus, plan, config)
+    plans = plans or [survey(corpus, model.tokenizer, config.tokens) for corpus in corpora]
+    words = words or {}
+    inputs = harvest_inputs(checkpoint, model, corpora, plans, config, words)
     stage = Stage(work, STAGE, inputs)
-    if stage.is_done():
-        return True
-    require_own(work, inputs)
-    part = Part(stage.folder, shard, inputs)
-    _run(part, checkpoint, model, corpus, plan, config, progress, save_every_s, counted)
-    parts = [Part(stage.folder, Shard(index, shard.count), inputs) for index in range(shard.count)]
-    if not all(other.is_finished() for other in parts):
-        return False
-    whole = parts[0].load(checkpoint.smixae.device)
-    for other in parts[1:]:
-        whole.merge(other.load(checkpoint.smixae.device))
-    if not int(whole.totals.sums["tokens"]):
-        _refuse_specials(corpus)
-    made = tables(whole, _Windows(stage.folder, plan.chunks), checkpoint, model, corpus)
-    stage.finish(made.tables, {**provenance(inputs, checkpoint, plan, corpus), **made.provenance})
+    if not stage.is_done():
+        require_own(work, inputs)
+        subject = _subject(checkpoint, model, corpora, plans, config, words, inputs)
+        parts = [Part(stage.folder, number, shard) for number in range(len(corpora))]
+        for part, corpus, plan in zip(parts, corpora, plans, strict=True):
+            _Pass(part, checkpoint, model, corpus, plan, config, words, subject, progress, save_every_s, counted).run()
+        if shard.count > 1:
+            return False
+        made = merge_parts(subject, [[part] for part in parts])
+        stage.finish(made.tables, made.provenance)
+    if shard.count == 1:
+        discard_parts(stage.folder)
     return True
 
 
@@ -217,24 +153,44 @@ def require_same_width(checkpoint: Checkpoint, model: LanguageModel) -> None:
         )
 
 
-def known_inputs(checkpoint: Checkpoint, corpus: Corpus, plan: Survey, config: HarvestConfig) -> dict[str, Any]:
+def require_distinct(corpora: Sequence[Corpus]) -> None:
+    """Raise CorpusError if two corpora have one name, by which a reader would tell them apart."""
+    names = [corpus.name for corpus in corpora]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise CorpusError(f"Two corpora are named '{twice}'. Give each text once, and rename one of two that are called alike.")
+
+
+def known_inputs(
+    checkpoint: Checkpoint, corpora: Sequence[Corpus], plans: Sequence[Survey], config: HarvestConfig, words: Words
+) -> dict[str, Any]:
     """Return those inputs of a harvest that are known before its model is loaded."""
+    require_distinct(corpora)
     return {
         "checkpoint": checkpoint.sha256,
         "trained_on": checkpoint.trained_on.sha256 if checkpoint.trained_on else None,
-        "corpus": {"name": corpus.name, "sha256": plan.sha256},
-        "settings": asdict(config),
+        # Lists: the first corpus is what an atlas' titles and coordinates are of, so the order matters.
+        "corpora": {"name": ", ".join(corpus.name for corpus in corpora), "sha256": [plan.sha256 for plan in plans]},
+        "settings": {**asdict(config), "importance_shares": [importance_share(plan) for plan in plans]},
+        "words": sha256(json.dumps({name: list(labels) for name, labels in words.items()}).encode()).hexdigest(),
     }
+
+
+def importance_share(plan: Survey) -> float:
+    """Return the share of a corpus' chunks that importance is measured on."""
+    return min(1.0, IMPORTANCE_TOKENS / max(plan.tokens, 1))
 
 
 def harvest_inputs(
-    checkpoint: Checkpoint, model: LanguageModel, corpus: Corpus, plan: Survey, config: HarvestConfig
+    checkpoint: Checkpoint,
+    model: LanguageModel,
+    corpora: Sequence[Corpus],
+    plans: Sequence[Survey],
+    config: HarvestConfig,
+    words: Words,
 ) -> dict[str, Any]:
     """Return everything that determines the result of a harvest."""
-    return {
-        **known_inputs(checkpoint, corpus, plan, config),
-        **describe_run(model),
-    }
+    return {**known_inputs(checkpoint, corpora, plans, config, words), **describe_run(model)}
 
 
 def describe_run(model: LanguageModel) -> dict[str, Any]:
@@ -260,12 +216,68 @@ def describe_model(model: LanguageModel) -> dict[str, Any]:
         "d_in": model.d_model,
         "revision_or_sha256": model.fingerprint,
         "tokenizer_sha256": model.tokenizer_sha256,
+        "specials_around": model.specials_around,
         "note": None if model.is_causal else "A bidirectional encoder: a row sees the text on both sides of its token.",
     }
 
 
-def provenance(inputs: dict[str, Any], checkpoint: Checkpoint, plan: Survey, corpus: Corpus) -> dict[str, Any]:
-    """Return what a reader needs to know of where a harvest came from."""
+def _subject(
+    checkpoint: Checkpoint,
+    model: LanguageModel,
+    corpora: Sequence[Corpus],
+    plans: Sequence[Survey],
+    config: HarvestConfig,
+    words: Words,
+    inputs: dict[str, Any],
+) -> Subject:
+    smixae = checkpoint.smixae
+    n_vocabulary = len(model.embeddings)
+    columns = smixae.weights.W_enc.double().square().sum(dim=0)
+    decoder = smixae.decoder.double()
+    shape = Shape(
+        n_experts=smixae.n_experts,
+        d_in=smixae.d_in,
+        d_code=smixae.d_code,
+        threshold=smixae.threshold,
+        window_tokens=config.stream.window_tokens,
+        window_width=window_width(model.tokenizer, config.stream),
+        n_vocabulary=n_vocabulary,
+        n_words=sum(map(len, words.values())),
+    )
+    about = {
+        "inputs": inputs,
+        "provenance": provenance(inputs, checkpoint),
+        "shape": shape._asdict(),
+        "config": asdict(config),
+        "corpora": [_described(corpus, plan) for corpus, plan in zip(corpora, plans, strict=True)],
+        "words": {name: list(labels) for name, labels in words.items()},
+    }
+    return Subject(
+        about=json.loads(json.dumps(about)),
+        texts=token_texts(model.tokenizer, range(n_vocabulary)),
+        arrays={
+            "gram": (decoder @ decoder.transpose(1, 2)).cpu().numpy(),
+            "decoder_norm": smixae.decoder_norm.double().cpu().numpy(),
+            "encoder_norm": columns.view(smixae.n_experts, -1).sum(dim=1).sqrt().cpu().numpy(),
+        },
+    )
+
+
+def _described(corpus: Corpus, plan: Survey) -> dict[str, Any]:
+    return {
+        "name": corpus.name,
+        "title": corpus.title,
+        "description": corpus.description,
+        "documents": plan.documents,
+        "chunks": plan.chunks,
+        "whole": plan.whole,
+        "sha256": plan.sha256,
+        "importance_share": importance_share(plan),
+    }
+
+
+def provenance(inputs: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a reader needs to know of the model and the dictionary that are harvested."""
     config = checkpoint.smixae.config
     return {
         "model": inputs["model"],
@@ -280,111 +292,45 @@ def provenance(inputs: dict[str, Any], checkpoint: Checkpoint, plan: Survey, cor
             **({"source": checkpoint.source, "revision": checkpoint.revision} if checkpoint.revision else {}),
         },
         "training": checkpoint.metadata.get("atlas_training"),
-        "corpus": {
-            "name": corpus.name,
-            "title": corpus.title,
-            "description": corpus.description,
-            "documents": plan.documents,
-            "whole": plan.whole,
-            "sha256": plan.sha256,
-        },
         "settings": {"harvest": inputs["settings"], "device": inputs["device"]},
         "versions": inputs["versions"],
     }
 
 
-class Part:
-    """One shard's state on disk, and the windows that it met."""
+def accumulate(
+    found: Iterable[Block],
+    kept: Accumulated,
+    smixae: Smixae,
+    seed: int,
+    corpus: str,
+    is_measured: bool,
+    told: Callable[[Block, Firings], None] = lambda _block, _firings: None,
+    counted: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Run blocks of one chunk through the dictionary, and keep what it makes of them.
 
-    def __init__(self, folder: Path, shard: Shard, inputs: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.shard = shard
-        self.inputs = json.loads(json.dumps(inputs))
-        self.path = folder / f"part-{shard.index}-of-{shard.count}.safetensors"
+    `is_measured` says whether the chunk is one that importance is measured on. `told` hears of every block, `counted` the tokens
+    of every batch.
+    """
+    waiting: list[tuple[Tokens, Firings]] = []
+    n_rows = 0
 
-    def next_chunk(self) -> int:
-        """Return the first chunk that is not yet in the saved state.
+    def batch() -> None:
+        if waiting:
+            kept.update(observe(waiting, seed, corpus))
+            counted(n_rows)
 
-        Raises:
-            WorkOccupied: the state was made from other inputs.
-            StageDamaged: it cannot be read.
-        """
-        return int(self._about()["next_chunk"]) if self.path.is_file() else 0
-
-    def is_finished(self) -> bool:
-        """Return whether all of the shard's chunks are in the saved state."""
-        return self.path.is_file() and bool(self._about()["finished"])
-
-    def load(self, device: torch.device) -> Accumulators:
-        """Return the saved state.
-
-        Raises:
-            StageDamaged: it cannot be read.
-        """
-        from safetensors.torch import load_file as load_tensors
-
-        with readable(self.path):
-            return Accumulators.from_state(load_tensors(self.path), device)
-
-    def save(self, kept: Accumulators, next_chunk: int, chunks: int, finished: bool) -> None:
-        """Save the state between two chunks, whole or not at all."""
-        about = {"inputs": self.inputs, "next_chunk": next_chunk, "chunks": chunks, "finished": finished}
-        arrays = {name: value.numpy() for name, value in kept.state().items()}
-        write_arrays(self.path, arrays, {"about": json.dumps(about)})
-
-    def save_all_windows(self, waiting: list[tuple[int, list[Window]]]) -> None:
-        """Spool the windows of each (chunk, windows), and empty the list."""
-        for chunk, windows in waiting:
-            self.save_windows(chunk, windows)
-        waiting.clear()
-
-    def save_windows(self, chunk: int, windows: list[Window]) -> None:
-        """Spool a chunk's windows, so that those that evidence points into can be stored in the end."""
-        lengths = [len(window.token_ids) for window in windows]
-        write_arrays(
-            self.folder / f"windows-{chunk:06d}.safetensors",
-            {
-                "document": np.array([window.document for window in windows], dtype=np.int64),
-                "ordinal": np.array([window.ordinal for window in windows], dtype=np.int32),
-                "token_ids": np.array([token for window in windows for token in window.token_ids], dtype=np.int32),
-                "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            },
-        )
-
-    def sweep(self) -> None:
-        """Delete what a killed run of this shard left half written."""
-        for path in self.folder.glob(".*.part"):
-            chunk = re.match(r"\.windows-(\d+)\.", path.name)
-            own = chunk and int(chunk[1]) % self.shard.count == self.shard.index
-            if own or path.name.startswith(f".{self.path.name}."):
-                sweep([path])
-
-    def _about(self) -> dict[str, Any]:
-        about = _about(self.path)
-        require_same_inputs(self.folder, about["inputs"], self.inputs)
-        return about
-
-
-def _about(part: Path) -> dict[str, Any]:
-    """Return what a part says of itself: its inputs, and how far it has come."""
-    with readable(part), safe_open(part, "numpy") as file:
-        about: dict[str, Any] = json.loads(file.metadata()["about"])
-    return about
-
-
-class _Windows:
-    """The spooled windows of all shards."""
-
-    def __init__(self, folder: Path, chunks: int) -> None:
-        self.folder = folder
-        self.chunks = chunks
-
-    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
-        for chunk in range(self.chunks):
-            path = self.folder / f"windows-{chunk:06d}.safetensors"
-            with readable(path):
-                windows = load_file(path)
-            yield windows
+    for block in found:
+        firings = smixae.firings(block.x)
+        told(block, firings)
+        if is_measured:
+            kept.update_errors(block.x, firings, block.tokens.held_out, smixae)
+        waiting.append((block.tokens, firings))
+        n_rows += len(block.tokens.document)
+        if n_rows >= OBSERVED_ROWS:
+            batch()
+            waiting, n_rows = [], 0
+    batch()
 
 
 class _Silence:
@@ -420,58 +366,121 @@ class _Silence:
             )
 
 
-def _run(
-    part: Part,
-    checkpoint: Checkpoint,
-    model: LanguageModel,
-    corpus: Corpus,
-    plan: Survey,
-    config: HarvestConfig,
-    progress: Progress | None,
-    save_every_s: float,
-    counted: Callable[[int], None],
-) -> None:
-    """Bring a shard's saved state from where it stands to its end."""
-    part.sweep()
-    if part.is_finished():
-        return
-    first = part.next_chunk()
-    smixae = checkpoint.smixae
-    if part.path.is_file():
-        kept = part.load(smixae.device)
-    else:
-        kept = Accumulators.empty(smixae, len(model.embeddings), config.sample, config.top)
-    fired, silence = bool(kept.totals.sums["firings"].any()), _Silence(smixae)
-    # Nothing is written before something fires, so that a run which is refused leaves no trace.
-    waiting: list[tuple[int, list[Window]]] = []
-    saved = time.monotonic()
-    for number, chunk in enumerate(islice(corpus.chunks(), plan.chunks)):
-        if number % part.shard.count != part.shard.index or number < first:
-            continue
-        windows = chunk_windows(_as_trained(chunk, checkpoint), model.tokenizer, config.stream)
-        for block in blocks(windows, model, config.stream):
-            require_finite(block, model)
-            x, tokens = block
-            seen = observe(x, smixae.firings(x), tokens, smixae, config.seed, corpus.name)
-            kept.update(seen)
-            fired = fired or len(seen.expert) > 0
-            if not fired:
-                silence.update(seen.x)
-            counted(len(seen.x))
-        waiting.append((number, windows))
-        if fired:
-            part.save_all_windows(waiting)
-            if time.monotonic() - saved >= save_every_s:
-                part.save(kept, number + 1, plan.chunks, finished=False)
-                saved = time.monotonic()
-        if progress:
-            progress(chunks=number + 1, of=plan.chunks, tokens=int(kept.totals.sums["tokens"]))
-    if not fired:
-        silence.refuse()
-        if part.shard.count == 1:
-            _refuse_specials(corpus)
-    part.save_all_windows(waiting)
-    part.save(kept, plan.chunks, plan.chunks, finished=True)
+class _Prepared(NamedTuple):
+    """A chunk as the model takes it."""
+
+    number: int
+    documents: list[Document]
+    windows: list[Window]
+    mentioned: Mentioned
+
+
+class _Pass:
+    """Brings a shard's saved state of one corpus from where it stands to its end."""
+
+    def __init__(
+        self,
+        part: Part,
+        checkpoint: Checkpoint,
+        model: LanguageModel,
+        corpus: Corpus,
+        plan: Survey,
+        config: HarvestConfig,
+        words: Words,
+        subject: Subject,
+        progress: Progress | None,
+        save_every_s: float,
+        counted: Callable[[int], None],
+    ) -> None:
+        self._part = part
+        self._checkpoint = checkpoint
+        self._smixae = checkpoint.smixae
+        self._model = model
+        self._corpus = corpus
+        self._plan = plan
+        self._config = config
+        self._mentions = Mentions(words)
+        self._subject = subject
+        self._progress = progress
+        self._save_every_s = save_every_s
+        self._counted = counted
+        self._fired = False
+        self._silence = _Silence(self._smixae)
+        # Nothing is written before something fires, so that a run which is refused leaves no trace.
+        self._waiting: list[_Prepared] = []
+        self._saved = time.monotonic()
+        self._saving_took = 0.0
+
+    def run(self) -> None:
+        """Run all chunks that are left, saving between them."""
+        part = self._part
+        part.sweep()
+        progressed = part.progressed()
+        if progressed is not None and progressed.finished:
+            return
+        shape = Shape(**self._subject.about["shape"])
+        kept = Accumulated(shape, self._config, self._smixae.device)
+        if progressed is not None:
+            kept.restore(part.load())
+            self._fired = bool(kept.totals.sums["firings"].any())
+        for chunk in ahead(self._prepared(progressed.next_chunk if progressed else 0)):
+            self._run_chunk(chunk, kept)
+        # Another shard's chunks may hold what fires: of several, the merge sees all.
+        if not self._fired and part.shard.count == 1:
+            self._silence.refuse()
+            _refuse_specials(self._corpus)
+        self._spool()
+        self._save(kept, self._plan.chunks, finished=True)
+
+    def _prepared(self, first: int) -> Iterator[_Prepared]:
+        tokenizer, width = self._model.tokenizer, window_width(self._model.tokenizer, self._config.stream)
+        for number, chunk in enumerate(islice(self._corpus.chunks(), self._plan.chunks)):
+            if number >= first and self._part.shard.has(number):
+                documents = _as_trained(chunk, self._checkpoint)
+                windows = chunk_windows(documents, tokenizer, self._config.stream)
+                yield _Prepared(number, documents, windows, self._mentions.find(documents, tokenizer, width))
+
+    def _run_chunk(self, chunk: _Prepared, kept: Accumulated) -> None:
+        share = importance_share(self._plan)
+        is_measured = is_chosen(self._config.seed, self._corpus.name, chunk.number, share)
+        kept.begin_chunk(chunk.documents, chunk.mentioned)
+        accumulate(
+            self._blocks(chunk), kept, self._smixae, self._config.seed, self._corpus.name, is_measured, self._told, self._counted
+        )
+        kept.close_chunk()
+        self._waiting.append(chunk)
+        if self._fired:
+            self._spool()
+            if time.monotonic() - self._saved >= max(self._save_every_s, self._saving_took / SAVING_SHARE):
+                self._save(kept, chunk.number + 1, finished=False)
+        if self._progress:
+            self._progress(chunks=chunk.number + 1, of=self._plan.chunks, tokens=int(kept.totals.sums["tokens"]))
+
+    def _blocks(self, chunk: _Prepared) -> Iterator[Block]:
+        for block in blocks(chunk.windows, self._model, self._config.stream):
+            require_finite(block, self._model)
+            yield block
+
+    def _told(self, block: Block, firings: Firings) -> None:
+        if not self._fired:
+            n_real = len(block.tokens.document)
+            self._fired = bool((firings.token < n_real).any())
+            if not self._fired:
+                self._silence.update(block.x[:n_real])
+
+    def _spool(self) -> None:
+        for chunk in self._waiting:
+            self._part.save_windows(chunk.number, chunk.windows)
+        self._waiting = []
+
+    def _save(self, kept: Accumulated, next_chunk: int, finished: bool) -> None:
+        begun = time.monotonic()
+        if self._part.progressed() is None:
+            self._subject.save(self._part.folder.parent)
+        about = Progressed(self._subject.about["inputs"], self._part.corpus, next_chunk, self._plan.chunks, finished)
+        self._part.save(kept.state(), about)
+        self._saved = time.monotonic()
+        self._saving_took = self._saved - begun
 
 
 def _as_trained(chunk: list[Document], checkpoint: Checkpoint) -> list[Document]:

@@ -8,31 +8,43 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from atlas.activations.stream import Tokens
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 
 
-def firing_keys(
-    seed: int,
-    corpus: str,
-    document: Int64[Tensor, "firing"],
-    window: Int64[Tensor, "firing"],
-    position: Int64[Tensor, "firing"],
-    expert: Int64[Tensor, "firing"],
-) -> Int64[Tensor, "firing"]:
-    """Return a 63-bit hash of each firing's whole identity: the same wherever and whenever the firing is met.
+def token_hashes(seed: int, corpus: str, tokens: Tokens) -> Int64[Tensor, "token"]:
+    """Return a 64-bit hash of each token's place: the same wherever and whenever the token is met.
 
-    Each part is mixed in by splitmix64's finaliser (Steele, Lea and Flood 2014).
+    Each part of the place is mixed in by splitmix64's finaliser (Steele, Lea and Flood 2014).
     """
     start = int.from_bytes(hashlib.blake2b(f"{seed} {corpus}".encode(), digest_size=8).digest(), "little")
-    key = torch.full_like(document, _signed(start))
-    for part in (document, window, position, expert):
-        key = _mixed(key + part + _signed(_GOLDEN))
-    return key & (2**63 - 1)
+    found = torch.full_like(tokens.document, _signed(start))
+    for part in (tokens.document, tokens.window, tokens.position):
+        found = _mixed(found, part)
+    return found
 
 
-def _mixed(x: Tensor) -> Tensor:
+def firing_hashes(token_hash: Int64[Tensor, "firing"], expert: Int64[Tensor, "firing"]) -> Int64[Tensor, "firing"]:
+    """Return a 64-bit hash of each firing: its token's, with the expert mixed in."""
+    return _mixed(token_hash, expert)
+
+
+def keys(hashes: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
+    """Return hashes as keys to sort by, from 0 to 2⁶³ - 1."""
+    return hashes & (2**63 - 1)
+
+
+def is_chosen(seed: int, corpus: str, chunk: int, share: float) -> bool:
+    """Return whether a chunk is among the share of all chunks that a hash of its number chooses."""
+    digest = hashlib.blake2b(f"{seed} {corpus} chunk {chunk}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") < share * 2**64
+
+
+def _mixed(x: Tensor, part: Tensor) -> Tensor:
+    x = x + part + _signed(_GOLDEN)
     x = (x ^ _shifted(x, 30)) * _signed(_FIRST)
     x = (x ^ _shifted(x, 27)) * _signed(_SECOND)
     return x ^ _shifted(x, 31)

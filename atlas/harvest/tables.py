@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int, Int64
 from numpy.typing import NDArray
 
-from atlas.activations.corpus import Corpus
-from atlas.activations.model import LanguageModel
-from atlas.activations.vocabulary import token_texts
-from atlas.dictionary import Checkpoint, Smixae
+from atlas.dictionary.smixae import code_norms
 from atlas.geometry.contribution import coordinates, frames
-from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT, Accumulators, Kept, ranks
-from atlas.stages import Column, Ragged
-
-CORPUS_TASK = 0
-"""The corpus comes first among an atlas' tasks."""
+from atlas.harvest.accumulated import Accumulated
+from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT
+from atlas.harvest.config import Shape
+from atlas.harvest.neighbours import co_firing
+from atlas.harvest.parts import Arrays, Part, Subject
+from atlas.harvest.samples import FiredTokens, ranks
+from atlas.stages import Column, Ragged, stacked
 
 SHOWN_CONTEXTS = 24
 """Strongest firings written per expert."""
 
+SHOWN_OF_BAND = 8
+"""Firings written per quantile band of an expert."""
+
+BANDS = ("q0", "q25", "q50", "q75")
+"""Quarters of an expert's sampled firings by norm, weakest first."""
+
 SHOWN_TOKENS = 24
 """Tokens written per expert."""
 
-CONTEXT_TOKENS = 5
+SAME_TOKENS = 5
 """Two firings with the same tokens this far to each side are one context."""
+
+CONTEXT_TOKENS = 12
+"""Tokens to each side that a context shows; two of one document that overlap are one."""
 
 PRIOR_WEIGHT = 20
 """Firings' worth of base rate that a lift is smoothed with."""
@@ -36,122 +44,245 @@ PRIOR_WEIGHT = 20
 DENSE_RATE = 0.1
 """Firing rate above which an expert counts as dense."""
 
-Arrays = dict[str, NDArray[Any]]
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+
+NORMAL_95 = 1.959963984540054
+"""Standard deviations that hold 95 % of a normal distribution."""
+
+Tables = dict[str, dict[str, Column]]
 
 
 class Made(NamedTuple):
     """The tables of a harvest and what it found of the whole dictionary."""
 
-    tables: dict[str, dict[str, Column]]
+    tables: Tables
     provenance: dict[str, Any]
 
 
-def tables(kept: Accumulators, spool: Iterable[Arrays], checkpoint: Checkpoint, model: LanguageModel, corpus: Corpus) -> Made:
-    """Return the tables of task 0, the corpus, and the `frames` that later stages draw contributions in."""
-    smixae = checkpoint.smixae
-    totals = {name: value.cpu().numpy() for name, value in kept.totals.state().items()}
-    sample, top = _arrays(kept.sample), _arrays(kept.top)
-    counts = kept.vocabulary.counts.cpu().numpy()
+def tables(subject: Subject, kept: Sequence[Accumulated], parts: Sequence[Sequence[Part]]) -> Made:
+    """Return the tables of all corpora, one below the other.
+
+    With them come the `frames` that later stages draw contributions in: the principal axes of the first corpus' samples.
+    """
+    shape = Shape(**subject.about["shape"])
+    made: list[Tables] = []
+    found: list[dict[str, Any]] = []
+    frame: NDArray[Any] | None = None
+    for task, (whole, of_corpus) in enumerate(zip(kept, parts, strict=True)):
+        sample = arrays(whole.sample.firings())
+        if frame is None:
+            frame = frames(subject.arrays["gram"], sample["expert"], sample["code"])
+        described = subject.about["corpora"][task]
+        of_task, found_here = _corpus_tables(task, whole, sample, _spooled(of_corpus, described["chunks"]), frame, shape, subject)
+        made.append(of_task)
+        found.append({**described, **found_here})
+    experts: dict[str, Column] = {
+        "expert": np.arange(shape.n_experts, dtype=np.int32),
+        "decoder_norm": subject.arrays["decoder_norm"],
+        "encoder_norm": subject.arrays["encoder_norm"],
+    }
+    assert frame is not None
+    return Made(
+        {
+            **{name: stacked([of_task[name] for of_task in made]) for name in made[0]},
+            "experts": experts,
+            "frames": {"frame": frame},
+        },
+        {
+            **subject.about["provenance"],
+            "corpus": found[0],
+            "corpora": found,
+            "fidelity": found[0]["fidelity"],
+        },
+    )
+
+
+def _corpus_tables(
+    task: int,
+    kept: Accumulated,
+    sample: Arrays,
+    spool: Iterator[Arrays],
+    frame: Float[np.ndarray, "expert d_code 3"],
+    shape: Shape,
+    subject: Subject,
+) -> tuple[Tables, dict[str, Any]]:
+    """Return one corpus' tables, and what was found of the dictionary on it."""
+    n = shape.n_experts
+    totals, errors = arrays(kept.totals.state()), arrays(kept.errors.state())
+    top, token_sample, mentions = arrays(kept.top.firings()), arrays(kept.token_sample.state()), arrays(kept.mentions.state())
+    counts, histogram = kept.vocabulary.counts.cpu().numpy(), kept.histogram.counts.cpu().numpy()
+    fired, norm = arrays(kept.fired_tokens.firings()), code_norms(torch.from_numpy(sample["code"]), dim=1).numpy()
     tokens, held_out = int(totals["tokens"][0]), int(totals["held_out_tokens"][0])
+    described = subject.about["corpora"][task]
 
-    windows = _Windows(spool, [sample, top])
-    top = windows.distinct_contexts(top, smixae.n_experts)
-    frame = frames(smixae.decoder.cpu().numpy(), sample["expert"], sample["code"])
-    xyz = coordinates(frame, sample["expert"], sample["code"])
-    used = windows.used([sample, top])
+    windows = Windows(spool, [sample, top, token_sample, mentions])
+    top = windows.distinct_contexts(top, n, shape.window_width)
+    bands = quantile_bands(sample, norm, n)
+    used = windows.used([sample, top, token_sample, mentions])
     vocabulary = np.unique(np.concatenate([windows.token_ids(used).values, np.flatnonzero(counts)]))
+    xyz = coordinates(frame, sample["expert"], sample["code"])
+    stats = expert_stats(totals, errors, histogram, shape)
 
-    def task(n: int) -> NDArray[Any]:
-        return np.full(n, CORPUS_TASK, dtype=np.int32)
+    def places(firings: Arrays) -> dict[str, Column]:
+        return {"window": np.searchsorted(used, windows.index(firings)).astype(np.int32), "position": firings["position"]}
 
-    made: dict[str, dict[str, Column]] = {
+    def evidence(stratum: str, firings: Arrays, norm: NDArray[Any]) -> dict[str, Column]:
+        return {
+            "expert": firings["expert"].astype(np.int32),
+            "stratum": [stratum] * len(norm),
+            "rank": _ranks(firings["expert"], n).astype(np.int32),
+            **places(firings),
+            "norm": norm,
+        }
+
+    made: Tables = {
         "tasks": {
-            "task": [CORPUS_TASK],
-            "name": [corpus.name],
-            "title": [corpus.title],
+            "name": [described["name"]],
+            "title": [described["title"]],
             "kind": ["corpus"],
             "family": ["corpus"],
-            "description": [corpus.description],
+            "description": [described["description"]],
             "cyclic": [False],
             "tokens": [tokens],
             "held_out_tokens": [held_out],
+            "importance_tokens": [int(errors["tokens"][0])],
+            "documents": [int(totals["documents"][0])],
             "rows": [tokens],
             "templates": [0],
             "dropped": [0],
         },
-        "experts": {
-            "expert": np.arange(smixae.n_experts, dtype=np.int32),
-            "decoder_norm": smixae.decoder_norm.cpu().numpy().astype(np.float64),
-            "encoder_norm": _encoder_norm(smixae),
-        },
         "windows": {
-            "task": task(len(used)),
             "window": np.arange(len(used), dtype=np.int32),
             "document": windows.document[used],
             "ordinal": windows.ordinal[used],
             "tokens": windows.token_ids(used),
         },
         "vocabulary": {
-            "task": task(len(vocabulary)),
             "token": vocabulary.astype(np.int32),
-            "text": token_texts(model.tokenizer, vocabulary.tolist()),
+            "text": [subject.texts[token] for token in vocabulary.tolist()],
             "count": counts[vocabulary],
         },
-        "expert_stats": {"task": task(smixae.n_experts), **expert_stats(totals)},
+        "expert_stats": stats,
         "points": {
-            "task": task(len(xyz)),
             "expert": sample["expert"].astype(np.int32),
-            "window": np.searchsorted(used, windows.index(sample)).astype(np.int32),
-            "position": sample["position"],
+            **places(sample),
             "x": xyz[:, 0],
             "y": xyz[:, 1],
             "z": xyz[:, 2],
-            "norm": sample["norm"],
+            "norm": norm,
         },
-        "top_firings": {
-            "task": task(len(top["expert"])),
-            "expert": top["expert"].astype(np.int32),
-            "stratum": ["top"] * len(top["expert"]),
-            "rank": _ranks(top["expert"], smixae.n_experts).astype(np.int32),
-            "window": np.searchsorted(used, windows.index(top)).astype(np.int32),
-            "position": top["position"],
-            "norm": top["norm"],
+        "top_firings": stacked([evidence("top", top, top["norm"]), *(evidence(*band) for band in bands)]),
+        "expert_tokens": expert_tokens(fired["expert"], FiredTokens.token_ids(fired["firing"]), counts, n),
+        "norm_histogram": norm_histogram(histogram, shape.threshold),
+        "position_rates": position_rates(totals, shape),
+        "co_firing": co_firing(kept.co_firing, totals, token_sample, np.asarray(stats["dense"])),
+        "token_sample": {
+            "token": np.arange(len(token_sample["key"]), dtype=np.int32),
+            **places(token_sample),
+            "held_out": token_sample["held_out"].tolist(),
         },
-        "norm_histogram": norm_histogram(kept.histogram.counts.cpu().numpy(), smixae),
-        "frames": {"frame": frame},
+        "token_sample_firings": {"token": token_sample["token"], **_coded(token_sample)},
+        "label_mentions": _label_mentions(kept, subject.about["words"]),
+        "mentions": _mentions(mentions, subject.about["words"], places(mentions)),
+        "mention_firings": {"mention": mentions["token"], **_coded(mentions)},
     }
-    shown = expert_tokens(sample["expert"], sample["token_id"], counts, smixae.n_experts)
-    made["expert_tokens"] = {"task": task(len(shown["expert"])), **shown}
-    return Made(
-        made,
-        {
-            "fidelity": {
-                "fvu_held_out": _over(float(totals["residual_squared"][0]), _variance(totals)),
-                "firings_per_token": int(totals["firings"].sum()) / max(tokens, 1),
-                "held_out_tokens": held_out,
-            }
+    made = {name: {"task": _same(task, columns), **columns} for name, columns in made.items()}
+    variance = _variance(errors)
+    return made, {
+        "co_firing": {
+            "exact": kept.co_firing.is_exact,
+            "tokens": tokens if kept.co_firing.is_exact else len(token_sample["key"]),
         },
-    )
+        "fidelity": {
+            "fvu_held_out": float(errors["residual_squared"][0]) / variance if variance else None,
+            "firings_per_token": int(totals["firings"].sum()) / max(tokens, 1),
+            "held_out_tokens": int(errors["tokens"][0]),
+        },
+    }
 
 
-def expert_stats(totals: Arrays) -> dict[str, Column]:
-    """Return each expert's counts, rate, importance and norms from the pass' totals."""
+def arrays(state: dict[str, torch.Tensor]) -> Arrays:
+    """Return tensors as arrays."""
+    return {name: value.cpu().numpy() for name, value in state.items()}
+
+
+def expert_stats(totals: Arrays, errors: Arrays, histogram: Int64[np.ndarray, "expert bin"], shape: Shape) -> dict[str, Column]:
+    """Return each expert's counts, rate, importance, norms and the moments of its code from the sums of a pass."""
     firings, held_out = totals["firings"], totals["held_out_firings"]
     rate = firings / max(int(totals["tokens"][0]), 1)
-    variance = _variance(totals)
+    variance = _variance(errors)
     fired = firings > 0
-    mean_norm = np.divide(totals["norm"] / FIXED_POINT, firings, out=np.full(len(firings), np.nan), where=fired)
+    mean_norm, mean, covariance = code_moments(totals["moments"], firings, shape)
+    d, n_fired = shape.d_code, int(fired.sum())
+    quantiles = norm_quantiles(histogram, shape.threshold, totals["max_norm"])
     return {
         "expert": np.arange(len(firings), dtype=np.int32),
         "firings": firings,
         "held_out_firings": held_out,
         "rate": rate,
-        "importance": totals["gain"] / variance if variance else np.zeros(len(firings)),
+        "documents": totals["documents_fired"],
+        "importance": errors["gain"] / variance if variance else np.zeros(len(firings)),
         "mean_norm": mean_norm,
         "max_norm": np.where(fired, totals["max_norm"].astype(np.float64), np.nan),
+        **{f"norm_q{round(100 * q)}": column for q, column in zip(QUANTILES, quantiles.T, strict=True)},
+        "mean_code": Ragged(mean[fired].reshape(n_fired * d), np.concatenate([[0], np.cumsum(fired * d)])),
+        "code_covariance": Ragged(covariance[fired].reshape(n_fired * d * d), np.concatenate([[0], np.cumsum(fired * d * d)])),
         "silent": held_out == 0,
         "dense": rate > DENSE_RATE,
     }
+
+
+def code_moments(
+    moments: Int64[np.ndarray, "expert moment"], firings: Int64[np.ndarray, "expert"], shape: Shape
+) -> tuple[Float[np.ndarray, "expert"], Float[np.ndarray, "expert d_code"], Float[np.ndarray, "expert d_code d_code"]]:
+    """Return mean norm, mean code and covariance of the code over each expert's firings; NaN where it has none."""
+    d, unit = shape.d_code, shape.threshold or 1.0
+    n = np.where(firings > 0, firings, np.nan)[:, None]
+    means = moments / FIXED_POINT / n
+    mean = means[:, 1 : 1 + d] * unit
+    second = np.empty((len(firings), d, d))
+    row, column = np.triu_indices(d)
+    second[:, row, column] = second[:, column, row] = means[:, 1 + d :] * unit**2
+    return means[:, 0] * unit, mean, second - mean[:, :, None] * mean[:, None, :]
+
+
+def norm_quantiles(
+    histogram: Int64[np.ndarray, "expert bin"], threshold: float, largest: Float[np.ndarray, "expert"]
+) -> Float[np.ndarray, "expert quantile"]:
+    """Return the quantiles of each expert's norms from their logarithmic bins; NaN where it never fires.
+
+    Norms are taken to lie evenly, on the logarithmic scale, in the bin; none is larger than the largest that was met.
+    """
+    n = histogram.sum(axis=1)
+    below = np.cumsum(histogram, axis=1)
+    found = np.full((len(histogram), len(QUANTILES)), np.nan)
+    for i, q in enumerate(QUANTILES):
+        wanted = q * n
+        at = (below < wanted[:, None]).sum(axis=1).clip(max=histogram.shape[1] - 1)
+        inside = np.take_along_axis(histogram, at[:, None], 1)[:, 0]
+        before = np.take_along_axis(below, at[:, None], 1)[:, 0] - inside
+        share = np.divide(wanted - before, inside, out=np.zeros(len(n)), where=inside > 0)
+        found[:, i] = np.where(n > 0, np.minimum(threshold * 2.0 ** ((at + share) / BINS_PER_DOUBLING), largest), np.nan)
+    return found
+
+
+def quantile_bands(sample: Arrays, norm: Float[np.ndarray, "firing"], n_experts: int) -> list[tuple[str, Arrays, NDArray[Any]]]:
+    """Return, per quarter of each expert's sampled firings by norm, the first few of it in the order of the hash.
+
+    An expert with fewer than four sampled firings has no quarters.
+    """
+    expert = sample["expert"]
+    sampled = np.bincount(expert, minlength=n_experts)
+    by_norm = np.lexsort((sample["key"], norm, expert))
+    rank = np.empty(len(expert), dtype=np.int64)
+    rank[by_norm] = _ranks(expert[by_norm], n_experts)
+    band = rank * len(BANDS) // np.maximum(sampled[expert], 1)
+    found = []
+    for number, name in reversed(list(enumerate(BANDS))):
+        inside = np.flatnonzero((band == number) & (sampled[expert] >= len(BANDS)))
+        shown = inside[_ranks(expert[inside], n_experts) < SHOWN_OF_BAND]
+        found.append((name, {key: column[shown] for key, column in sample.items()}, norm[shown]))
+    return found
 
 
 def expert_tokens(
@@ -160,7 +291,7 @@ def expert_tokens(
     counts: Int64[np.ndarray, "vocabulary"],
     n_experts: int,
 ) -> dict[str, Column]:
-    """Return the tokens that each expert's sampled firings are on, with share and lift.
+    """Return the tokens that each expert's sampled firings are on, with share, its interval, and lift.
 
     Tokens stand in the order of share · log(lift), their part of the divergence of the expert's tokens from the corpus'; only
     those with lift above 1 are given. The lift is smoothed with `PRIOR_WEIGHT` firings at the base rate.
@@ -175,6 +306,7 @@ def expert_tokens(
     order = order[lift[order] > 1]
     rank = _ranks(owner[order], n_experts)
     order, rank = order[rank < SHOWN_TOKENS], rank[rank < SHOWN_TOKENS]
+    low, high = binomial_interval(count[order], sampled[owner[order]])
     return {
         "expert": owner[order].astype(np.int32),
         "rank": rank.astype(np.int32),
@@ -182,26 +314,95 @@ def expert_tokens(
         "count": count[order].astype(np.int32),
         "sampled": sampled[owner[order]].astype(np.int32),
         "share": share[order],
+        "share_low": low,
+        "share_high": high,
         "lift": lift[order],
     }
 
 
-def norm_histogram(counts: Int64[np.ndarray, "expert bin"], smixae: Smixae) -> dict[str, Column]:
+def binomial_interval(
+    count: Int64[np.ndarray, "entry"], n: Int64[np.ndarray, "entry"]
+) -> tuple[Float[np.ndarray, "entry"], Float[np.ndarray, "entry"]]:
+    """Return the 95 % interval of a share (Wilson 1927), which stays within 0 and 1."""
+    share, z2 = count / n, NORMAL_95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = NORMAL_95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+
+
+def norm_histogram(counts: Int64[np.ndarray, "expert bin"], threshold: float) -> dict[str, Column]:
     """Return the bins that hold anything, with the smallest norm that falls in each."""
     expert, bins = counts.nonzero()
     return {
-        "task": np.full(len(expert), CORPUS_TASK, dtype=np.int32),
         "expert": expert.astype(np.int32),
         "bin": bins.astype(np.int32),
-        "lower": smixae.threshold * 2.0 ** (bins / BINS_PER_DOUBLING),
+        "lower": threshold * 2.0 ** (bins / BINS_PER_DOUBLING),
         "count": counts[expert, bins],
     }
 
 
-class _Windows:
+def position_rates(totals: Arrays, shape: Shape) -> dict[str, Column]:
+    """Return how often each expert fires in each range of positions that has tokens: 0, 1, 2-3, 4-7, …"""
+    tokens, fired = totals["position_tokens"], totals["positions_fired"]
+    met = np.flatnonzero(tokens)
+    lower, upper = (
+        np.array([0] + [2**i for i in range(len(tokens) - 1)])[met],
+        np.array([2**i - 1 for i in range(len(tokens))])[met],
+    )
+    expert = np.repeat(np.arange(len(fired), dtype=np.int32), len(met))
+    firings = fired[:, met].ravel()
+    return {
+        "expert": expert,
+        "lower": np.tile(lower, len(fired)).astype(np.int32),
+        "upper": np.tile(np.minimum(upper, shape.window_width - 1), len(fired)).astype(np.int32),
+        "firings": firings,
+        "rate": firings / np.tile(tokens[met], len(fired)),
+    }
+
+
+def _coded(state: Arrays) -> dict[str, Column]:
+    n, d = state["code"].shape
+    return {"expert": state["expert"], "code": Ragged(state["code"].reshape(n * d), np.arange(n + 1, dtype=np.int64) * d)}
+
+
+def _labels(words: dict[str, list[str]]) -> tuple[list[str], list[int], list[str]]:
+    """Return task, number and name of every label, in the order of word numbers."""
+    every = [(task, number, name) for task, names in words.items() for number, name in enumerate(names)]
+    return [task for task, _, _ in every], [number for _, number, _ in every], [name for _, _, name in every]
+
+
+def _label_mentions(kept: Accumulated, words: dict[str, list[str]]) -> dict[str, Column]:
+    task, number, name = _labels(words)
+    counts = arrays(kept.mention_counts.state())
+    return {
+        "labelled": task,
+        "label": np.array(number, dtype=np.int32),
+        "name": name,
+        **{column: counts[column] for column in ("mentions", "held_out", "documents")},
+    }
+
+
+def _mentions(mentions: Arrays, words: dict[str, list[str]], places: dict[str, Column]) -> dict[str, Column]:
+    task, number, _ = _labels(words)
+    word = mentions["group"].tolist()
+    return {
+        "mention": np.arange(len(word), dtype=np.int32),
+        "labelled": [task[i] for i in word],
+        "label": np.array([number[i] for i in word], dtype=np.int32),
+        **places,
+        "held_out": mentions["held_out"].tolist(),
+    }
+
+
+def _spooled(parts: Sequence[Part], chunks: int) -> Iterator[Arrays]:
+    """Yield the spooled windows of every chunk, from the part whose it is."""
+    return (parts[chunk % len(parts)].windows(chunk) for chunk in range(chunks))
+
+
+class Windows:
     """The spooled windows that kept firings point into."""
 
-    def __init__(self, spool: Iterable[Arrays], pointing: list[Arrays]) -> None:
+    def __init__(self, spool: Iterator[Arrays], pointing: list[Arrays]) -> None:
         wanted = np.unique(np.concatenate([_address(firings["document"], firings["window"]) for firings in pointing]))
         document, ordinal, tokens = [], [], []
         for chunk in spool:
@@ -230,46 +431,47 @@ class _Windows:
         values = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
         return Ragged(values, np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64))
 
-    def distinct_contexts(self, top: Arrays, n_experts: int) -> Arrays:
-        """Return each expert's strongest firings without those whose neighbouring tokens a stronger one has too."""
+    def distinct_contexts(self, top: Arrays, n_experts: int, width: int) -> Arrays:
+        """Return each expert's strongest firings without those whose context a stronger one shows too.
+
+        That is so where the neighbouring tokens are the same, and where the spans shown overlap in one document.
+        """
         keep = np.zeros(len(top["expert"]), dtype=bool)
-        seen: set[tuple[int, bytes]] = set()
-        for i, (expert, window, at) in enumerate(zip(top["expert"], self.index(top), top["position"], strict=True)):
-            around = self._tokens[window][max(0, at - CONTEXT_TOKENS) : at + CONTEXT_TOKENS + 1].tobytes()
-            keep[i] = (expert, around) not in seen
-            seen.add((expert, around))
-        kept = {name: column[keep] for name, column in top.items()}
-        shown: Bool[np.ndarray, "firing"] = _ranks(kept["expert"], n_experts) < SHOWN_CONTEXTS
-        return {name: column[shown] for name, column in kept.items()}
-
-
-def _encoder_norm(smixae: Smixae) -> Float[np.ndarray, "expert"]:
-    """Return the Frobenius norm of each expert's encoder columns."""
-    columns = smixae.weights.W_enc.double().square().sum(dim=0)
-    norm: Float[np.ndarray, "expert"] = columns.view(smixae.n_experts, -1).sum(dim=1).sqrt().cpu().numpy()
-    return norm
+        place = top["window"].astype(np.int64) * width + top["position"]
+        window = self.index(top)
+        ends = np.searchsorted(top["expert"], np.arange(n_experts), side="right")
+        for first, last in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
+            shown: list[tuple[int, int]] = []
+            seen: set[bytes] = set()
+            for i in range(first, last):
+                if len(shown) == SHOWN_CONTEXTS:
+                    break
+                at, here = top["position"][i], (int(top["document"][i]), int(place[i]))
+                around = self._tokens[window[i]][max(0, at - SAME_TOKENS) : at + SAME_TOKENS + 1].tobytes()
+                overlaps = any(here[0] == document and abs(here[1] - other) <= 2 * CONTEXT_TOKENS for document, other in shown)
+                if around not in seen and not overlaps:
+                    keep[i] = True
+                    shown.append(here)
+                seen.add(around)
+        return {name: column[keep] for name, column in top.items()}
 
 
 def _address(document: Int64[np.ndarray, "window"], ordinal: Int[np.ndarray, "window"]) -> Int64[np.ndarray, "window"]:
     """Return one number for a window's place in the corpus; a document has fewer than 2²⁴ windows."""
-    return document * 2**24 + ordinal
-
-
-def _arrays(kept: Kept) -> Arrays:
-    kept.settle()
-    return {name: column.cpu().numpy() for name, column in kept.firings.items()}
+    return document.astype(np.int64) * 2**24 + ordinal
 
 
 def _ranks(expert: Int[np.ndarray, "firing"], n_experts: int) -> Int64[np.ndarray, "firing"]:
     return ranks(torch.from_numpy(expert.astype(np.int64)), n_experts).numpy()
 
 
-def _variance(totals: Arrays) -> float:
-    """Return Σ‖x - x̄‖² over held-out rows, in fixed-point units, as Σ‖x‖² - ‖Σx‖²/n."""
-    n = int(totals["held_out_tokens"][0])
-    total: Float[np.ndarray, "d_in"] = totals["x"] / FIXED_POINT
-    return float(totals["x_squared"][0] - (total @ total) / max(n, 1) * FIXED_POINT)
+def _variance(errors: Arrays) -> float:
+    """Return Σ‖x - x̄‖² over the rows that importance is measured on, in fixed-point units, as Σ‖x‖² - ‖Σx‖²/n."""
+    total: Float[np.ndarray, "d_in"] = errors["x"] / FIXED_POINT
+    return float(errors["x_squared"][0] - (total @ total) / max(int(errors["tokens"][0]), 1) * FIXED_POINT)
 
 
-def _over(part: float, whole: float) -> float | None:
-    return float(part) / whole if whole else None
+def _same(task: int, columns: dict[str, Column]) -> NDArray[Any]:
+    column = next(iter(columns.values()))
+    n = len(column.offsets) - 1 if isinstance(column, Ragged) else len(column)
+    return np.full(n, task, dtype=np.int32)

@@ -17,8 +17,8 @@ from atlas.activations.stream import StreamConfig
 from atlas.activations.vocabulary import token_texts
 from atlas.dictionary import Checkpoint, Smixae
 from atlas.geometry.contribution import coordinates
-from atlas.harvest.harvest import STAGE as HARVEST
 from atlas.harvest.harvest import describe_run
+from atlas.harvest.parts import STAGE as HARVEST
 from atlas.probe import references
 from atlas.probe.rows import TaskRows, label_embeddings, label_occurrences, row_firings, task_rows
 from atlas.probe.scores import (
@@ -38,7 +38,7 @@ from atlas.probe.scores import (
 )
 from atlas.probe.tasks import Hypothesis, Task
 from atlas.probe.titles import TaskEvidence, Title, smoothed_lift, title
-from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, require_same_inputs
+from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, require_same_inputs, stacked
 
 STAGE = "probe"
 
@@ -238,7 +238,7 @@ def tables(
             q_here = next(qs)
             supported[result.number, number] = _add_hypothesis(add, result, number, tested, q_here)
     add("titles", _titles(results, supported, harvested, rate))
-    return {table: _stacked(parts) for table, parts in made.items()}
+    return {table: stacked(parts) for table, parts in made.items()}
 
 
 Add = Callable[[str, dict[str, Column]], None]
@@ -261,6 +261,8 @@ def _add_task(add: Add, result: TaskResult, model: LanguageModel, trained: Int64
             "cyclic": [task.cyclic],
             "tokens": [n],
             "held_out_tokens": [n],
+            "importance_tokens": [0],
+            "documents": [n],
             "rows": [n],
             "templates": [len(task.templates)],
             "dropped": [run.dropped],
@@ -463,7 +465,7 @@ def _titles(
 def _lifted_tokens(harvested: Finished, n_experts: int) -> list[list[tuple[str, float]]]:
     """Return each expert's tokens with their lifts, in the order of the harvest."""
     vocabulary = harvested.tables["vocabulary"]
-    text = dict(zip(_array(harvested, "vocabulary", "token").tolist(), vocabulary["text"], strict=True))
+    text = dict(zip(np.asarray(vocabulary["token"]).tolist(), vocabulary["text"], strict=True))
     found: list[list[tuple[str, float]]] = [[] for _ in range(n_experts)]
     columns = (_array(harvested, "expert_tokens", name).tolist() for name in ("expert", "token", "lift"))
     for expert, token, lift in zip(*columns, strict=True):
@@ -479,9 +481,11 @@ def _rates(harvested: Finished) -> Float64[np.ndarray, "expert"]:
 
 
 def _array(harvested: Finished, table: str, column: str) -> np.ndarray:
+    """Return a column of the harvest, of its first corpus only."""
     values = harvested.tables[table][column]
     assert isinstance(values, np.ndarray)
-    return values
+    task = harvested.tables[table].get("task")
+    return values if task is None else values[np.asarray(task) == 0]
 
 
 def _smallest(p: Float64[np.ndarray, "probed"]) -> float:
@@ -491,19 +495,3 @@ def _smallest(p: Float64[np.ndarray, "probed"]) -> float:
 
 def _same(value: int, n: int) -> np.ndarray:
     return np.full(n, value, dtype=np.int32)
-
-
-def _stacked(parts: list[dict[str, Column]]) -> dict[str, Column]:
-    """Return the rows of several pieces of one table, one piece after the other."""
-    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
-
-
-def _joined(columns: list[Column]) -> Column:
-    first = columns[0]
-    if isinstance(first, Ragged):
-        pieces = [column for column in columns if isinstance(column, Ragged)]
-        lengths = np.concatenate([np.diff(piece.offsets) for piece in pieces])
-        return Ragged(np.concatenate([piece.values for piece in pieces]), np.concatenate([[0], np.cumsum(lengths)]))
-    if isinstance(first, np.ndarray):
-        return np.concatenate([np.asarray(column) for column in columns])
-    return [value for column in columns for value in column]

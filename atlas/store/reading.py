@@ -53,7 +53,7 @@ class Task:
     """A corpus or a labelled data set that points come from."""
 
     task: int
-    """0 is the corpus."""
+    """Corpora come first; 0 is the one that the first page and the titles are about."""
     name: str
     title: str
     kind: str
@@ -64,6 +64,10 @@ class Task:
     """The labels close a cycle."""
     tokens: int
     held_out_tokens: int
+    importance_tokens: int
+    """Corpus: the held-out tokens that importance is measured on."""
+    documents: int
+    """Corpus: documents with at least one token; labelled: sentences."""
     rows: int
     """Corpus: tokens; labelled: sentences."""
     report_rows: int
@@ -141,7 +145,7 @@ class Store:
             return {name: len(self._connection.table(name)) for name in names}
 
     def tasks(self) -> tuple[Task, ...]:
-        """Return the tasks with their labels and hypotheses, the corpus first."""
+        """Return the tasks with their labels and hypotheses, corpora first."""
         labels = self._by_task(self.table("labels").sort("task", "label"))
         hypotheses = self._by_task(self.table("hypotheses").sort("task", "hypothesis"))
         references = self._by_task(self._frame("references"))
@@ -177,8 +181,16 @@ class Store:
         """Return the firings kept for display of a few experts."""
         return self._frame("points", experts=list(experts))
 
+    def contexts(self, *, strongest: int, per_band: int) -> pl.DataFrame:
+        """Return the first rows of every stratum of `top_firings`, of all experts; 'top' has a number of its own."""
+        return self._frame("contexts", strongest=strongest, per_band=per_band)
+
+    def norms(self) -> pl.DataFrame:
+        """Return, per corpus and expert that fires there, its firings, rate and documents, and quantiles of its norm."""
+        return self._frame("norms")
+
     def table(self, name: str) -> pl.DataFrame:
-        """Return a whole table. For the large one, `points`, ask for a few experts at a time instead.
+        """Return a whole table. Of `points`, ask for a few experts at a time instead; samples of tokens may be as large.
 
         Raises:
             QueryError: an atlas has no such table.
@@ -322,6 +334,8 @@ _PLAIN_TASK_FIELDS = (
     "cyclic",
     "tokens",
     "held_out_tokens",
+    "importance_tokens",
+    "documents",
     "rows",
     "templates",
 )

@@ -24,7 +24,7 @@ CREATE TABLE experts (
 
 -- One row: a corpus or a labelled data set that points come from.
 CREATE TABLE tasks (
-    task            INTEGER NOT NULL,   -- 0 is the corpus
+    task            INTEGER NOT NULL,   -- corpora come first, from 0; task 0 is the one that the first page is about
     name            VARCHAR NOT NULL,   -- 'months'
     title           VARCHAR NOT NULL,   -- 'Months'
     kind            VARCHAR NOT NULL,   -- 'corpus' or 'labelled'
@@ -33,6 +33,8 @@ CREATE TABLE tasks (
     cyclic          BOOLEAN NOT NULL,   -- the labels close a cycle
     tokens          BIGINT NOT NULL,    -- tokens run through the dictionary, special tokens not counted
     held_out_tokens BIGINT NOT NULL,    -- of these, in documents the dictionary was not trained on
+    importance_tokens BIGINT NOT NULL,  -- corpus: held-out tokens, of chunks chosen by a hash, that importance and FVU are measured on
+    documents       BIGINT NOT NULL,    -- corpus: documents with at least one token; labelled: sentences
     rows            BIGINT NOT NULL,    -- corpus: tokens; labelled: sentences
     templates       INTEGER NOT NULL,   -- labelled: sentence templates; corpus: 0
     dropped         BIGINT NOT NULL     -- labelled: sentences whose label would have been cut off
@@ -91,9 +93,18 @@ CREATE TABLE expert_stats (
     firings           BIGINT NOT NULL,  -- tokens it fired on
     held_out_firings  BIGINT NOT NULL,  -- of these, in held-out documents
     rate              DOUBLE NOT NULL,  -- firings / tokens
-    importance        DOUBLE NOT NULL,  -- ΔFVU on held-out tokens: how much worse the reconstruction gets without it
-    mean_norm         DOUBLE,           -- mean norm where it fires; NULL where it never does
+    documents         BIGINT NOT NULL,  -- documents that it fired in
+    importance        DOUBLE NOT NULL,  -- ΔFVU on tasks.importance_tokens: how much worse the reconstruction gets without it
+    mean_norm         DOUBLE,           -- mean norm where it fires; this and what follows is NULL where it never does
     max_norm          DOUBLE,
+    norm_q10          DOUBLE,           -- quantiles of the norm where it fires, from norm_histogram, log-linear within a bin
+    norm_q25          DOUBLE,
+    norm_q50          DOUBLE,
+    norm_q75          DOUBLE,
+    norm_q90          DOUBLE,
+    norm_q99          DOUBLE,
+    mean_code         DOUBLE[],         -- d_code numbers, over its firings
+    code_covariance   DOUBLE[],         -- d_code² numbers, row by row, about mean_code
     silent            BOOLEAN NOT NULL, -- no firing on held-out tokens
     dense             BOOLEAN NOT NULL  -- rate above 0.1
 );
@@ -111,12 +122,14 @@ CREATE TABLE points (
     norm     FLOAT NOT NULL             -- norm of the code
 );
 
--- One row: a firing kept as evidence, strongest first, distinct contexts only.
+-- One row: a firing kept as evidence. Stratum 'top': the strongest, one per window content, no two with overlapping spans of one
+-- document. 'q75', 'q50', 'q25', 'q0': a quarter of the uniform sample by norm, named after the quantile that it begins at, in the
+-- order of the hash, which is as good as random.
 CREATE TABLE top_firings (
     task     INTEGER NOT NULL,
     expert   INTEGER NOT NULL,
-    stratum  VARCHAR NOT NULL,          -- 'top'
-    rank     INTEGER NOT NULL,          -- from 0
+    stratum  VARCHAR NOT NULL,
+    rank     INTEGER NOT NULL,          -- from 0 within its stratum
     "window" INTEGER NOT NULL,
     position INTEGER NOT NULL,
     norm     FLOAT NOT NULL
@@ -129,8 +142,10 @@ CREATE TABLE expert_tokens (
     rank    INTEGER NOT NULL,           -- from 0
     token   INTEGER NOT NULL,
     count   INTEGER NOT NULL,           -- among the sampled firings
-    sampled INTEGER NOT NULL,           -- sampled firings of the expert
+    sampled INTEGER NOT NULL,           -- firings of the expert that tokens are counted on, at most 4,000, chosen by a hash
     share   DOUBLE NOT NULL,            -- count / sampled
+    share_low  DOUBLE NOT NULL,         -- its 95 % interval (Wilson)
+    share_high DOUBLE NOT NULL,
     lift    DOUBLE NOT NULL             -- smoothed share over the token's base rate
 );
 
@@ -141,6 +156,74 @@ CREATE TABLE norm_histogram (
     bin    INTEGER NOT NULL,
     lower  DOUBLE NOT NULL,             -- smallest norm in the bin
     count  BIGINT NOT NULL
+);
+
+-- One row: how often an expert fires at a place in the window; places in ranges that double (0, 1, 2-3, 4-7, …).
+CREATE TABLE position_rates (
+    task    INTEGER NOT NULL,
+    expert  INTEGER NOT NULL,
+    lower   INTEGER NOT NULL,           -- first position of the range, special tokens not counted
+    upper   INTEGER NOT NULL,           -- last one
+    firings BIGINT NOT NULL,
+    rate    DOUBLE NOT NULL             -- firings / tokens at these positions
+);
+
+-- One row: an expert that fires on the same tokens as another, the strongest neighbours first. Dense experts are left out.
+-- Counts are exact over the corpus up to 16,384 experts, over the token sample above (provenance: co_firing).
+CREATE TABLE co_firing (
+    task      INTEGER NOT NULL,
+    expert    INTEGER NOT NULL,
+    rank      INTEGER NOT NULL,         -- from 0, by log_odds
+    neighbour INTEGER NOT NULL,
+    tokens    BIGINT NOT NULL,          -- on which both fire
+    log_odds  DOUBLE NOT NULL           -- log odds ratio of firing together, held back by 5 tokens' worth of independence
+);
+
+-- One row: a token chosen by a hash of its place alone, without regard to experts.
+CREATE TABLE token_sample (
+    task     INTEGER NOT NULL,
+    token    INTEGER NOT NULL,          -- from 0 within its task
+    "window" INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    held_out BOOLEAN NOT NULL
+);
+
+-- One row: a firing on a token of the sample; all of them are here.
+CREATE TABLE token_sample_firings (
+    task   INTEGER NOT NULL,
+    token  INTEGER NOT NULL,
+    expert INTEGER NOT NULL,
+    code   FLOAT[] NOT NULL
+);
+
+-- One row: a label of a labelled task, as the corpus mentions it by itself (a whole word, spelled as the label is).
+CREATE TABLE label_mentions (
+    task      INTEGER NOT NULL,         -- of the corpus
+    labelled  VARCHAR NOT NULL,         -- name of the labelled task: 'months'
+    label     INTEGER NOT NULL,         -- from 0, in order
+    name      VARCHAR NOT NULL,         -- 'September'
+    mentions  BIGINT NOT NULL,          -- exact
+    held_out  BIGINT NOT NULL,          -- of these, in held-out documents
+    documents BIGINT NOT NULL           -- that mention it
+);
+
+-- One row: a mention, at most 100 of a label, chosen by a hash of its place; held-out ones come first.
+CREATE TABLE mentions (
+    task     INTEGER NOT NULL,
+    mention  INTEGER NOT NULL,          -- from 0 within its task
+    labelled VARCHAR NOT NULL,
+    label    INTEGER NOT NULL,
+    "window" INTEGER NOT NULL,
+    position INTEGER NOT NULL,          -- of the token that the label ends in
+    held_out BOOLEAN NOT NULL
+);
+
+-- One row: a firing on the token of a mention; all of them are here.
+CREATE TABLE mention_firings (
+    task    INTEGER NOT NULL,
+    mention INTEGER NOT NULL,
+    expert  INTEGER NOT NULL,
+    code    FLOAT[] NOT NULL
 );
 
 -- One row: how well a hypothesis can be read from an expert. Experts are ranked on the ranking templates;

@@ -309,7 +309,7 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
     # JSON can spell half of a surrogate pair, which no tokenizer takes.
     documents = texts(written(tmp_path, "a.jsonl", r'{"text": "half of a pair: \ud83d."}'))
 
-    assert documents[0].encode("utf-8").startswith(b"half of a pair: ")
+    assert documents == ["half of a pair: \N{REPLACEMENT CHARACTER}."]
 
 
 @pytest.mark.parametrize(
@@ -335,6 +335,9 @@ def test_every_document_can_be_written_as_utf8(tmp_path: Path) -> None:
             id="bad JSON line",
         ),
         pytest.param("a.jsonl", b'"good"\n"\xff"', r"^Line 2 of '.*' is not text in UTF-8: invalid start byte", id="binary line"),
+        pytest.param(
+            "a.txt", b"one\nhalf \xed\xa0\x80", r"^Line 2 of '.*' is not text in UTF-8: .* at byte 5\.$", id="half a pair"
+        ),
         pytest.param("a.jsonl", b"\0" * 50, r"^Line 1 of '.*' is not text: it holds a NUL at character 0\.", id="line of NUL"),
         pytest.param("a.json", "[1", r"^Record 1 of '.*a\.json' holds a int; a record is", id="record is a number"),
         pytest.param("a.json", "[tru]", r"^Record 1 of '.*a\.json' is not JSON: Expecting value\.$", id="bad JSON"),
@@ -481,6 +484,17 @@ def test_data_set_is_named_with_its_configuration_and_split(
 
     assert [document.token_ids for document in corpus.read()] == [(3, 4)]
     assert (asked, corpus.name) == ([expected], source)
+
+
+def test_data_set_without_a_column_of_text_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*_: object, **__: object) -> Iterator[dict[str, str]]:
+        yield {"content": "One.", "url": "somewhere"}
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+
+    message = r"^Record 1 of the data set 'owner/name' has no column text, input_ids or tokens; it has content, url\.$"
+    with pytest.raises(CorpusError, match=message):
+        load_corpus("owner/name").require_text()
 
 
 def test_data_set_that_breaks_off_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

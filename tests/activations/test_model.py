@@ -8,23 +8,90 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+)
 
 import tiny
-from atlas.activations.model import DTYPES, PACKAGED_MODEL, LanguageModel, Specials, nearest_hooks, packaged_folder
+from atlas.activations.model import (
+    DEVICE_MAPS,
+    DTYPES,
+    PACKAGED_MODEL,
+    LanguageModel,
+    load_tokenizer,
+    nearest_hooks,
+    packaged_folder,
+)
 from atlas.errors import ModelError
 
 
-@pytest.mark.parametrize("kind", tiny.KINDS)
-def test_rows_equal_the_hidden_states_after_the_hooked_block(kind: str, models: dict[str, Path]) -> None:
-    model = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind])
+@pytest.fixture(params=tiny.FAMILIES)
+def family(request: pytest.FixtureRequest, models: dict[str, Path]) -> LanguageModel:
+    """A tiny model of every family, cut after its second block."""
+    return LanguageModel.load(str(models[request.param]), tiny.HOOKS[request.param])
+
+
+def hidden_states(model: LanguageModel, ids: Tensor) -> Tensor:
+    """Return what the model itself says it holds after its second block."""
+    dtype = DTYPES[model.dtype]
+    whole = AutoModel.from_pretrained(model.name, dtype=dtype)(input_ids=ids, output_hidden_states=True).hidden_states
+    # hidden_states[0] are the embeddings, so block 1 of 0, 1, 2 ends at index 2.
+    return whole[2].float()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", tiny.FAMILIES)
+def test_rows_equal_the_hidden_states_after_the_hooked_block(kind: str, dtype: str, models: dict[str, Path]) -> None:
+    model = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind], dtype=DTYPES[dtype])
     ids = torch.arange(10, 26).view(2, 8)
-    whole = AutoModel.from_pretrained(models[kind])(input_ids=ids, output_hidden_states=True).hidden_states
 
     rows = model.rows(ids, torch.ones_like(ids))
 
-    # hidden_states[0] are the embeddings, so block 1 of 0, 1, 2 ends at index 2.
-    torch.testing.assert_close(rows, whole[2])
+    torch.testing.assert_close(rows, hidden_states(model, ids))
+
+
+def test_rows_are_the_first_part_of_a_tuple(family: LanguageModel) -> None:
+    ids = torch.arange(10, 26).view(2, 8)
+    expected = family.rows(ids, torch.ones_like(ids))
+    forward = family._point.forward
+    # As blocks of earlier transformers and of models outside of it give them, attention weights behind.
+    family._point.forward = lambda *given, **named: (forward(*given, **named), None)
+
+    assert torch.equal(family.rows(ids, torch.ones_like(ids)), expected)
+
+
+def test_padding_does_not_change_rows(family: LanguageModel) -> None:
+    # Longer than the window that every other block of Gemma sees.
+    lengths = [5, tiny.SLIDING_WINDOW + 1, 40]
+    ids = torch.zeros(3, 64, dtype=torch.int64)
+    attended = torch.zeros_like(ids)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.arange(10, 10 + length)
+        attended[row, :length] = 1
+
+    rows = family.rows(ids, attended)
+
+    for row, length in enumerate(lengths):
+        alone = family.rows(ids[row : row + 1, :length], attended[row : row + 1, :length])[0]
+        torch.testing.assert_close(rows[row, :length], alone, atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone, hidden_states(family, ids[row : row + 1, :length])[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gemma3"])
+def test_block_with_a_sliding_window_sees_no_further_back(kind: str, models: dict[str, Path]) -> None:
+    first, second = (LanguageModel.load(str(models[kind]), f"model.layers.{block}") for block in (0, 1))
+    ids = torch.arange(10, 50).view(1, 40)
+    other = torch.cat([torch.tensor([[600]]), ids[:, 1:]], dim=1)
+
+    differs = [(model.rows(ids, ids) != model.rows(other, ids))[0].any(dim=1) for model in (first, second)]
+
+    assert differs[0].nonzero().flatten().tolist() == list(range(tiny.SLIDING_WINDOW))
+    assert differs[1].all()
 
 
 def test_blocks_after_the_hook_are_never_run(models: dict[str, Path]) -> None:
@@ -75,7 +142,7 @@ def test_model_without_blocks_names_what_it_has() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("kind", tiny.FAMILIES)
 def test_rows_of_a_shorter_dtype_are_close_and_given_as_float32(kind: str, dtype: str, models: dict[str, Path]) -> None:
     full = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind])
     short = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind], dtype=DTYPES[dtype])
@@ -103,15 +170,47 @@ def test_missing_model_says_so() -> None:
         LanguageModel.load("nowhere/nothing", "h.0")
 
 
-@pytest.mark.parametrize(("kind", "prefix", "suffix"), [("gpt2", 0, 0), ("llama", 1, 0), ("bert", 1, 1)])
-def test_specials_are_the_tokenizers_own(kind: str, prefix: int, suffix: int, models: dict[str, Path]) -> None:
-    tokenizer = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind]).tokenizer
+AROUND = {
+    "gpt2": ([], []),
+    "llama": (["<s>"], []),
+    "bert": (["[CLS]"], ["[SEP]"]),
+    "gemma2": (["<bos>"], []),
+    "gemma3": (["<bos>"], []),
+    "qwen": ([], []),
+    "pythia": ([], []),
+}
 
-    specials = Specials(tokenizer)
 
-    assert (len(specials.prefix), len(specials.suffix)) == (prefix, suffix)
-    inner = tokenizer.encode("every expert", add_special_tokens=False)
-    assert specials.wrap(inner) == tokenizer.encode("every expert")
+@pytest.mark.parametrize("kind", tiny.FAMILIES)
+def test_specials_are_the_tokenizers_own(kind: str, models: dict[str, Path]) -> None:
+    model = LanguageModel.load(str(models[kind]), tiny.HOOKS[kind])
+    before, after = AROUND[kind]
+
+    inner = model.tokenizer.encode("every expert", add_special_tokens=False)
+
+    assert model.specials.wrap(inner) == model.tokenizer.encode("every expert")
+    assert model.specials_around == {"before": before, "after": after}
+    assert set(model.tokenizer.convert_tokens_to_ids([*before, *after])) <= model.specials.ids
+
+
+@pytest.mark.parametrize("kind", tiny.FAMILIES)
+def test_each_family_keeps_the_tokenizer_of_its_own(kind: str, models: dict[str, Path]) -> None:
+    names = {"gpt2": "GPT2", "llama": "Llama", "bert": "Bert", "qwen": "Qwen2", "pythia": "GPTNeoX"}
+
+    assert type(load_tokenizer(str(models[kind]))).__name__ == f"{names.get(kind, 'Gemma')}Tokenizer"
+
+
+def test_text_part_of_a_model_that_also_sees_is_used(models: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(models["gemma3"], tmp_path / "seeing")
+    vision = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    text = Gemma3TextConfig.from_pretrained(models["gemma3"]).to_dict()
+    seeing = Gemma3Config(text_config=text, vision_config={**vision, "image_size": 28, "patch_size": 14})
+    Gemma3ForConditionalGeneration(seeing).save_pretrained(tmp_path / "seeing")
+
+    model = LanguageModel.load(str(tmp_path / "seeing"), "model.language_model.layers.1")
+
+    assert (model.class_name, model.d_model, model.max_tokens) == ("Gemma3ForConditionalGeneration", tiny.D_MODEL, 128)
+    assert model.has_head and model.is_causal
 
 
 def test_packaged_model_is_the_published_one() -> None:
@@ -292,3 +391,55 @@ def test_predictions_need_a_hook_that_gives_rows(models: dict[str, Path]) -> Non
 
     with pytest.raises(ModelError, match=r"hook 'model' of .* gives a BaseModelOutput.*not a row per token"):
         model.logits(*padded_ids(), replace=torch.zeros_like)
+
+
+# Several devices
+
+PARTS: dict[str, str | int] = {
+    "model.embed_tokens": "cpu",
+    "model.rotary_emb": "cpu",
+    "model.layers.0": "cpu",
+    "model.layers.1": "disk",
+    "model.layers.2": "cpu",
+    "model.norm": "cpu",
+    "lm_head": "disk",
+}
+"""A second place, where there is one device: accelerate fetches what is on disk when it is run."""
+
+
+@pytest.mark.parametrize(
+    "device_map", ["cpu", *DEVICE_MAPS, PARTS, {"model": "disk", "lm_head": "cpu"}], ids=["cpu", *DEVICE_MAPS, "parts", "apart"]
+)
+def test_model_in_several_places_gives_the_same(device_map: str | dict[str, str | int], models: dict[str, Path]) -> None:
+    whole = LanguageModel.load(str(models["llama"]), tiny.HOOKS["llama"])
+    spread = LanguageModel.load(str(models["llama"]), tiny.HOOKS["llama"], device_map=device_map)
+    ids, attended = padded_ids()
+
+    assert spread.device == torch.device("cpu")
+    assert (spread.d_model, spread.dtype, spread.has_head) == (whole.d_model, whole.dtype, True)
+    assert torch.equal(spread.rows(ids, attended), whole.rows(ids, attended))
+    assert torch.equal(spread.logits(ids, attended), whole.logits(ids, attended))
+    assert torch.equal(
+        spread.logits(ids, attended, replace=torch.zeros_like), whole.logits(ids, attended, replace=torch.zeros_like)
+    )
+
+
+def test_rows_are_given_where_they_are_asked_for(models: dict[str, Path]) -> None:
+    # There is no second device to compute on here; the one without values stands for it.
+    model = LanguageModel.load(str(models["llama"]), tiny.HOOKS["llama"], device="meta", device_map="cpu")
+    ids, attended = padded_ids()
+    seen: list[str] = []
+
+    def replace(x: Tensor) -> Tensor:
+        seen.append(x.device.type)
+        return torch.zeros(x.shape)
+
+    assert model.device.type == "meta" and model.embeddings.device.type == "cpu"
+    assert model.rows(ids, attended).device.type == "meta"
+    assert model.logits(ids, attended, replace=replace).device.type == "meta"
+    assert seen == ["meta"]
+
+
+def test_device_map_that_names_no_place_is_refused(models: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match="llama' cannot be loaded: "):
+        LanguageModel.load(str(models["llama"]), tiny.HOOKS["llama"], device_map="everywhere")

@@ -247,6 +247,21 @@ def test_parquet_without_a_column_of_text_says_what_it_has(tmp_path: Path) -> No
         list(file_records(path))
 
 
+@pytest.mark.parametrize(
+    "bad", [b"half \xff a byte", "half \ud800 a pair".encode("utf-8", "surrogatepass")], ids=["byte", "pair"]
+)
+def test_parquet_that_holds_bytes_that_are_no_text_is_refused_with_its_record(bad: bytes, tmp_path: Path) -> None:
+    # What writes the file need not check; nor does what reads it, until the text is asked for.
+    buffers = pa.array([b"good", b"", bad], pa.binary()).buffers()
+    column = pa.Array.from_buffers(pa.string(), 3, buffers)
+    parquet.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    records = file_records(tmp_path / "a.parquet")
+
+    assert [next(records), next(records)] == ["good", ""]
+    with pytest.raises(CorpusError, match=r"^Record 3 of '.*a\.parquet' is not text in UTF-8: invalid .* byte at byte 5\.$"):
+        next(records)
+
+
 def test_row_groups_are_read_in_order(tmp_path: Path) -> None:
     texts = [f"document {i}" for i in range(1000)]
     path = table(tmp_path / "a.parquet", [{"id": i, "text": text} for i, text in enumerate(texts)], row_group_size=300)

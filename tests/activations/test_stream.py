@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+import threading
+import time
+import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,23 +16,38 @@ import torch
 
 import tiny
 from atlas.activations.corpus import Document
-from atlas.activations.model import LanguageModel, Specials
+from atlas.activations.model import LanguageModel, Specials, load_tokenizer
 from atlas.activations.stream import (
     BLOCK_ROWS,
     Block,
     StreamConfig,
     Window,
+    ahead,
     blocks,
     chunk_windows,
     padded,
     require_finite,
 )
-from atlas.errors import AtlasError, ConfigError, ModelError
+from atlas.errors import AtlasError, ConfigError, CorpusError, ModelError
 
 SIZE = BLOCK_ROWS["cpu"]
 CONFIG = StreamConfig(window_tokens=40, model_batch=4)
-AROUND = {"GPT2LMHeadModel": ([], []), "LlamaForCausalLM": (["<s>"], []), "BertModel": (["[CLS]"], ["[SEP]"])}
+AROUND = {
+    "GPT2LMHeadModel": ([], []),
+    "LlamaForCausalLM": (["<s>"], []),
+    "BertModel": (["[CLS]"], ["[SEP]"]),
+    "Gemma2ForCausalLM": (["<bos>"], []),
+    "Gemma3ForCausalLM": (["<bos>"], []),
+    "Qwen3ForCausalLM": ([], []),
+    "GPTNeoXForCausalLM": ([], []),
+}
 """Tokens that each tiny model's tokenizer puts before and behind a window."""
+
+
+@pytest.fixture(scope="module", params=tiny.FAMILIES)
+def tiny_model(request: pytest.FixtureRequest, models: dict[str, Path]) -> LanguageModel:
+    """A tiny model of every family, cut after its second block."""
+    return LanguageModel.load(str(models[request.param]), tiny.HOOKS[request.param])
 
 
 def documents(model: LanguageModel) -> list[Document]:
@@ -191,6 +212,161 @@ def test_exactly_full_blocks_are_followed_by_none(bert: LanguageModel) -> None:
 
 def test_text_without_tokens_gives_no_blocks(bert: LanguageModel) -> None:
     assert list(blocks(chunk_windows([Document(0, " ", False)], bert.tokenizer, CONFIG), bert, CONFIG)) == []
+
+
+def test_document_of_one_token_gives_one_row(tiny_model: LanguageModel) -> None:
+    token = tiny_model.tokenizer.encode("42", add_special_tokens=False)[-1]
+    one = Document(7, "", False, (token,))
+
+    (block,) = blocks(chunk_windows([one], tiny_model.tokenizer, CONFIG), tiny_model, CONFIG)
+
+    assert places([block]) == [(7, 0, 0)] and block.tokens.token_id.tolist() == [token]
+    assert block.x[0].any() and not block.x[1:].any()
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("text", ["the model reads 42 tokens\n", "a🙂"], ids=["words", "one long word"])
+def test_long_document_is_cut_in_time_and_memory_that_grow_with_it(kind: str, text: str, models: dict[str, Path]) -> None:
+    tokenizer = load_tokenizer(str(models[kind]))
+
+    def cut(n_tokens: int) -> tuple[int, float, int]:
+        """How many tokens the windows hold, the seconds and the most bytes that Python took."""
+        repeated = text * (n_tokens // len(tokenizer.encode(text, add_special_tokens=False)))
+        gc.collect()
+        tracemalloc.start()
+        started = time.process_time()
+        windows = chunk_windows([Document(0, repeated, False)], tokenizer, CONFIG)
+        took = time.process_time() - started
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert [window.ordinal for window in windows] == list(range(len(windows)))
+        return sum(len(window.token_ids) for window in windows), took, peak
+
+    (few, shorter, little), (many, longer, much) = cut(20_000), cut(200_000)
+
+    assert longer < 40 * shorter + 0.5 and longer < 10
+    assert much < 14 * little
+    assert kind == "bert" or many > 9 * few
+
+
+# Items made ahead
+
+
+def running() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_items_come_in_order_with_so_many_made_ahead(n: int) -> None:
+    before = running()
+    makers: set[threading.Thread] = set()
+    made = threading.Semaphore(0)
+    count = 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal count
+        for i in range(8):
+            makers.add(threading.current_thread())
+            count += 1
+            made.release()
+            yield i
+
+    for i, item in enumerate(ahead(numbers(), n)):
+        for _ in range(1 if i else min(8, n + 1)):
+            if i + n < 8:
+                assert made.acquire(timeout=5)
+        assert (item, count) == (i, min(8, i + n + 1)), "so many and no more"
+
+    assert i == 7 and len(makers) == 1
+    assert threading.main_thread() not in makers and running() == before
+
+
+def test_next_item_is_made_while_one_is_used() -> None:
+    used = threading.Event()
+
+    def two() -> Iterator[str]:
+        yield "first"
+        # Waited for here: made only once the first is in use.
+        assert used.wait(5)
+        yield "second"
+
+    items = ahead(two())
+    assert next(items) == "first"
+    used.set()
+
+    assert list(items) == ["second"]
+
+
+def test_exception_comes_in_the_place_of_its_item() -> None:
+    before = running()
+
+    def broken() -> Iterator[int]:
+        yield from range(3)
+        raise CorpusError("Line 4 of 'a.txt' is not text.")
+
+    seen = []
+    with pytest.raises(CorpusError, match=r"^Line 4 of 'a\.txt' is not text\.$"):
+        for item in ahead(broken(), 2):
+            seen.append(item)
+
+    assert seen == [0, 1, 2] and running() == before
+
+
+@pytest.mark.parametrize("how", ["closed", "left by an error", "interrupted"])
+def test_thread_ends_where_the_consumer_stops_early(how: str) -> None:
+    before = running()
+    made = []
+
+    def endless() -> Iterator[int]:
+        while True:
+            made.append(len(made))
+            yield made[-1]
+
+    items = ahead(endless(), 2)
+    assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+    if how == "closed":
+        items.close()
+    else:
+        error = KeyboardInterrupt if how == "interrupted" else ValueError
+        with pytest.raises(error):
+            items.throw(error)
+
+    assert running() == before
+    assert len(made) <= 6
+    with pytest.raises(StopIteration):
+        next(items)
+
+
+def test_interrupt_while_an_item_is_waited_for_ends_the_thread() -> None:
+    before = running()
+    released = threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 0
+        signal.raise_signal(signal.SIGINT)
+        assert released.wait(5)
+        yield 1
+
+    def release() -> None:
+        released.set()
+
+    items = ahead(slow(), 0)
+    assert next(items) == 0
+    timer = threading.Timer(0.2, release)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+    timer.join()
+
+    assert running() == before
+
+
+def test_nothing_is_begun_before_the_first_item_is_asked_for() -> None:
+    before = running()
+    items = ahead(iter([1]))
+
+    assert running() == before
+    assert list(items) == [1] and list(ahead([])) == []
 
 
 @pytest.mark.parametrize("window_tokens", [2, 1, 0], ids=["special tokens only", "not even those", "nothing"])

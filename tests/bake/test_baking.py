@@ -13,7 +13,7 @@ from atlas.bake import BakeConfig, BakeReport, bake, require_bakeable
 from atlas.bake.folder import Record
 from atlas.errors import AboutError, AtlasMissing, ConfigError, OutputOccupied, TemplateError
 from atlas.store import Store, write_atlas
-from synthetic import HOSTILE, write_synthetic
+from synthetic import HOSTILE, Size, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +118,61 @@ def test_experts_stand_in_the_lists_first_order(atlas_path: Path, report: BakeRe
     ]
 
 
+def test_evidence_stands_by_stratum_and_says_what_it_was_taken_from(report: BakeReport) -> None:
+    shown = next(shard["experts"]["0"] for shard in shards(report.folder) if "0" in shard["experts"])
+    (corpus,) = shown["corpora"]
+    assert [(one["stratum"], len(one["norm"]), len(one["tokens"])) for one in corpus["contexts"]] == [
+        *[("top", 20, 20), ("q75", 5, 5), ("q50", 5, 5), ("q25", 5, 5), ("q0", 5, 5)]
+    ]
+    top, *bands = [one["norm"] for one in corpus["contexts"]]
+    assert top == sorted(top, reverse=True)
+    assert all(min(one) >= max(other) for one, other in zip(bands[:-1], bands[1:], strict=True))
+    assert corpus["sampled"] == corpus["tokens"]["sampled"] == "120 of its 2,290 firings, chosen by a hash (seed\u00a00)"
+    assert corpus["tokens"]["share_low"][0] < corpus["tokens"]["share"][0] < corpus["tokens"]["share_high"][0]
+    assert sum(corpus["norms"]["count"]) == corpus["stats"]["firings"] == 2_290
+
+
+def shards(folder: Path) -> list[Any]:
+    return [payload(folder, f"experts/{shard}") for shard in range(5)]
+
+
+def test_two_corpora_each_have_points_with_contexts_and_evidence(tmp_path: Path) -> None:
+    made = bake(write_synthetic(tmp_path / "atlas.duckdb", size=Size(corpora=2)), tmp_path / "site")
+    manifest = payload(made.folder, "atlas")
+    assert [task["kind"] for task in manifest["tasks"]] == ["corpus", "corpus", "labelled", "labelled"]
+    assert {name for name in manifest["files"] if name.startswith(("labels/", "scores/"))} == {
+        *("labels/2", "labels/3", "scores/2", "scores/3")
+    }
+    shown = next(shard["experts"]["0"] for shard in shards(made.folder) if "0" in shard["experts"])
+    assert [one["task"] for one in shown["corpora"]] == [0, 1]
+    assert shown["corpora"][0]["contexts"] != shown["corpora"][1]["contexts"]
+    clouds = {one["task"]: one for one in shown["tasks"]}
+    assert all("hover" in clouds[task] and "window" not in clouds[task] for task in (0, 1))
+    assert "window" in clouds[2] and "hover" not in clouds[2] and "means" in clouds[2]
+    page = (made.folder / "index.html").read_text(encoding="utf-8")
+    assert "<h2>Another corpus</h2>" in page and "measured on 16,000 of these, chosen by a hash" in page
+
+
+def test_tables_that_are_not_shown_are_not_read(atlas_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    whole = Store.table
+
+    def table(store: Store, name: str) -> pl.DataFrame:
+        read.append(name)
+        return whole(store, name)
+
+    monkeypatch.setattr(Store, "table", table)
+    bake(atlas_path, tmp_path / "site")
+    assert "vocabulary" in read
+    assert not {"points", "top_firings", "token_sample_firings", "mention_firings", "co_firing"} & set(read)
+
+
 def test_hostile_text_travels_as_data(report: BakeReport) -> None:
     texts = {text for shard in range(5) for text in payload(report.folder, f"experts/{shard}")["texts"]}
     assert set(HOSTILE) <= texts
 
 
 def test_a_thousand_points_stay_small(tmp_path: Path) -> None:
-    from synthetic import Size
-
     size = Size(experts=8, windows=200, window_tokens=128, points=1_000, month_templates=80, number_templates=10)
     made = bake(write_synthetic(tmp_path / "atlas.duckdb", size=size), tmp_path / "site")
     (shard,) = made.folder.glob("data/experts/*.js")

@@ -30,7 +30,7 @@ def scores(*rows: tuple[int, int, int, float, bool, bool]) -> pl.DataFrame:
 def task(number: int, *luck: float) -> Task:
     """A task whose best random projections reach this much, hypothesis by hypothesis."""
     hypotheses = tuple(Hypothesis(i, "", "", "ring", "", 0.2, 5, {"random_projection": one}) for i, one in enumerate(luck))
-    return Task(number, "", "", "labelled", "", "", False, 1, 1, 1, 1, 1, (), hypotheses)
+    return Task(number, "", "", "labelled", "", "", False, 1, 1, 0, 1, 1, 1, 1, (), hypotheses)
 
 
 def test_the_summary_counts_what_is_not_claimed() -> None:

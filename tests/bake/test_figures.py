@@ -13,7 +13,7 @@ ORDER = Hypothesis(0, "linear", "linear", "ordinal", "", 0.03, 9, {})
 
 def task(labels: int, *, cyclic: bool = False, first: int = 0) -> Task:
     named = tuple(Label(str(value), float(value), 10, None) for value in range(first, first + labels))
-    return Task(1, "t", "T", "labelled", "t", "", cyclic, 0, 0, 0, 0, 0, named, (ORDER,) if labels else ())
+    return Task(1, "t", "T", "labelled", "t", "", cyclic, 0, 0, 0, 0, 0, 0, 0, named, (ORDER,) if labels else ())
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

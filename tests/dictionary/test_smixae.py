@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 import tiny
 from atlas.dictionary import Checkpoint, Smixae, SmixaeConfig, Weights
 from atlas.dictionary.normalisation import KINDS, Normalisation
+from atlas.dictionary.smixae import code_norms
 from atlas.errors import ConfigError
 from oracle import Oracle, assert_close, assert_same_dictionary
 
@@ -67,6 +68,33 @@ def test_encode_and_decode_are_the_definition(d_code: int, rescale: bool, kind: 
     assert_same_dictionary(smixae, oracle_of(smixae), x)
 
     assert 0 < smixae.encode(x).any(dim=2).float().mean() < 1, "the sample must hold codes on both sides of the gate"
+
+
+@pytest.mark.parametrize("cached_units", [1, 40, 1024])
+@pytest.mark.parametrize("n_experts", [1, 7, 12, 16, 300], ids="{} experts".format)
+def test_experts_computed_in_groups_and_pieces_are_the_definition(
+    n_experts: int, cached_units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups are of 1, 1, 4, 8 and 4 experts; a piece is one group, some of them or all."""
+    monkeypatch.setattr("atlas.dictionary.smixae.CACHED_UNITS", cached_units)
+    smixae = tiny.dictionary(n_experts=n_experts)
+
+    assert_same_dictionary(smixae, oracle_of(smixae), rows(12))
+
+
+@pytest.mark.parametrize("n_experts", [1, 5, 12, 16])
+@pytest.mark.parametrize("d_code", [1, 2, 3, 5])
+def test_norm_of_a_stored_code_is_the_one_that_passed_the_gate(d_code: int, n_experts: int) -> None:
+    """To the bit: else a firing could be told to be weaker than the threshold."""
+    smixae, x = tiny.dictionary(n_experts=n_experts, d_code=d_code), rows(60)
+    norms, firings = smixae.norms(x), smixae.firings(x)
+
+    stored = code_norms(firings.code, dim=1)
+
+    assert 0 < len(stored) == int((norms > smixae.threshold).sum()) < norms.numel()
+    assert torch.equal(stored, norms[firings.token, firings.expert])
+    assert torch.equal(code_norms(smixae.encode(x), dim=2) > 0, norms > smixae.threshold)
+    np.testing.assert_allclose(stored, np.linalg.norm(firings.code.double().numpy(), axis=1), rtol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)

@@ -610,7 +610,7 @@ def test_other_inputs_are_refused(changed: dict[str, Any], named: str, runs: dic
 def test_work_folder_with_the_harvest_of_another_dictionary_is_refused(
     bert: LanguageModel, corpus: Corpus, tmp_path: Path
 ) -> None:
-    harvest(saved(tmp_path / "one"), bert, corpus, tmp_path / "work", HarvestConfig(stream=CONFIG.stream))
+    harvest(saved(tmp_path / "one"), bert, [corpus], tmp_path / "work", HarvestConfig(stream=CONFIG.stream))
 
     with pytest.raises(WorkOccupied, match="harvest' was made from another checkpoint"):
         evaluate(saved(tmp_path / "other", seed=1), bert, corpus, tmp_path / "work", CONFIG, TASKS)

@@ -20,13 +20,19 @@ def sample(d_code: int, n: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return decoder, expert, code
 
 
+def gram(decoder: np.ndarray) -> np.ndarray:
+    """D·Dᵀ of each expert, in float64."""
+    wide = decoder.astype(np.float64)
+    return wide @ wide.transpose(0, 2, 1)
+
+
 def written(decoder: np.ndarray, expert: np.ndarray, code: np.ndarray) -> np.ndarray:
     """z·D of each firing: what the residual stream gets."""
     return np.array([z.astype(np.float64) @ decoder[e] for e, z in zip(expert, code, strict=True)])
 
 
 def drawn(decoder: np.ndarray, expert: np.ndarray, code: np.ndarray) -> np.ndarray:
-    return coordinates(frames(decoder, expert, code), expert, code)
+    return coordinates(frames(gram(decoder), expert, code), expert, code)
 
 
 def distances(points: np.ndarray) -> np.ndarray:
@@ -87,7 +93,7 @@ def test_coordinates_do_not_depend_on_how_the_code_is_turned() -> None:
 
 def test_coordinates_are_linear_in_the_code() -> None:
     decoder, expert, code = sample(d_code=3)
-    frame = frames(decoder, expert, code)
+    frame = frames(gram(decoder), expert, code)
 
     assert not coordinates(frame, expert, np.zeros_like(code)).any()
     np.testing.assert_allclose(coordinates(frame, expert, 2 * code), 2 * coordinates(frame, expert, code), rtol=1e-5)
@@ -98,7 +104,9 @@ def test_coordinates_are_linear_in_the_code() -> None:
 def test_expert_without_a_spread_keeps_the_distances(d_code: int, n_firings: int) -> None:
     decoder, expert, code = sample(d_code)
     silent = np.full(n_firings, N_EXPERTS - 1, dtype=np.int32)
-    frame = frames(decoder, np.concatenate([expert, silent]), np.concatenate([code, np.repeat(code[:1], n_firings, axis=0)]))
+    frame = frames(
+        gram(decoder), np.concatenate([expert, silent]), np.concatenate([code, np.repeat(code[:1], n_firings, axis=0)])
+    )
 
     other = np.full(len(code), N_EXPERTS - 1)
     points = coordinates(frame, other, code)
@@ -110,7 +118,7 @@ def test_expert_without_a_spread_keeps_the_distances(d_code: int, n_firings: int
 def test_dictionary_without_any_firing_has_frames_too() -> None:
     decoder, expert, code = sample(d_code=3)
 
-    frame = frames(decoder, expert[:0], code[:0])
+    frame = frames(gram(decoder), expert[:0], code[:0])
 
     points = coordinates(frame, expert, code)
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), np.linalg.norm(written(decoder, expert, code), axis=1), atol=1e-4)

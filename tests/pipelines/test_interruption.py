@@ -35,6 +35,7 @@ torch.set_num_threads(1)
 atlas.activations.corpus.CHUNK_CHARACTERS = {CHUNK}
 # A pass over a small corpus lasts some seconds, and is saved after each chunk.
 wait = lambda **_: time.sleep(0.3)
+atlas.harvest.harvest.SAVING_SHARE = 1e9
 atlas.harvest.harvest.harvest = functools.partial(atlas.harvest.harvest.harvest, progress=wait, save_every_s=0.0)
 # So do a training's steps.
 Training = atlas.dictionary.training.Training
@@ -117,7 +118,7 @@ def test_stopped_harvest_goes_on_and_gives_the_same_bytes(
     command: str, number: signal.Signals, code: int, left: str, folder: Path
 ) -> None:
     run(*HARVEST, "--work", "uninterrupted")
-    part = Path("work/harvest/part-0-of-1.safetensors")
+    part = Path("work/harvest/corpus-0/part-0-of-1.safetensors")
 
     ended = stopped(lambda _: part.exists(), number, command, *HARVEST[1:])
 
@@ -125,7 +126,7 @@ def test_stopped_harvest_goes_on_and_gives_the_same_bytes(
     assert part.exists() and not Path("work/harvest/done.json").exists()
     assert not Path("site").exists() and list(folder.rglob("*.part")) == list(Path("work").glob(".lock*")) == []
     said = run(*HARVEST)
-    assert "Harvest: goes on from chunk " in said
+    assert "Harvest: goes on, " in said
     assert contents(Path("work")) == contents(Path("uninterrupted"))
 
 

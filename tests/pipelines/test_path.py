@@ -182,10 +182,11 @@ def test_second_build_skips_its_stages_and_changes_no_byte(path: Mapped) -> None
 
 
 def test_stages_one_by_one_give_the_same_atlas(path: Mapped, tmp_path: Path) -> None:
-    """Harvested in two shards, then probed, evaluated, assembled and baked, each by its own command."""
+    """Harvested in two shards and merged, then probed, evaluated, assembled and baked, each by its own command."""
     subject = ("--checkpoint", path.checkpoint, "--work", tmp_path / "work")
     for shard in ("1/2", "0/2"):
         assert printed(run("harvest", *subject, "--corpus", path.corpus, "--shard", shard)) == tmp_path / "work" / "harvest"
+    assert printed(run("merge", "--work", tmp_path / "work")) == tmp_path / "work" / "harvest"
     assert printed(run("probe", *subject)) == tmp_path / "work" / "probe"
     assert run("evaluate", *subject, "--corpus", path.corpus).exit_code == 0
     atlas = printed(run("assemble", "--work", tmp_path / "work"))

@@ -284,10 +284,10 @@ REFUSALS = {
         "Delete the folder 'work/harvest' to run the stage again.",
     ),
     "damaged part": (
-        with_file("work/harvest/part-0-of-1.safetensors", b"half"),
+        with_file("work/harvest/corpus-0/part-0-of-1.safetensors", b"half"),
         BUILD,
-        "'work/harvest/part-0-of-1.safetensors' is damaged (Error while deserializing header: header too small). "
-        "Delete the folder 'work/harvest' to run the stage again.",
+        "'work/harvest/corpus-0/part-0-of-1.safetensors' is damaged (Error while deserializing header: header too small). "
+        "Delete the folder 'work/harvest/corpus-0' to run the stage again.",
     ),
 }
 
@@ -408,7 +408,7 @@ def test_build_of_other_settings_is_refused_with_both_values(built: Path) -> Non
     refused = {
         "settings (tokens: 2000000, now 100000). ": (*BUILD, "--preview"),
         "settings (seed: 0, now 3). ": (*BUILD, "--seed", "3"),
-        "corpus ('text.jsonl', now 'other.jsonl'). ": ("build", *CHECKPOINT, "--corpus", "other.jsonl"),
+        "corpora ('text.jsonl', now 'other.jsonl'). ": ("build", *CHECKPOINT, "--corpus", "other.jsonl"),
         "checkpoint. ": ("build", "--checkpoint", "other", *corpus),
         "model (hook: 'encoder.layer.1', now 'encoder.layer.0'). ": (*BUILD, "--hook", "encoder.layer.0"),
         "device (dtype: 'float32', now 'bfloat16'). ": (*BUILD, "--dtype", "bfloat16"),
@@ -492,16 +492,16 @@ def test_shard_says_which_chunks_it_runs_and_what_is_left(folder: Path, monkeypa
     monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 700)
     harvest = ("harvest", *CHECKPOINT, "--corpus", "text.jsonl", "--shard")
 
-    first, again, last, over = (run(*harvest, shard).stderr for shard in ("0/2", "0/2", "1/2", "0/2"))
+    first, again, last = (run(*harvest, shard).stderr for shard in ("0/2", "0/2", "1/2"))
+    merged, over = run("merge"), run(*harvest, "0/2")
 
     chunks = int(re.search(r"tokens in (\d+) chunks", first)[1])  # type: ignore[index]
     assert re.search(rf"^Harvest: {-(-chunks // 2)} of {chunks} chunks, about \d+ s, from", first, re.MULTILINE)
-    unfinished = "Part 0 of 2 is finished; the harvest is, once every other part is.\n"
-    assert first.endswith(unfinished)
-    assert again.endswith(f"Harvest: part 0 is already finished\n{unfinished}") and "Harvesting" not in again
-    assert re.search(rf"^Harvest: {chunks // 2} of {chunks} chunks, about", last, re.MULTILINE) and unfinished not in last
-    assert over.endswith("Harvest: already finished, skipped\n")
-    assert (folder / "work" / "harvest" / "done.json").is_file()
+    assert first.endswith("Shard 0/2 is run. When all 2 are, `atlas merge` puts them together.\n")
+    assert "Harvest: shard 0/2 is already run\n" in again and "Harvesting" not in again
+    assert re.search(rf"^Harvest: {chunks // 2} of {chunks} chunks, about", last, re.MULTILINE)
+    assert (merged.exit_code, merged.stdout, merged.stderr) == (0, "work/harvest\n", "Merging 2 parts\n")
+    assert over.stderr.endswith("Harvest: already finished, skipped\n")
 
 
 def test_finished_training_is_skipped(folder: Path) -> None:

@@ -375,7 +375,7 @@ def stage_task() -> Task:
 @pytest.fixture
 def harvested_work(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> Path:
     """A work folder whose harvest is finished."""
-    assert harvest(checkpoint, bert, corpus, tmp_path, HarvestConfig(sample=20, top=4))
+    assert harvest(checkpoint, bert, [corpus], tmp_path, HarvestConfig(sample=20, top=4))
     return tmp_path
 
 
@@ -444,7 +444,7 @@ def test_training_occurrences_are_counted_beside_the_weights(
     counts = {"counts": np.arange(len(bert.embeddings)) + 5, "documents": np.zeros(0, dtype=np.uint64)}
     write_arrays(folder / TRAINED_ON_FILE, counts)
     counted = Checkpoint.load(folder)
-    harvest(counted, bert, corpus, tmp_path / "work", HarvestConfig(sample=20, top=4))
+    harvest(counted, bert, [corpus], tmp_path / "work", HarvestConfig(sample=20, top=4))
 
     probe(counted, bert, [stage_task], tmp_path / "work", CONFIG)
 

@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, BrowserType, Page
 
 from atlas.bake import bake
 from atlas.publish.chromium import ARGUMENTS, installed
-from synthetic import write_synthetic
+from synthetic import Size, write_synthetic
 
 LOCAL = ("file:", "data:", "blob:")
 Open = Callable[[str], Page]
@@ -31,6 +31,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a baked synthetic atlas."""
     root = tmp_path_factory.mktemp("site")
     return bake(write_synthetic(root / "atlas.duckdb"), root / "site").folder
+
+
+@pytest.fixture(scope="session")
+def two_corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a baked synthetic atlas of two corpora."""
+    root = tmp_path_factory.mktemp("two")
+    return bake(write_synthetic(root / "atlas.duckdb", size=Size(corpora=2)), root / "site").folder
 
 
 @pytest.fixture

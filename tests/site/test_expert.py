@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from atlas.bake import bake
+from atlas.store import write_atlas
+from synthetic import Size, synthetic_tables
+
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
 
@@ -141,10 +145,15 @@ def test_numbers_stand_with_what_they_rest_on(open_at: Open) -> None:
 
 def test_evidence_is_shown(open_at: Open) -> None:
     page = open_at("#/expert/0")
-    expect(page.locator("[data-contexts] li")).to_have_count(20)
-    expect(page.locator("[data-contexts] mark")).to_have_count(20)
+    expect(page.get_by_role("group", name="Strongest").locator("li")).to_have_count(20)
+    expect(page.get_by_role("group", name="Strongest").get_by_role("listitem")).to_have_count(10)
+    for quarter in ("Highest quarter by norm", "Second quarter", "Third quarter", "Lowest quarter"):
+        expect(page.get_by_role("group", name=quarter).get_by_role("listitem")).to_have_count(5)
+    expect(page.locator("[data-contexts] mark")).to_have_count(40)
     tokens = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Token"))
     expect(tokens.get_by_role("row")).to_have_count(13)
+    # 5 of 120: Wilson's interval is 1.79 to 9.39 %.
+    expect(tokens.get_by_role("row").nth(1)).to_contain_text(re.compile(r"4\.2\s%\s\(1\.8–9\.4\)\s*5"))
     labels = page.get_by_role("region", name="Months, label by label")
     expect(labels.get_by_role("row")).to_have_count(13)
     expect(page.get_by_role("img", name=re.compile("^Norms from"))).to_be_visible()
@@ -171,7 +180,93 @@ def test_text_from_a_corpus_stays_text(open_at: Open) -> None:
     expect(page.locator("[data-contexts]")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("main script, main img, [data-contexts] b").count() == 0
     assert "\u202e" not in page.locator("[data-contexts]").inner_text()
-    expect(page.locator("[data-contexts]").get_by_text("newline", exact=True).first).to_be_visible()
+    expect(page.locator("[data-contexts]").get_by_text("⏎", exact=True).first).to_be_visible()
+    expect(page.locator("[data-contexts]").get_by_text("U+202E", exact=True).first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (" the", " the"),
+        ("\n", "⏎"),
+        ("\n\n", "⏎⏎"),
+        ("\t" * 5, "⇥×5"),
+        (" ", "space"),
+        (" " * 8, "space×8"),
+        (" \n", "space⏎"),
+        ("a\x00\x1bb\x7f", "a␀␛b␡"),
+        ("\x85", "U+0085"),
+        ("\u202eevil", "U+202Eevil"),
+        ("a\u200bb", "aU+200Bb"),
+        ("\u3164", "U+3164"),
+        ("\U000e0041", "U+E0041"),
+        (" 👩\u200d🔬", " 👩\u200d🔬"),
+        ("❤\ufe0f", "❤\ufe0f"),
+        ("\ufe0f", "U+FE0F"),
+        ("\\xE2\\x80", "\\xE2\\x80"),
+        ("<b>", "<b>"),
+        ("", ""),
+    ],
+)
+def test_what_cannot_be_seen_of_a_token_is_named(text: str, shown: str, open_at: Open) -> None:
+    page = open_at()
+    made = page.evaluate(
+        "text => { const p = document.createElement('p'); p.append(...atlas.words.token(text)); return p.textContent; }", text
+    )
+    assert made == shown
+
+
+def test_one_word_from_right_to_left_does_not_turn_a_context_around(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    foreign = page.locator("[data-contexts] .context").filter(has_text=re.compile("[\u05d0-\u05ea\u0621-\u064a]"))
+    assert foreign.count() > 0
+    for at in range(foreign.count()):
+        expect(foreign.nth(at)).to_have_attribute("dir", "ltr")
+        assert (
+            foreign.nth(at).locator(".side").evaluate_all("sides => sides.map(side => getComputedStyle(side).direction)")
+            == ["ltr"] * 2
+        )
+
+
+def test_a_context_from_right_to_left_is_read_so(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=2, points=20))
+    tables["vocabulary"]["text"] = [" שלום"] * len(tables["vocabulary"]["text"])
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    folder = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
+    quiet_page.goto((folder / "index.html").as_uri() + "#/expert/0")
+    context = quiet_page.locator("[data-contexts] .context").first
+    expect(context).to_have_attribute("dir", "rtl")
+    before, after = (context.locator(f".{side}").bounding_box() for side in ("before", "after"))
+    assert before and after and before["x"] > after["x"]
+
+
+def test_a_second_corpus_has_a_cloud_and_evidence_of_its_own(quiet_page: Page, two_corpora: Path) -> None:
+    page = quiet_page
+    page.goto((two_corpora / "index.html").as_uri() + "#/expert/0")
+    coloured(page)
+    expect(page.get_by_label("Colour by")).to_have_value("months")
+    first = page.get_by_role("group", name="Strongest").get_by_role("listitem").first.inner_text()
+    expect(page.locator("[data-norms] figcaption")).to_contain_text(
+        re.compile(r"^2,290 firings, on 0\.72\s% of the tokens, in 30 of 30 documents\.")
+    )
+    page.get_by_label("Contexts, tokens and norms on").select_option("More words at random")
+    expect(page).to_have_url(re.compile("corpus=second"))
+    expect(page.locator("[data-norms] figcaption")).to_contain_text(
+        re.compile(r"^691 firings, on 0\.72\s% of the tokens, in 30 of 30 documents\.")
+    )
+    assert page.get_by_role("group", name="Strongest").get_by_role("listitem").first.inner_text() != first
+    page.get_by_label("Colour by").select_option("norm, on More words at random")
+    expect(page.get_by_text("120 firings on More words at random, coloured by norm.")).to_be_visible()
+    assert coloured(page) > 200
+    page.reload()
+    expect(page.get_by_label("Contexts, tokens and norms on")).to_have_value("second")
+    expect(page.get_by_label("Colour by")).to_have_value("second")
+
+
+def test_one_corpus_leaves_nothing_to_choose(open_at: Open) -> None:
+    page = open_at("#/expert/0")
+    expect(page.get_by_role("group", name="Strongest")).to_be_visible()
+    expect(page.get_by_label("Contexts, tokens and norms on")).to_be_hidden()
 
 
 def test_hostile_titles_stay_text(open_at: Open) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from atlas.errors import AtlasBusy, AtlasDamaged, AtlasMissing, QueryError, SchemaMismatch
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
-from synthetic import MONTHS, kind, synthetic_tables, write_synthetic
+from synthetic import MONTHS, Size, kind, synthetic_tables, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,28 @@ def test_tasks_carry_their_labels_and_hypotheses(store: Store) -> None:
     assert ring.references["random_projection"] == 0.58
     assert [hypothesis.name for hypothesis in numbers.hypotheses] == ["linear", "mod_10"]
     assert numbers.labels[7].training_occurrences is None
+
+
+def test_labelled_tasks_follow_all_corpora(tmp_path: Path) -> None:
+    with Store(write_synthetic(tmp_path / "a.duckdb", size=Size(corpora=2))) as store:
+        tasks = store.tasks()
+    assert [task.kind for task in tasks] == ["corpus", "corpus", "labelled", "labelled"]
+    assert [len(task.labels) for task in tasks] == [0, 0, 12, 100]
+    assert (tasks[1].documents, tasks[1].importance_tokens) == (30, 16_000)
+    assert tasks[2].hypotheses[0].references["random_projection"] == 0.58
+
+
+def test_contexts_are_the_first_of_each_stratum(store: Store) -> None:
+    found = store.contexts(strongest=3, per_band=2).filter(pl.col("expert") == 0)
+    assert found["stratum"].value_counts().sort("stratum").rows() == [("q0", 2), ("q25", 2), ("q50", 2), ("q75", 2), ("top", 3)]
+    kept = store.table("top_firings").filter((pl.col("expert") == 0) & (pl.col("stratum") == "q25"))
+    assert found.filter(pl.col("stratum") == "q25")["window"].to_list() == kept.sort("rank")["window"].head(2).to_list()
+
+
+def test_norms_are_of_experts_that_fire(store: Store) -> None:
+    norms = store.norms()
+    assert norms["expert"].to_list() == [expert for expert in range(40) if kind(expert) != "silent"]
+    assert (norms["norm_q10"] < norms["norm_q50"]).all() and (norms["norm_q90"] < norms["norm_q99"]).all()
 
 
 def test_experts_come_most_important_first(store: Store) -> None:

@@ -1,11 +1,13 @@
 "use strict";
 // An expert's page: what can be said, on what evidence, and its cloud.
 (() => {
-  const { make, draw, count, number, aligned, score, interval, percent, token, trouble } = atlas.words;
+  const { make, draw, count, number, aligned, score, interval, percent, percents, token, trouble } = atlas.words;
   const { load, array, unpack } = atlas.payloads;
   const HOVER_TOKENS = 5;
   const CONTEXT_TOKENS = 12;
   const NORM_STEPS = 65535;
+  const AT_FIRST = 10;   // of the strongest contexts; the others are folded
+  const STRATA = { top: "Strongest", q75: "Highest quarter by norm", q50: "Second quarter", q25: "Third quarter", q0: "Lowest quarter" };
 
   class Page {
     #root; #manifest; #scene; #shown = 0; #resets = 0; #expert = null;
@@ -15,6 +17,7 @@
       this.#manifest = manifest;
       this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.adjust({ camera }));
       this.#part("colour").addEventListener("change", (event) => atlas.route.adjust({ colour: event.target.value }));
+      this.#part("evidence").addEventListener("change", (event) => atlas.route.adjust({ corpus: event.target.value }));
       this.#part("reset").addEventListener("click", () => this.#reset());
       atlas.scheme.changes.addEventListener("change", () => { if (!root.hidden) this.#draw(atlas.route.state); });
     }
@@ -24,7 +27,9 @@
       const same = this.#expert?.row === row && row >= 0;
       if (same) {
         this.#steps(row, rows);
-        if (this.#expert.data && state.colour !== this.#expert.colour) this.#draw(state);
+        if (!this.#expert.data) return;
+        if (state.corpus !== this.#expert.corpus) this.#evidence(state);
+        if (state.colour !== this.#expert.colour) this.#draw(state);
         return;
       }
       this.#expert = { row };
@@ -37,7 +42,7 @@
         const shard = await load(`experts/${Math.floor(row / this.#manifest.shards.experts)}`);
         if (turn !== this.#shown) return;
         this.#expert = { row, texts: shard.texts, data: shard.experts[state.expert] };
-        this.#fill();
+        this.#fill(state);
         await this.#draw(state);
       } catch (error) { if (turn === this.#shown) trouble(this.#root, error.message); }
     }
@@ -76,19 +81,37 @@
       }
     }
 
-    #fill() {
+    #fill(state) {
       const { data } = this.#expert;
       this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, sentence)));
       this.#section("scores", data.scores.task.length, () => this.#scores());
-      this.#section("contexts", data.contexts.length, () => [this.#contexts()]);
-      this.#section("tokens", data.tokens.text.length, () => [this.#tokens()]);
+      this.#part("corpora").hidden = data.corpora.length < 2;
+      this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#task(task).name }, this.#task(task).title)));
+      this.#evidence(state);
       this.#section("labels", data.labels.task.length, () => this.#labels());
-      this.#section("norms", data.norms.count.length, () => [this.#norms()]);
       this.#part("stage").hidden = !data.tasks.length;
       this.#part("colour").replaceChildren(...data.tasks.map(({ task }) => {
         const { name, title } = this.#task(task);
-        return make("option", { value: name }, task === 0 ? `norm, on the corpus` : title);
+        return make("option", { value: name }, this.#isCorpus(task) ? `norm, on ${this.#corpusName(task)}` : title);
       }));
+    }
+
+    // What its firings on one corpus show: the one that is asked for, else the first on which it fires.
+    #evidence(state) {
+      const { data: { corpora } } = this.#expert;
+      this.#expert.corpus = state.corpus;
+      const shown = corpora.find(({ task }) => this.#task(task).name === state.corpus) ?? corpora[0];
+      if (shown) this.#part("evidence").value = this.#task(shown.task).name;
+      this.#section("contexts", shown?.contexts.length, () => this.#contexts(shown));
+      this.#section("tokens", shown?.tokens.text.length, () => this.#tokens(shown));
+      this.#section("norms", shown?.norms.count.length, () => [this.#norms(shown)]);
+    }
+
+    #isCorpus(number) { return this.#task(number).kind === "corpus"; }
+
+    #corpusName(number) {
+      const several = this.#manifest.tasks.filter(({ kind }) => kind === "corpus").length > 1;
+      return several ? this.#task(number).title : "the corpus";
     }
 
     #section(name, filled, nodes) {
@@ -111,7 +134,7 @@
       this.#part("colour").value = task.name;
       const skeleton = await load(`tasks/${task.task}`);
       const sentences = task.labels.name.length ? await this.#sentences(skeleton) : null;
-      const hover = sentences ? null : (expert.hover ??= await unpack(data.hover));
+      const hover = sentences ? null : (wanted.unpacked ??= await unpack(wanted.hover));
       if (expert !== this.#expert || expert.colour !== state.colour) return;
       const drawn = wanted.decoded ??= { norm: array(wanted.norm.steps), window: wanted.window && array(wanted.window) };
       const norm = (at) => drawn.norm[at] / NORM_STEPS * wanted.norm.most;
@@ -135,7 +158,7 @@
 
     #caption(task, points, { kept, means }, supported) {
       const many = points < kept ? `${count(points)} of ${count(kept)} firings` : `${count(points)} firings`;
-      if (!task.labels.name.length) return `${many} on the corpus, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes.`;
+      if (!task.labels.name.length) return `${many} on ${this.#corpusName(task.task)}, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes.`;
       const several = task.labels_per_mean > 1 ? ` of ${task.labels_per_mean} labels each` : "";
       const marks = !means?.text.length ? "" : `; large marks are class means${several}${supported ? ", joined in label order" : ". Order not supported, so they are not joined"}`;
       return `${many} at the labels of ${task.title}${marks}.`;
@@ -207,25 +230,34 @@
         make("p", { class: "note" }, facts.join(" · ")));
     }
 
-    #contexts() {
-      const { data, texts } = this.#expert;
-      const most = Math.max(...data.contexts.map(({ norm }) => norm));
-      return make("ol", {}, ...data.contexts.map(({ norm, tokens }) => {
-        const context = split(tokens.map((index) => texts[index]), CONTEXT_TOKENS);
-        return make("li", {}, make("span", { class: "norm" }, aligned(norm)), line(context, norm / most));
-      }));
+    #contexts({ contexts, sampled }) {
+      const most = Math.max(...contexts.flatMap(({ norm }) => norm));
+      const nodes = contexts.map(({ stratum, norm, tokens }) => {
+        const rows = norm.map((one, at) => this.#context(one, tokens[at], one / most));
+        const some = stratum === "top" ? rows.slice(0, AT_FIRST) : rows;
+        const rest = rows.slice(some.length);
+        return make("div", { role: "group", "aria-label": STRATA[stratum] }, make("h4", {}, STRATA[stratum]), make("ol", {}, ...some),
+          ...(rest.length ? [make("details", {}, make("summary", {}, `${rest.length} more`), make("ol", { start: some.length + 1 }, ...rest))] : []));
+      });
+      const banded = contexts.findIndex(({ stratum }) => stratum !== "top");
+      if (banded >= 0) nodes.splice(banded, 0, make("p", { class: "note" }, `Up to five from each quarter, by norm, of ${sampled}:`));
+      return nodes;
     }
 
-    #tokens() {
-      const { data: { tokens }, texts } = this.#expert;
+    #context(norm, tokens, level) {
+      const context = split(tokens.map((index) => this.#expert.texts[index]), CONTEXT_TOKENS);
+      return make("li", {}, make("span", { class: "norm" }, aligned(norm)), line(context, level));
+    }
+
+    #tokens({ tokens }) {
       const most = Math.max(...tokens.share);
       const rows = tokens.text.map((index, at) => make("tr", {},
-        make("th", { scope: "row", class: "token" }, ...token(texts[index])),
+        make("th", { scope: "row", class: "token" }, ...token(this.#expert.texts[index])),
         make("td", { class: "bar" }, bar(tokens.share[at] / most)),
-        make("td", {}, percent(tokens.share[at])),
-        make("td", {}, `${count(tokens.count[at])} of ${count(tokens.sampled[at])}`),
+        make("td", {}, percents(tokens.share[at], tokens.share_low[at], tokens.share_high[at])),
+        make("td", {}, count(tokens.count[at])),
         make("td", {}, `${number(tokens.lift[at])}×`)));
-      return table(["Token", "", "Share", "Firings", "Lift"], rows);
+      return [table(["Token", "", "Share", "Firings", "Lift"], rows), make("p", { class: "note" }, `Counted on ${tokens.sampled}; in brackets the share’s 95\u202f% interval.`)];
     }
 
     #labels() {
@@ -256,8 +288,7 @@
         make("td", {}, `${number(labels.lift[at])}×`));
     }
 
-    #norms() {
-      const { bin, lower, count: counts } = this.#expert.data.norms;
+    #norms({ task, stats, norms: { bin, lower, count: counts } }) {
       const [width, height, foot] = [440, 96, 18];
       const low = Math.log2(lower[0]) - bin[0] / 8;   // the threshold
       const high = Math.log2(lower.at(-1)) + 1 / 8;
@@ -270,13 +301,20 @@
         picture.append(draw("rect", { x: at(from) + 0.5, y: height - tall, width: Math.max(1, slot - 1), height: tall }));
       });
       picture.append(draw("path", { class: "axis", d: `M0 ${height}.5H${width}` }));
+      const quantiles = [stats.norm_q10, stats.norm_q50, stats.norm_q90];
+      picture.append(draw("path", { class: "quantiles", d: quantiles.map((value) => `M${at(value).toFixed(1)} 0V${height}`).join("") }));
       const ticks = [0, 1, 2, 3, 4, 5, 6].map((doubling) => low + doubling).filter((tick) => tick <= high + 1e-9);
       ticks.forEach((tick, index) => {
         const x = (tick - low) / (high - low) * width;
         picture.append(draw("text", { x, y: height + 14, "text-anchor": index === 0 ? "start" : x > width - 20 ? "end" : "middle" }, number(2 ** tick)));
       });
-      const total = counts.reduce((sum, one) => sum + one, 0);
-      return make("figure", {}, picture, make("figcaption", { class: "note" }, `${count(total)} firings; norm on a logarithmic axis from the threshold up.`));
+      const [low_, median, high_] = quantiles.map(number);
+      const facts = [
+        `${count(stats.firings)} firings, on ${percent(stats.rate)} of the tokens, in ${count(stats.documents)} of ${count(this.#task(task).documents)} documents.`,
+        `Lines: one norm in ten is below ${low_}, half are below ${median}, one in ten is above ${high_}; one in a hundred is above ${number(stats.norm_q99)}.`,
+        "Logarithmic axis, from the threshold up.",
+      ];
+      return make("figure", {}, picture, make("figcaption", { class: "note" }, facts.join(" ")));
     }
   }
 
@@ -287,13 +325,20 @@
 
   const split = (words, at) => ({ before: words.slice(0, at), firing: words[at], after: words.slice(at + 1) });
 
+  // The way that most letters of a context run; its first letter would turn a line around for one word.
+  const RIGHT_TO_LEFT = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Nko}\p{Script=Syriac}\p{Script=Thaana}]/gu;
+  function direction(text) {
+    const letters = text.match(/\p{L}/gu)?.length ?? 0;
+    return 2 * (text.match(RIGHT_TO_LEFT)?.length ?? 0) > letters ? "rtl" : "ltr";
+  }
+
   // A context on one line, its firing token in the middle; level is its intensity from 0 to 1.
   function line({ before, firing, after }, level) {
     const lead = /^ (?=\S)/.test(firing) ? " " : "";   // the space before a word is not part of what lights up
     const mark = make("mark", {}, ...token(firing.slice(lead.length)));
     mark.style.setProperty("--level", level.toFixed(3));
-    const side = (name, words, end = "") => make("span", { class: name }, make("bdi", {}, ...words.flatMap(token), end));
-    return make("span", { class: "context" }, side("before", before, lead), mark, side("after", after));
+    const side = (name, words, end = "") => make("span", { class: name }, make("span", { class: "side" }, ...words.flatMap(token), end));
+    return make("span", { class: "context", dir: direction([...before, firing, ...after].join("")) }, side("before", before, lead), mark, side("after", after));
   }
 
   function describe(context, label, norm) {

@@ -1,11 +1,11 @@
 "use strict";
 // What is shown stands in the address, after the #: reload, Back and a pasted link bring it back.
 (() => {
-  const TEXTS = ["q", "task", "mode", "sort", "colour", "camera"];
+  const TEXTS = ["q", "task", "mode", "sort", "corpus", "colour", "camera"];
   const SHARES = ["fires", "score", "importance", "rate_min", "rate_max"];
   const DEFAULTS = {
     expert: null, fidelity: false, strange: null, label: [], order: false,
-    q: "", task: null, mode: "any", sort: null, colour: null, camera: null,
+    q: "", task: null, mode: "any", sort: null, corpus: null, colour: null, camera: null,
     fires: 0.5, score: null, importance: null, rate_min: null, rate_max: null,
   };
   const changes = new EventTarget();
@@ -35,7 +35,7 @@
     for (const key of ["q", "task"]) if (state[key]) written.set(key, state[key]);
     if (state.order) written.set("order", "1");
     for (const label of state.label) written.append("label", label);
-    for (const key of ["mode", ...SHARES, "sort", "colour", "camera"]) {
+    for (const key of ["mode", ...SHARES, "sort", "corpus", "colour", "camera"]) {
       if (state[key] !== DEFAULTS[key] && state[key] !== null) written.set(key, state[key]);
     }
     // Both are plain after a #, and a label's name reads better so.
@@ -44,7 +44,7 @@
 
   const place = ({ expert, fidelity }) => (fidelity ? "#/fidelity" : expert === null ? "#/" : `#/expert/${expert}`);
   const address = (state) => place(state) + query(state);
-  const plain = (state) => ({ ...state, fidelity: false, strange: null, colour: null, camera: null });
+  const plain = (state) => ({ ...state, fidelity: false, strange: null, corpus: null, colour: null, camera: null });
   const link = (changed) => address({ ...plain(current), ...changed });
   // Where the experts of the list lie: the address of each is this, around its number.
   const around = () => ["#/expert/", query(plain(current))];

@@ -1,13 +1,9 @@
 "use strict";
 // Elements, numbers and tokens as the reader meets them. Whatever comes from a model or a corpus goes in as text.
 (() => {
-  const NAMES = {
-    " ": "space", "\n": "newline", "\r": "return", "\t": "tab", "\u00a0": "nbsp", "\u00ad": "shy", "\u200b": "zwsp", "\u200e": "lrm",
-    "\u200f": "rlm", "\u202a": "lre", "\u202b": "rle", "\u202c": "pdf", "\u202d": "lro", "\u202e": "rlo", "\u2028": "line sep",
-    "\u2029": "par sep", "\ufeff": "bom",
-  };
-  const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
-  const JOINERS = new Set(["\u200c", "\u200d"]);   // they shape the letters or pictographs that they stand between
+  const SIGNS = { " ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥", "\u007f": "␡" };
+  const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+  const JOINERS = /[\u200c\u200d\ufe00-\ufe0f]/;   // they shape the letters or pictographs that they stand beside
 
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
@@ -44,22 +40,42 @@
     return `${minus((100 * share).toFixed(digits))}${end}`;
   }
 
+  // A share with its interval, as "12 % (9.8–15)".
+  const percents = (share, low, high) => `${percent(share)} (${percent(low, { sign: false })}–${percent(high, { sign: false })})`;
+
   const code = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-  const unseen = (character) => make("span", { class: "unseen", title: code(character) }, NAMES[character] ?? code(character));
+  // A space's name, the picture of a control character, the number of anything else.
+  const sign = (character) => SIGNS[character] ?? (character < " " ? String.fromCodePoint(0x2400 + character.codePointAt(0)) : code(character));
+
+  // Stands for one or more of the same character.
+  function unseen(run) {
+    const [character] = run;
+    const times = run.length / character.length;
+    const shown = sign(character);
+    return make("span", { class: shown.length === 1 ? "unseen sign" : "unseen", title: code(character) }, times === 1 ? shown : times < 4 && shown.length === 1 ? shown.repeat(times) : `${shown}×${times}`);
+  }
 
   // Nodes for a token's text: what cannot be seen, and what would turn the text around, is named instead.
   function token(text) {
-    if (text === "") return [];
-    if (text.trim() === "") return [...text].map(unseen);
+    const blank = text.trim() === "";
     const nodes = [];
-    let run = "";
+    let [seen, same] = ["", ""];
+    const flush = () => {
+      if (seen) nodes.push(seen);
+      if (same) nodes.push(unseen(same));
+      [seen, same] = ["", ""];
+    };
     for (const character of text) {
-      if (UNSEEN.test(character) && !(JOINERS.has(character) && run.trim())) {
-        nodes.push(run, unseen(character));
-        run = "";
-      } else run += character;
+      if (blank || (UNSEEN.test(character) && !(JOINERS.test(character) && seen.trim()))) {
+        if (!same.startsWith(character)) flush();
+        same += character;
+      } else {
+        if (same) flush();
+        seen += character;
+      }
     }
-    return [...nodes, run].filter((node) => node !== "");
+    flush();
+    return nodes;
   }
 
   // Says in place what went wrong; nothing takes an earlier word back.
@@ -69,5 +85,5 @@
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, number, aligned, score, interval, percent, token, trouble };
+  atlas.words = { make, draw, count, number, aligned, score, interval, percent, percents, token, trouble };
 })();

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atlas.assemble import assemble
+from atlas.errors import WorkOccupied
+from atlas.stages import Column, Ragged, Stage
+from atlas.store import Store
+
+INPUTS = {"checkpoint": "c", "model": "m"}
+STATS = (
+    *("firings", "held_out_firings", "rate", "documents", "importance", "mean_norm", "max_norm", "norm_q10", "norm_q25"),
+    *("norm_q50", "norm_q75", "norm_q90", "norm_q99"),
+)
+
+
+def tasks(kind: str, *names: str) -> dict[str, Column]:
+    counts = ("tokens", "held_out_tokens", "importance_tokens", "documents", "rows", "templates", "dropped")
+    first = {"corpus": 0, "labelled": 1}[kind]
+    return {
+        "task": np.arange(first, first + len(names)),
+        **{column: list(names) for column in ("name", "title", "family", "description")},
+        "kind": [kind] * len(names),
+        "cyclic": np.zeros(len(names), bool),
+        **{column: np.zeros(len(names), int) for column in counts},
+    }
+
+
+def staged(work: Path, *, corpora: Sequence[str] = ("docs",), **tables: dict[str, Column]) -> Path:
+    """Finish all stages, the tables being harvest's; probe knows of months."""
+    Stage(work, "harvest", INPUTS).finish({"tasks": tasks("corpus", *corpora), **tables}, {"settings": {"harvest": {"seed": 3}}})
+    Stage(work, "probe", INPUTS).finish({"tasks": tasks("labelled", "months")}, {"settings": {"probe": {}}})
+    Stage(work, "evaluate", INPUTS).finish({}, {"settings": {"evaluate": {}}})
+    return work
+
+
+def fired(lengths: list[int]) -> dict[str, Column]:
+    """Firings on a token sample, whose codes are of these lengths."""
+    offsets = np.cumsum([0, *lengths])
+    number = np.arange(len(lengths))
+    codes = Ragged(np.arange(offsets[-1], dtype=np.float32), offsets)
+    return {"task": np.zeros(len(lengths), int), "token": number, "expert": number, "code": codes}
+
+
+@pytest.mark.parametrize("lengths", [[3, 3, 3], [2, 0, 5, 1], [0], []], ids=["equal", "unequal", "empty list", "no rows"])
+def test_lists_come_back_as_they_were_cut(lengths: list[int], tmp_path: Path) -> None:
+    path = assemble(staged(tmp_path, token_sample_firings=fired(lengths)))
+    with Store(path) as store:
+        found = store.table("token_sample_firings")["code"].to_list()
+    values = iter(range(sum(lengths)))
+    assert found == [[float(next(values)) for _ in range(length)] for length in lengths]
+
+
+def test_an_expert_that_never_fires_has_no_mean_code(tmp_path: Path) -> None:
+    stats: dict[str, Column] = {name: np.array([1.0, 0.0]) for name in STATS}
+    stats |= {name: np.zeros(2, int) for name in ("task", "firings", "held_out_firings", "documents")}
+    stats |= {"expert": np.arange(2), "silent": np.array([False, True]), "dense": np.zeros(2, bool)}
+    stats |= {"mean_code": Ragged(np.array([0.5, 2.0]), np.array([0, 2, 2]))}
+    stats |= {"code_covariance": Ragged(np.array([1.0, 0.0, 0.0, 1.0]), np.array([0, 4, 4]))}
+    with Store(assemble(staged(tmp_path, expert_stats=stats))) as store:
+        found = store.table("expert_stats")
+    assert found["mean_code"].to_list() == [[0.5, 2.0], None]
+    assert found["code_covariance"].to_list() == [[1.0, 0.0, 0.0, 1.0], None]
+
+
+def test_labelled_tasks_are_numbered_behind_all_corpora(tmp_path: Path) -> None:
+    with Store(assemble(staged(tmp_path, corpora=("docs", "more")))) as store:
+        assert [(task.task, task.name, task.kind) for task in store.tasks()] == [
+            *[(0, "docs", "corpus"), (1, "more", "corpus"), (2, "months", "labelled")]
+        ]
+
+
+def test_settings_of_all_stages_are_kept(tmp_path: Path) -> None:
+    with Store(assemble(staged(tmp_path))) as store:
+        assert store.provenance()["settings"] == {"harvest": {"seed": 3}, "probe": {}, "evaluate": {}}
+
+
+def test_stages_of_two_models_are_no_atlas(tmp_path: Path) -> None:
+    Stage(staged(tmp_path), "probe", INPUTS | {"model": "other"}).finish({}, {})
+    with pytest.raises(WorkOccupied, match="made from another model \\('other', now 'm'\\)"):
+        assemble(tmp_path)
