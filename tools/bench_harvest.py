@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +31,7 @@ from atlas.harvest.accumulated import Accumulated
 from atlas.harvest.config import HarvestConfig, Shape
 from atlas.harvest.harvest import accumulate
 from atlas.harvest.mentions import Mentioned
+from atlas.harvest.parts import Part, Progressed, Shard
 
 WINDOW = 126
 CHUNK_TOKENS = 32_256
@@ -138,7 +141,7 @@ def dense(found: list[Block], smixae: Smixae) -> None:
 
 def speed() -> None:
     """Print tokens per second as a share of the bare product's, chunk by chunk in turns."""
-    for size, n_chunks in ((LARGE, 6), (SMALL, 32)):
+    for size, n_chunks in ((LARGE, 3), (SMALL, 16)):
         smixae = dictionary(size)
         products(list(stream(size.d_in, 0, 16)), smixae)
         for every, called in ((16, "importance on a sixteenth of all blocks"), (1, "importance on all blocks")):
@@ -173,7 +176,7 @@ def parts() -> None:
         kept.update_errors = _counted(kept.update_errors, "importance, a sixteenth", spent)  # type: ignore[method-assign]
         n = CHUNK_TOKENS // BLOCK_ROWS["cpu"]
         whole = product = 0.0
-        for number in range(4):
+        for number in range(2):
             found = list(stream(size.d_in, number * n, n))
             whole += timed(run, smixae, kept, found, 16)
             product += timed(products, found, smixae)
@@ -216,6 +219,21 @@ def memory_of(tokens: int) -> None:
     print(
         f"{done:,} tokens: peak {(peak - before) / 1024:.0f} MB above dictionary and libraries, state {bytes_kept / 2**20:.0f} MB"
     )
+
+
+def merge() -> None:
+    """Print how long saving, reading and merging a part take, by what 2,048 experts keep of some 300,000 tokens each."""
+    smixae = dictionary(Size(64, 2048, 8, 64))
+    n = CHUNK_TOKENS // BLOCK_ROWS["cpu"]
+    kept = [accumulated(smixae), accumulated(smixae)]
+    for number in range(20):
+        run(smixae, kept[number % 2], list(stream(64, number * n, n)), 16)
+    with TemporaryDirectory() as folder:
+        part = Part(Path(folder), 0, Shard(0, 2))
+        about = Progressed({}, 0, 0, 1, finished=True)
+        print(f"save {timed(lambda: part.save(kept[1].state(), about)):.2f} s, {part.path.stat().st_size / 2**20:.0f} MB")
+        other = accumulated(smixae)
+        print(f"read {timed(lambda: other.restore(part.load())):.2f} s, merge {timed(kept[0].merge, other):.2f} s")
 
 
 def growth() -> None:
@@ -315,7 +333,7 @@ def cuda() -> None:
 
 
 if __name__ == "__main__":
-    known = {"speed": speed, "parts": parts, "memory": memory, "growth": growth, "model": model, "cuda": cuda}
+    known = {"speed": speed, "parts": parts, "memory": memory, "merge": merge, "growth": growth, "model": model, "cuda": cuda}
     if sys.argv[1:2] == ["memory-of"]:
         memory_of(int(sys.argv[2]))
     elif len(sys.argv) == 2 and sys.argv[1] in known:

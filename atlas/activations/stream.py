@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
@@ -182,7 +182,7 @@ def padded(batch: list[Window], specials: Specials) -> Padded:
     return Padded(ids, attended, kept)
 
 
-def ahead(items: Iterable[T], n: int = 1) -> Iterator[T]:
+def ahead(items: Iterable[T], n: int = 1) -> Generator[T]:
     """Yield items in order, while a thread of its own makes up to `n` of those that come next.
 
     What making an item raises is raised in its place. Once this ends, is closed or is interrupted, the thread has ended: it

@@ -6,10 +6,13 @@ noted where it happens and refused when its chunk is closed, so that no batch wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations_with_replacement
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.dictionary import Firings, Smixae
@@ -21,6 +24,8 @@ FIXED_POINT = 2**20
 
 MOST_ROWS = 2**13
 """Most rows that are added at once: so many values below 2⁶² ÷ `MOST_ROWS` do not leave 64 bits."""
+
+CARRY_BITS = 40
 
 BINS_PER_DOUBLING = 8
 N_BINS = 64
@@ -153,13 +158,33 @@ class Totals(Sums):
 
 
 class Errors(Sums):
-    """The error of the whole dictionary, and what each expert spares it, on held-out rows of the chunks that are measured."""
+    """The error of the whole dictionary, and what each expert spares it, on held-out rows of the chunks that are measured.
+
+    Rows of some models are so long that a million of their squares leave 64 bits: what goes beyond 2⁴⁰ is carried to a second
+    number.
+    """
+
+    CARRIED = {"x": "x_carry", "x_squared": "x_squared_carry", "residual_squared": "residual_squared_carry", "gain": "gain_carry"}
 
     def __init__(self, n_experts: int, d_in: int, device: torch.device) -> None:
-        super().__init__(
-            {"tokens": (1,), "x": (d_in,), "x_squared": (1,), "residual_squared": (1,), "gain": (n_experts,)},
-            device,
-        )
+        shapes = {"x": (d_in,), "x_squared": (1,), "residual_squared": (1,), "gain": (n_experts,)}
+        carries = {self.CARRIED[name]: shape for name, shape in shapes.items()}
+        super().__init__({"tokens": (1,), **shapes, **carries}, device)
+
+    def add(self, name: str, part: Int64[Tensor, "*any"]) -> None:
+        """Add to one of them, and carry; the low number is from 0 to 2⁴⁰ - 1, so that equal sums are equal numbers."""
+        super().add(name, part)
+        if name in self.CARRIED:
+            low = self.sums[name]
+            carry = low >> CARRY_BITS
+            low -= carry << CARRY_BITS
+            super().add(self.CARRIED[name], carry)
+
+    @classmethod
+    def values(cls, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return a state's sums as numbers, in the units of what was summed."""
+        found = {name: (state[carry] * 2.0**CARRY_BITS + state[name]) / FIXED_POINT for name, carry in cls.CARRIED.items()}
+        return {"tokens": state["tokens"], **found}
 
     def update(
         self,

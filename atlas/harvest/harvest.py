@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
@@ -423,8 +424,10 @@ class _Pass:
         if progressed is not None:
             kept.restore(part.load())
             self._fired = bool(kept.totals.sums["firings"].any())
-        for chunk in ahead(self._prepared(progressed.next_chunk if progressed else 0)):
-            self._run_chunk(chunk, kept)
+        # Closed at once where a chunk fails, so that no thread goes on reading.
+        with closing(ahead(self._prepared(progressed.next_chunk if progressed else 0))) as chunks:
+            for chunk in chunks:
+                self._run_chunk(chunk, kept)
         # Another shard's chunks may hold what fires: of several, the merge sees all.
         if not self._fired and part.shard.count == 1:
             self._silence.refuse()

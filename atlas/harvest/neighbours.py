@@ -69,7 +69,8 @@ def log_odds(
     To the four cells of the table is added what `PRIOR_TOKENS` tokens in the cell "both" would bring if the two, with their own
     rates, were independent. A single chance meeting of two rare experts, whose plain ratio is enormous, says little then.
     """
-    p, q = of_one / tokens, of_other / tokens
+    # An expert that fires on every token of a small sample would leave nothing to compare with.
+    p, q = (np.minimum(n / tokens, 1 - 0.5 / tokens) for n in (of_one, of_other))
     cells = [together, of_one - together, of_other - together, tokens - of_one - of_other + together]
     prior = [np.ones(len(q)), (1 - q) / q, np.full(len(q), (1 - p) / p), (1 - p) * (1 - q) / (p * q)]
     both, only, other, neither = (cell + PRIOR_TOKENS * part for cell, part in zip(cells, prior, strict=True))

@@ -28,7 +28,7 @@ class Kept(ABC):
     """At most `k` firings of each expert."""
 
     types: dict[str, torch.dtype]
-    """The columns, but for the code, which `WithCode` adds."""
+    """The columns, but for the code, which stands with them where `d_code` is given."""
 
     def __init__(self, n_experts: int, k: int, device: torch.device, d_code: int = 0) -> None:
         self.k = k

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from atlas.dictionary.smixae import code_norms
 from atlas.geometry.contribution import coordinates, frames
 from atlas.harvest.accumulated import Accumulated
-from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT
+from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT, Errors
 from atlas.harvest.config import Shape
 from atlas.harvest.neighbours import co_firing
 from atlas.harvest.parts import Arrays, Part, Subject
@@ -108,7 +108,7 @@ def _corpus_tables(
 ) -> tuple[Tables, dict[str, Any]]:
     """Return one corpus' tables, and what was found of the dictionary on it."""
     n = shape.n_experts
-    totals, errors = arrays(kept.totals.state()), arrays(kept.errors.state())
+    totals, errors = arrays(kept.totals.state()), Errors.values(arrays(kept.errors.state()))
     top, token_sample, mentions = arrays(kept.top.firings()), arrays(kept.token_sample.state()), arrays(kept.mentions.state())
     counts, histogram = kept.vocabulary.counts.cpu().numpy(), kept.histogram.counts.cpu().numpy()
     fired, norm = arrays(kept.fired_tokens.firings()), code_norms(torch.from_numpy(sample["code"]), dim=1).numpy()
@@ -251,6 +251,8 @@ def norm_quantiles(
 ) -> Float[np.ndarray, "expert quantile"]:
     """Return the quantiles of each expert's norms from their logarithmic bins; NaN where it never fires.
 
+    Without a threshold there are no bins, and none is known.
+
     Norms are taken to lie evenly, on the logarithmic scale, in the bin; none is larger than the largest that was met.
     """
     n = histogram.sum(axis=1)
@@ -262,7 +264,9 @@ def norm_quantiles(
         inside = np.take_along_axis(histogram, at[:, None], 1)[:, 0]
         before = np.take_along_axis(below, at[:, None], 1)[:, 0] - inside
         share = np.divide(wanted - before, inside, out=np.zeros(len(n)), where=inside > 0)
-        found[:, i] = np.where(n > 0, np.minimum(threshold * 2.0 ** ((at + share) / BINS_PER_DOUBLING), largest), np.nan)
+        found[:, i] = np.where(
+            (n > 0) & (threshold > 0), np.minimum(threshold * 2.0 ** ((at + share) / BINS_PER_DOUBLING), largest), np.nan
+        )
     return found
 
 
@@ -452,7 +456,7 @@ class Windows:
                 if around not in seen and not overlaps:
                     keep[i] = True
                     shown.append(here)
-                seen.add(around)
+                    seen.add(around)
         return {name: column[keep] for name, column in top.items()}
 
 
@@ -466,9 +470,8 @@ def _ranks(expert: Int[np.ndarray, "firing"], n_experts: int) -> Int64[np.ndarra
 
 
 def _variance(errors: Arrays) -> float:
-    """Return Σ‖x - x̄‖² over the rows that importance is measured on, in fixed-point units, as Σ‖x‖² - ‖Σx‖²/n."""
-    total: Float[np.ndarray, "d_in"] = errors["x"] / FIXED_POINT
-    return float(errors["x_squared"][0] - (total @ total) / max(int(errors["tokens"][0]), 1) * FIXED_POINT)
+    """Return Σ‖x - x̄‖² over the rows that importance is measured on, as Σ‖x‖² - ‖Σx‖²/n."""
+    return float(errors["x_squared"][0] - (errors["x"] @ errors["x"]) / max(int(errors["tokens"][0]), 1))
 
 
 def _same(task: int, columns: dict[str, Column]) -> NDArray[Any]:

@@ -137,7 +137,15 @@ def test_progress_counts_chunks_and_tokens(
 ) -> None:
     told: list[tuple[int, int, int]] = []
 
-    harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, words=WORDS, progress=lambda *, chunks, of, tokens: told.append((chunks, of, tokens)))
+    harvest(
+        checkpoint,
+        bert,
+        [corpus],
+        tmp_path,
+        CONFIG,
+        words=WORDS,
+        progress=lambda *, chunks, of, tokens: told.append((chunks, of, tokens)),
+    )
 
     n_chunks = survey(corpus, bert.tokenizer).chunks
     assert [(chunks, of) for chunks, of, _ in told] == [(number, n_chunks) for number in range(1, n_chunks + 1)]
@@ -635,9 +643,7 @@ def test_corpora_in_another_order_are_another_harvest(
         harvest(checkpoint, bert, [second, corpus], tmp_path, CONFIG, shard)
 
 
-def test_two_corpora_of_one_name_are_refused(
-    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_two_corpora_of_one_name_are_refused(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     other = corpus_of(tmp_path / "elsewhere" / corpus.name, tiny.documents(7))
 
@@ -852,9 +858,7 @@ def test_evidence_is_what_a_dense_run_finds_there(dense_case: DenseCase) -> None
     for table in ("points", "top_firings"):
         shown = tables[table]
         places = dense_case.places(table)
-        for place, expert, window, strength in zip(
-            places, *(shown[name] for name in ("expert", "window", "norm")), strict=True
-        ):
+        for place, expert, window, strength in zip(places, *(shown[name] for name in ("expert", "window", "norm")), strict=True):
             assert tokens[window][place[2]] == dense.token[place]
             assert strength == pytest.approx(float(dense_case.norm(place)[expert]), rel=1e-4)
 
@@ -918,9 +922,7 @@ def test_mentions_are_counted_exactly_and_stand_on_the_last_token_of_their_label
 
     kept: Counter[tuple[str, int]] = Counter()
     mentions = tables["mentions"]
-    for task, label, place in zip(
-        mentions["labelled"], mentions["label"].tolist(), dense_case.places("mentions"), strict=True
-    ):
+    for task, label, place in zip(mentions["labelled"], mentions["label"].tolist(), dense_case.places("mentions"), strict=True):
         kept[task, label] += 1
         start, end = dense.ends[place]
         assert any(place[0] == document and start < stop <= end for document, stop in expected[task, label])

@@ -19,8 +19,9 @@ import tiny
 from atlas.activations.corpus import Corpus, load_corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, Tokens, Window, blocks, chunk_windows
-from atlas.dictionary import Checkpoint, Firings
+from atlas.dictionary import Checkpoint, Firings, Smixae, save
 from atlas.dictionary.trained_on import TrainedOn
+from atlas.geometry.contribution import frames
 from atlas.harvest.accumulated import Accumulated
 from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT, N_BINS
 from atlas.harvest.config import HarvestConfig, Shape
@@ -51,6 +52,8 @@ CONFIG = HarvestConfig(
     sample=60, fired_tokens=150, top=40, token_sample=50, mentions=5, stream=StreamConfig(window_tokens=48, model_batch=8)
 )
 WORDS = {"places": ["atlas", "sheet", "nowhere"], "days": ["Monday", "Tuesday"]}
+RATES = (0.6, 0.09, 0.4, 0.05, 0.3, 0.2, 0.08, 0.0, 0.07, 0.15, 0.02, 0.06)
+"""On which share of the tokens each expert fires: some are dense, one never does."""
 SHARDS = [Shard(index, 2) for index in range(2)]
 ONE_EXPERT = Shape(n_experts=1, d_in=2, d_code=2, threshold=1.0, window_tokens=12, window_width=10, n_vocabulary=3, n_words=0)
 
@@ -84,6 +87,12 @@ class Run:
         return self.checkpoint.smixae.firings(self.x)
 
     @property
+    def gram(self) -> np.ndarray:
+        """D·Dᵀ of each expert, in float64."""
+        decoder = self.checkpoint.smixae.decoder.double()
+        return (decoder @ decoder.transpose(1, 2)).numpy()
+
+    @property
     def sample(self) -> dict[str, np.ndarray]:
         """The kept firings."""
         return arrays(self.kept.sample.firings())
@@ -110,19 +119,25 @@ def run_of(bert: LanguageModel, corpora: list[Corpus], tmp_path_factory: pytest.
 
     def run(**shape: Any) -> Run:
         folder = tmp_path_factory.mktemp("checkpoint")
-        documents = list(corpora[0].read())
-        read = np.sort(np.array([document.identity for document in documents if document.ordinal % 3], dtype=np.uint64))
-        loaded = Checkpoint.load(tiny.checkpoint(folder, {}, **shape))
-        checkpoint = Checkpoint(
-            loaded.smixae, folder, "0", "smixae", trained_on=TrainedOn(np.zeros(1, dtype=np.int64), read, "0")
-        )
-        stage = folder / "work" / STAGE
+        documents = [document._replace(held_out=document.ordinal % 3 == 0) for document in corpora[0].read()]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", 900)
+            chunks = [[document.ordinal for document in chunk] for chunk in corpora[0].chunks()]
+            assert len(chunks) > 4
+            windows = [
+                chunk_windows([documents[ordinal] for ordinal in chunk], bert.tokenizer, CONFIG.stream) for chunk in chunks
+            ]
+            every = [block for of_chunk in windows for block in blocks(of_chunk, bert, CONFIG.stream)]
+            x = torch.cat([block.x[: len(block.tokens.document)] for block in every])
+            tokens = Tokens(*(torch.cat(columns) for columns in zip(*(block.tokens for block in every), strict=True)))
+
+            save(with_rates(tiny.dictionary(threshold=1.0, **shape), x), folder, {})
+            read = np.sort(np.array([document.identity for document in documents if not document.held_out], dtype=np.uint64))
+            smixae = Checkpoint.load(folder).smixae
+            checkpoint = Checkpoint(smixae, folder, "0", "smixae", trained_on=TrainedOn(np.zeros(1, dtype=np.int64), read, "0"))
             for shard in SHARDS:
                 harvest(checkpoint, bert, corpora, folder / "work", CONFIG, shard, WORDS)
-            chunks = list(corpora[0].chunks())
-        assert len(chunks) > 4
+        stage = folder / "work" / STAGE
         subject = Subject.load(stage)
         parts = [[Part(stage, number, shard) for shard in SHARDS] for number in range(2)]
         kept = []
@@ -132,25 +147,24 @@ def run_of(bert: LanguageModel, corpora: list[Corpus], tmp_path_factory: pytest.
                 accumulated.restore(part.load())
             whole.merge(other)
             kept.append(whole)
-        windows = chunk_windows([d._replace(held_out=d.ordinal % 3 == 0) for d in documents], bert.tokenizer, CONFIG.stream)
-        by_document = defaultdict(list)
-        for window in windows:
-            by_document[window.document].append(window)
-        x, tokens = [], []
-        for chunk in chunks:
-            for block in blocks([w for d in chunk for w in by_document[d.ordinal]], bert, CONFIG.stream):
-                x.append(block.x[: len(block.tokens.document)])
-                tokens.append(block.tokens)
-        about = Tokens(*(torch.cat(columns) for columns in zip(*tokens, strict=True)))
-        return Run(kept[0], windows, checkpoint, bert, torch.cat(x), about, tables(subject, kept, parts))
+        made = tables(subject, kept, parts)
+        return Run(kept[0], [window for of_chunk in windows for window in of_chunk], checkpoint, bert, x, tokens, made)
 
     return run
 
 
+def with_rates(smixae: Smixae, x: torch.Tensor) -> Smixae:
+    """The dictionary with each expert's codes scaled so that it fires on its share of these rows, whatever they are."""
+    norms = smixae.norms(x)
+    wanted = [norms[:, expert].quantile(1 - rate) if rate else 2 * norms[:, expert].max() for expert, rate in enumerate(RATES)]
+    bottleneck = smixae.weights.W_bottleneck * (smixae.threshold / torch.stack(wanted))[:, None, None]
+    return Smixae(smixae.config, smixae.weights._replace(W_bottleneck=bottleneck), smixae.threshold)
+
+
 @pytest.fixture(scope="module")
 def run(run_of: Callable[..., Run]) -> Run:
-    """A run of a dictionary whose experts are dense, rare and, one of them, silent."""
-    return run_of(threshold=2.8)
+    """A run of the usual dictionary."""
+    return run_of()
 
 
 def spooled(windows: list[Window]) -> dict[str, np.ndarray]:
@@ -289,10 +303,10 @@ def errors_by_hand() -> dict[str, np.ndarray]:
     # Four rows around (2, 0): Σ‖x‖² = 24, so Σ‖x - x̄‖² = 24 - 64 / 4 = 8.
     return {
         "tokens": np.array([4]),
-        "gain": np.array([4, 0, -1]) * FIXED_POINT,
-        "x": np.array([8, 0]) * FIXED_POINT,
-        "x_squared": np.array([24]) * FIXED_POINT,
-        "residual_squared": np.array([2]) * FIXED_POINT,
+        "gain": np.array([4.0, 0.0, -1.0]),
+        "x": np.array([8.0, 0.0]),
+        "x_squared": np.array([24.0]),
+        "residual_squared": np.array([2.0]),
     }
 
 
@@ -331,7 +345,7 @@ def test_statistics_of_a_case_worked_by_hand() -> None:
 
 
 def test_moments_of_a_run_are_those_of_all_codes(run_of: Callable[..., Run]) -> None:
-    run = run_of(d_code=2, threshold=0.8)
+    run = run_of(d_code=2)
     stats, firings = run.shown["expert_stats"], run.firings
     assert run.checkpoint.smixae.n_experts == len(stats["mean_code"])
 
@@ -417,11 +431,11 @@ def test_counts_of_a_run_are_those_of_its_firings(run: Run) -> None:
         assert stats["rate"][expert] == len(own) / len(run.x)
 
 
-def test_some_experts_of_the_run_are_dense_and_one_is_silent(run: Run) -> None:
+def test_experts_of_the_run_fire_as_often_as_they_should(run: Run) -> None:
     """What other tests need."""
     stats = run.shown["expert_stats"]
-    assert 3 < stats["dense"].sum() < 10
-    assert (stats["firings"] == 0).sum() == 1 and stats["silent"].sum() >= 1
+    np.testing.assert_allclose(stats["rate"], RATES, atol=1.5 / len(run.x))
+    assert stats["dense"].tolist() == [rate > 0.1 for rate in RATES]
     for name in ("mean_norm", "max_norm", *(f"norm_q{round(100 * q)}" for q in QUANTILES)):
         assert np.isnan(stats[name]).tolist() == (stats["firings"] == 0).tolist()
 
@@ -639,7 +653,7 @@ def test_each_expert_has_contexts_of_its_own() -> None:
 
 @pytest.mark.parametrize("d_code", [1, 2, 3])
 def test_distances_between_points_are_distances_in_the_residual_stream(d_code: int, run_of: Callable[..., Run]) -> None:
-    run = run_of(d_code=d_code, threshold=0.8)
+    run = run_of(d_code=d_code)
     smixae, sample, points = run.checkpoint.smixae, run.sample, run.shown["points"]
     xyz = np.stack([points["x"], points["y"], points["z"]], axis=1)
 
@@ -653,7 +667,7 @@ def test_distances_between_points_are_distances_in_the_residual_stream(d_code: i
 
 
 def test_points_of_a_wide_code_are_its_contributions_widest_three_axes(run_of: Callable[..., Run]) -> None:
-    run = run_of(d_code=5, d_expert=6, threshold=1.5)
+    run = run_of(d_code=5, d_expert=6)
     smixae, sample, points = run.checkpoint.smixae, run.sample, run.shown["points"]
     xyz = np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float64)
     expert = int(np.bincount(points["expert"]).argmax())
@@ -827,14 +841,16 @@ def test_all_corpora_are_drawn_in_the_frames_of_the_first(run: Run) -> None:
     points = {name: np.asarray(column) for name, column in run.made.tables["points"].items()}
     frame = np.asarray(run.made.tables["frames"]["frame"])
     windows = {name: np.asarray(run.made.tables["windows"][name]) for name in ("task", "window", "document", "ordinal")}
+    sample, tokens, firings = run.sample, run.tokens, run.firings
 
-    for i in np.flatnonzero(points["task"] == 1)[::50]:
-        (at,) = np.flatnonzero((windows["task"] == 1) & (windows["window"] == points["window"][i]))
-        where = (windows["document"][at], windows["ordinal"][at], points["position"][i])
-        row = (run.tokens.document == where[0]) & (run.tokens.window == where[1]) & (run.tokens.position == where[2])
-        here = row[run.firings.token.long()] & (run.firings.expert == points["expert"][i])
-        code = run.firings.code[here].double().numpy()
+    assert frame.tolist() == frames(run.gram, sample["expert"], sample["code"]).tolist()
+    some = [i for task in (0, 1) for i in np.flatnonzero(points["task"] == task)[::50]]
+    for i in some:
+        (at,) = np.flatnonzero((windows["task"] == points["task"][i]) & (windows["window"] == points["window"][i]))
+        row = (tokens.document == windows["document"][at]) & (tokens.window == windows["ordinal"][at])
+        here = (row & (tokens.position == points["position"][i]))[firings.token.long()] & (firings.expert == points["expert"][i])
+        code = firings.code[here].double().numpy()
         assert len(code) == 1
-        np.testing.assert_allclose(
-            [points[axis][i] for axis in "xyz"], (code @ frame[points["expert"][i]])[0], rtol=1e-5, atol=1e-6
-        )
+        drawn = (code @ frame[points["expert"][i]])[0]
+        np.testing.assert_allclose([points[axis][i] for axis in "xyz"], drawn, rtol=1e-5, atol=1e-6)
+    assert len(some) > 10

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,16 @@ from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, save
-from atlas.errors import AtlasError, CorpusError, DictionarySilent, PartsMissing, StageDamaged, StageMissing, WorkOccupied
+from atlas.errors import (
+    AtlasError,
+    CorpusError,
+    DictionarySilent,
+    PartsMissing,
+    StageDamaged,
+    StageMissing,
+    StorageError,
+    WorkOccupied,
+)
 from atlas.harvest.config import HarvestConfig
 from atlas.harvest.harvest import harvest
 from atlas.harvest.merge import merge
@@ -272,9 +283,7 @@ def test_shard_given_twice_is_refused_with_both_places(run: Run, tmp_path: Path)
     refused(PartsMissing, message, [tmp_path / "a", tmp_path / "b"], tmp_path / "work", tmp_path)
 
 
-def test_unfinished_shard_is_refused_with_what_to_run(
-    run: Run, corpus: Corpus, bert: LanguageModel, tmp_path: Path
-) -> None:
+def test_unfinished_shard_is_refused_with_what_to_run(run: Run, corpus: Corpus, bert: LanguageModel, tmp_path: Path) -> None:
     def stop(*, chunks: int, of: int, tokens: int) -> None:
         if chunks > 3:
             raise Interrupted
@@ -350,7 +359,9 @@ def test_folder_with_another_harvest_is_not_merged_into(
     harvest(checkpoint, bert, [second], tmp_path / "work", CONFIG, shard, WORDS)
     before = contents(tmp_path)
 
-    with pytest.raises(WorkOccupied, match=r"work/harvest' was made from another corpora \('second.jsonl', now 'small.jsonl'\)\."):
+    with pytest.raises(
+        WorkOccupied, match=r"work/harvest' was made from another corpora \('second.jsonl', now 'small.jsonl'\)\."
+    ):
         merge([tmp_path / "shards"], tmp_path / "work")
 
     assert contents(tmp_path) == before
@@ -402,6 +413,30 @@ def test_shards_of_special_tokens_only_are_refused(bert: LanguageModel, checkpoi
 
     message = r"^The corpus 'special\.jsonl' holds no token but special ones\.$"
     refused(CorpusError, message, [tmp_path / "work"], tmp_path / "work", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tables.safetensors", "tables.json", "done.json"])
+def test_full_disk_keeps_the_parts_and_the_merge_is_made_later(
+    name: str, run: Run, whole: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(2):
+        run(tmp_path / "shards", f"{index}/2")
+    before = contents(tmp_path / "shards")
+
+    def full(part: Path, path: Path) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part.rename(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("atlas.stages.os.replace", full)
+        with pytest.raises(StorageError, match=rf"{name}' cannot be written: No space left on device\."):
+            merge([tmp_path / "shards"], tmp_path / "work")
+
+    assert contents(tmp_path / "shards") == before
+    assert not (tmp_path / "work" / "harvest" / "done.json").exists() and list(tmp_path.rglob("*.part")) == []
+    merge([tmp_path / "shards"], tmp_path / "work")
+    assert_same(finished(tmp_path / "work", "harvest").tables, whole)
 
 
 # What a merge needs

@@ -278,6 +278,16 @@ def test_equal_firings_on_one_token_id_are_all_counted() -> None:
     assert kept.firings()["firing"].tolist() == [0, 0, 0]
 
 
+def test_firings_whose_keys_share_the_upper_half_are_ordered_by_token_however_they_come() -> None:
+    kept = FiredTokens(1, 1, CPU)
+    for key, token in ((1, 9), (2, 3), (3, 7)):
+        seen = by_hand([1.0], keys=[key])
+        kept.update(seen._replace(tokens=seen.tokens._replace(token_id=torch.tensor([token], dtype=torch.int32))))
+        kept.state()
+
+    assert FiredTokens.token_ids(kept.firings()["firing"].numpy()).tolist() == [3]
+
+
 def test_ranks_count_from_zero_within_each_expert() -> None:
     assert ranks(torch.tensor([0, 0, 2, 2, 2, 3]), 5).tolist() == [0, 1, 0, 1, 2, 0]
 

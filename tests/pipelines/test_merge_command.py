@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -31,9 +32,7 @@ def run(*arguments: str) -> Result:
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Every path below a folder, with the bytes of files."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +77,17 @@ def test_shards_of_two_machines_are_what_one_run_finds(folder: Path) -> None:
 
 def test_merge_loads_neither_a_model_nor_its_libraries(folder: Path) -> None:
     """In a process of its own, which would say what it loads."""
-    code = "import sys\nfrom pipelines.cli import main\nmain(standalone_mode=False)\nassert 'transformers.modeling_utils' not in sys.modules"
+    code = """
+import sys
+from pipelines.cli import main
+
+main(standalone_mode=False)
+assert "transformers.modeling_utils" not in sys.modules
+"""
 
     done = subprocess.run(
         [sys.executable, "-c", code, "merge", "a", "b"],
-        env={"PYTHONPATH": str(Path(atlas.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(Path(atlas.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -289,6 +289,9 @@
     }
 
     #norms({ task, stats, norms: { bin, lower, count: counts } }) {
+      const fired = `${count(stats.firings)} firings, on ${percent(stats.rate)} of the tokens, in ${count(stats.documents)} of ${count(this.#task(task).documents)} documents.`;
+      // Bins are powers of the threshold: there are none without one.
+      if (!(lower[0] > 0)) return make("p", { class: "note" }, `${fired} The threshold is 0, so that norms are not counted in bins.`);
       const [width, height, foot] = [440, 96, 18];
       const low = Math.log2(lower[0]) - bin[0] / 8;   // the threshold
       const high = Math.log2(lower.at(-1)) + 1 / 8;
@@ -310,7 +313,7 @@
       });
       const [low_, median, high_] = quantiles.map(number);
       const facts = [
-        `${count(stats.firings)} firings, on ${percent(stats.rate)} of the tokens, in ${count(stats.documents)} of ${count(this.#task(task).documents)} documents.`,
+        fired,
         `Lines: one norm in ten is below ${low_}, half are below ${median}, one in ten is above ${high_}; one in a hundred is above ${number(stats.norm_q99)}.`,
         "Logarithmic axis, from the threshold up.",
       ];
