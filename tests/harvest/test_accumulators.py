@@ -279,9 +279,11 @@ def test_rows_as_long_as_real_models_have_them_are_summed(length: float) -> None
 
     errors.update(row, none, torch.tensor([True]), smixae(5, 3))
     others = Errors(5, D_IN, CPU)
-    others.restore({name: value * 2 for name, value in errors.state().items()})
-    for _ in range(20):
-        others.merge(others)
+    others.restore(stored(errors.state()))
+    for _ in range(21):
+        doubled = Errors(5, D_IN, CPU)
+        doubled.restore(stored(others.state()))
+        others.merge(doubled)
 
     errors.require_room()
     assert values(errors)["x_squared"].tolist() == [length**2]

@@ -711,7 +711,7 @@ def test_strongest_firings_of_a_run_have_distinct_contexts_strongest_first(run: 
         elif len(seen[expert]) < SHOWN_CONTEXTS:
             expected.append((expert, document, window, position, norm))
             seen[expert].append((document, at))
-        around.add(neighbours)
+            around.add(neighbours)
 
     shown = run.shown["top_firings"]
     rows = zipped(shown, "stratum", "expert", "window", "position", "norm")
