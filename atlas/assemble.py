@@ -65,6 +65,9 @@ def _require_one_subject(work: Path, stages: dict[str, Finished]) -> None:
     wanted = {key: stages["harvest"].inputs[key] for key in ("checkpoint", "model")}
     for name, stage in stages.items():
         require_same_inputs(work / name, {key: stage.inputs.get(key) for key in wanted}, wanted)
+    # It reads the corpus to another end, so that the hashes of its text differ.
+    first = {"corpus": {"name": stages["harvest"].provenance["corpus"]["name"]}}
+    require_same_inputs(work / "evaluate", {"corpus": {"name": stages["evaluate"].inputs["corpus"]["name"]}}, first)
 
 
 def _provenance(stages: list[Finished]) -> dict[str, Any]:

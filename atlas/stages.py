@@ -186,8 +186,10 @@ def _done(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, mend: str | None = None) -> Iterator[None]:
     """Name the file, and what to do about it, where a file that a stage wrote turns out damaged.
+
+    Without `mend` that is to delete the folder it is in, and run the stage again.
 
     Raises:
         StageDamaged: the file cannot be read, is missing, or is not what was written.
@@ -197,9 +199,8 @@ def readable(path: Path) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         reason = "it is missing" if isinstance(error, FileNotFoundError) else said.splitlines()[0]
-        raise StageDamaged(
-            f"'{path}' is damaged ({reason}). Delete the folder '{path.parent}' to run the stage again."
-        ) from error
+        mend = mend or f"Delete the folder '{path.parent}' to run the stage again."
+        raise StageDamaged(f"'{path}' is damaged ({reason}). {mend}") from error
 
 
 def require_same_inputs(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -100,23 +100,28 @@ def choose(subject: SubjectOptions, text: TextOptions) -> Chosen:
 
     limit = text.limit
     corpora = [readable_corpus(corpus) for corpus in text.corpus]
-    require_distinct(corpora)
+    require_distinct(corpora, label_words())
     return Chosen(corpora, limit, named_subject(subject))
+
+
+def label_words() -> Words:
+    """Return the labels whose mentions are kept."""
+    from atlas.probe.tasks import builtin_tasks
+
+    return {task.name: task.labels for task in builtin_tasks()}
 
 
 def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
     """Read each corpus to the end of what is harvested, see that the work folder is free for it, and load the model."""
     from atlas.activations.model import load_tokenizer
     from atlas.harvest.config import HarvestConfig
-    from atlas.harvest.harvest import known_inputs, require_own
-    from atlas.harvest.survey import survey
-    from atlas.probe.tasks import builtin_tasks
+    from atlas.harvest.harvest import known_inputs, require_own, survey_for
     from pipelines.loading import load_subject, stream_config
 
     config = HarvestConfig(seed=seed, tokens=chosen.tokens, stream=stream_config(chosen.subject.checkpoint))
-    words = {task.name: task.labels for task in builtin_tasks()}
+    words = label_words()
     tokenizer = load_tokenizer(chosen.subject.model.name)
-    plans = [survey(corpus, tokenizer, config.tokens) for corpus in chosen.corpora]
+    plans = [survey_for(chosen.subject.checkpoint, corpus, tokenizer, config) for corpus in chosen.corpora]
     require_own(work, known_inputs(chosen.subject.checkpoint, chosen.corpora, plans, config, words))
     return Ready(chosen.corpora, plans, load_subject(chosen.subject), config, words)
 
@@ -141,22 +146,32 @@ def announce(ready: Ready, shard: Shard, work: Path) -> Standing:
     say(f"{said_model(model)}; dictionary: {checkpoint.smixae.n_experts:,} experts that read {checkpoint.smixae.d_in:,} numbers")
     left, chunks = sum(found.left), sum(plan.chunks for plan in plans)
     if found.finished or not left:
-        done = "already finished, skipped" if found.finished else f"shard {shard} is already run"
+        done = (
+            "already finished, skipped"
+            if found.finished
+            else f"shard {shard} is already run"
+            if any(map(shard.has, range(chunks)))
+            else f"shard {shard} has no chunks"
+        )
         say(f"Harvest: {done}")
         return found
     speed = timed(checkpoint, model, corpora[0], config)
     share = f"{left:,} of {chunks:,} chunks, " if left < chunks else ""
     going_on = "goes on, " if found.is_begun else ""
     time = duration(speed.seconds_for(_tokens_left(ready, found)))
-    say(f"Harvest: {going_on}{share}about {time}, from {speed.windows:,} windows timed")
+    say(f"Harvest: {going_on}{share}about {time}, from {speed.windows:,} window{'s' if speed.windows != 1 else ''} timed")
     return found
 
 
 def run(ready: Ready, found: Standing, shard: Shard, work: Path, is_shown: bool = True) -> None:
     """Harvest with progress on stderr."""
     from atlas.harvest.harvest import harvest
+    from atlas.harvest.parts import STAGE, discard_parts
 
     if found.finished:
+        if shard.count == 1:
+            # What a run that was killed at its very end has left.
+            discard_parts(work / STAGE)
         return
     corpora, plans, (checkpoint, model, _), config, words = ready
     with bar("Harvesting", "tokens", _tokens_left(ready, found), is_shown=is_shown and any(found.left)) as shown:

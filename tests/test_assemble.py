@@ -30,12 +30,19 @@ def tasks(kind: str, *names: str) -> dict[str, Column]:
     }
 
 
-def staged(work: Path, *, corpora: Sequence[str] = ("docs",), **tables: dict[str, Column]) -> Path:
+def staged(work: Path, *, corpora: Sequence[str] = ("docs",), evaluated: str = "docs", **tables: dict[str, Column]) -> Path:
     """Finish all stages, the tables being harvest's; probe knows of months."""
-    Stage(work, "harvest", INPUTS).finish({"tasks": tasks("corpus", *corpora), **tables}, {"settings": {"harvest": {"seed": 3}}})
+    Stage(work, "harvest", INPUTS).finish(
+        {"tasks": tasks("corpus", *corpora), **tables}, {"settings": {"harvest": {"seed": 3}}, "corpus": {"name": corpora[0]}}
+    )
     Stage(work, "probe", INPUTS).finish({"tasks": tasks("labelled", "months")}, {"settings": {"probe": {}}})
-    Stage(work, "evaluate", INPUTS).finish({}, {"settings": {"evaluate": {}}})
+    Stage(work, "evaluate", {**INPUTS, "corpus": {"name": evaluated}}).finish({}, {"settings": {"evaluate": {}}})
     return work
+
+
+def test_an_evaluation_of_another_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkOccupied, match=r"evaluate' was made from another corpus \('news', now 'docs'\)\. Name another work"):
+        assemble(staged(tmp_path, evaluated="news"))
 
 
 def fired(lengths: list[int]) -> dict[str, Column]:

@@ -258,6 +258,8 @@ def _rows(path: Path) -> Iterator[str | TokenIds]:
         # Otherwise a row group's column is fetched whole before its first row.
         with parquet.ParquetFile(path, buffer_size=_PARQUET_BYTES, pre_buffer=False) as file:
             column = _column(file.schema_arrow.names, f"'{path}'")
+            if file.schema_arrow.names.count(column) > 1:
+                raise CorpusError(f"'{path}' has more than one column '{column}'; leave one.")
             number = 0
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=[column]):
                 for value in batch.column(column):

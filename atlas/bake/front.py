@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from atlas.bake.numbers import count, percent, significant
 from atlas.bake.overview import Counts
+from atlas.bake.sayings import tested_tokens
 from atlas.store import Task
 
 
@@ -83,8 +84,8 @@ def front_page(
 
 def _summary(counts: Counts, corpus: Task) -> str:
     return (
-        f"{count(counts.experts)} experts: {count(counts.silent)} silent on {count(corpus.held_out_tokens)} held-out "
-        f"tokens, {count(counts.dense)} dense, {count(counts.supported)} with a supported order "
+        f"{count(counts.experts)} experts: {count(counts.silent)} silent on {tested_tokens(corpus)}, "
+        f"{count(counts.dense)} dense, {count(counts.supported)} with a supported order "
         f"({count(counts.supported_above_luck)} of them above the best random projection), "
         f"{count(counts.without_claim)} without any claim."
     )
@@ -108,7 +109,7 @@ def _groups(provenance: Mapping[str, Any], corpora: Sequence[Task], evaluated: b
             ("Width", f"{dictionary['d_expert']} each, code of {dictionary['d_code']}"),
             ("Threshold", significant(dictionary["threshold"])),
             ("Firings", f"{significant(fidelity['firings_per_token'])} per token"),
-            ("Unexplained", _unexplained(fidelity["fvu_held_out"])),
+            ("Unexplained", _unexplained(fidelity["fvu_held_out"], corpora[0].held_out_tokens > 0)),
             link=Link("fidelity", "Fidelity and training", None if evaluated else "not measured yet: run atlas evaluate"),
         ),
         *(_corpus(task, "Corpus" if task.task == 0 else "Another corpus") for task in corpora),
@@ -135,13 +136,21 @@ def _corpus(task: Task, heading: str) -> FactGroup:
         ("Documents", count(task.documents)),
         ("Tokens", count(task.tokens)),
         ("Held out", f"{count(task.held_out_tokens)} tokens"),
-        ("Importance", f"measured on {count(task.importance_tokens)} of these, chosen by a hash"),
+        ("Importance", f"measured on {count(task.importance_tokens)} tokens, {_measured(task)}"),
     )
 
 
-def _unexplained(fvu: float | None) -> str:
-    # Held-out text of one token repeated, or none at all, has no variance to explain.
-    return "not measured: no variance held out" if fvu is None else f"{percent(fvu)} of variance, held out"
+def _measured(task: Task) -> str:
+    if not task.held_out_tokens:
+        return "which the dictionary was trained on"
+    return "all of these" if task.importance_tokens == task.held_out_tokens else "of these, chosen by a hash"
+
+
+def _unexplained(fvu: float | None, is_held_out: bool) -> str:
+    # Text of one token repeated has no variance to explain.
+    if fvu is None:
+        return "not measured: the text has no variance"
+    return f"{percent(fvu)} of variance, {'held out' if is_held_out else 'on text that it was trained on'}"
 
 
 def _group(title: str, *facts: tuple[str, str | None], link: Link | None = None) -> FactGroup:

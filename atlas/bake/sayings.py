@@ -45,13 +45,17 @@ def chosen(n: int, firings: int, seed: int) -> str:
     return f"{count(n)} of its {count(firings)} firings, chosen by a hash (seed\u00a0{seed})"
 
 
+def tested_tokens(corpus: Task) -> str:
+    """Return the tokens that an expert is silent on if it fires on none: held-out ones, or all where nothing is held out."""
+    if corpus.held_out_tokens:
+        return f"{count(corpus.held_out_tokens)} held-out tokens"
+    return f"{count(corpus.tokens)} tokens, which the dictionary was trained on"
+
+
 def _silent(expert: Row, corpus: Task) -> str:
     others = corpus.tokens - corpus.held_out_tokens
     elsewhere = f" It fired {count(expert['firings'])} times on the other {count(others)}." if expert["firings"] else ""
-    return (
-        f"It fired on none of the {count(corpus.held_out_tokens)} held-out tokens.{elsewhere} "
-        "Nothing is claimed about what it does."
-    )
+    return f"It fired on none of the {tested_tokens(corpus)}.{elsewhere} Nothing is claimed about what it does."
 
 
 def _order(row: Row, task: Task, n_experts: int) -> str:
@@ -93,7 +97,8 @@ def _weight(expert: Row, corpora: Sequence[Task]) -> str:
     dense = "It is dense: it" if expert["dense"] else "It"
     where = f" of {corpora[0].title}" if len(corpora) > 1 else ""
     documents = f"in {count(expert['documents'])} of {count(corpora[0].documents)} documents"
+    text = "held-out tokens" if corpora[0].held_out_tokens else "text that it was trained on"
     return (
         f"{dense} fires on {percent(expert['rate'])} of the tokens{where}, {documents}; without it, "
-        f"{percent(expert['importance'])} more of the variance of held-out tokens goes unexplained."
+        f"{percent(expert['importance'])} more of the variance of {text} goes unexplained."
     )

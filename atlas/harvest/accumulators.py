@@ -166,7 +166,9 @@ class Errors(Sums):
 
     CARRIED = {"x": "x_carry", "x_squared": "x_squared_carry", "residual_squared": "residual_squared_carry", "gain": "gain_carry"}
 
-    def __init__(self, n_experts: int, d_in: int, device: torch.device) -> None:
+    def __init__(self, n_experts: int, d_in: int, device: torch.device, unit: float = 1.0) -> None:
+        self.unit = unit
+        """Length that rows are summed in units of, so that rows of any scale fit."""
         shapes = {"x": (d_in,), "x_squared": (1,), "residual_squared": (1,), "gain": (n_experts,)}
         carries = {self.CARRIED[name]: shape for name, shape in shapes.items()}
         super().__init__({"tokens": (1,), **shapes, **carries}, device)
@@ -182,7 +184,7 @@ class Errors(Sums):
 
     @classmethod
     def values(cls, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return a state's sums as numbers, in the units of what was summed."""
+        """Return a state's sums as numbers: rows in `unit`, squares in its square."""
         found = {name: (state[carry] * 2.0**CARRY_BITS + state[name]) / FIXED_POINT for name, carry in cls.CARRIED.items()}
         return {"tokens": state["tokens"], **found}
 
@@ -211,6 +213,7 @@ class Errors(Sums):
         scale = smixae.row_scale(x)[row]
         gain = scale * (2 * (code * along).sum(dim=1) + scale * energy)
         self.sums["tokens"] += n
+        x, residual, gain = x / self.unit, residual / self.unit, gain / self.unit**2
         self.add("x", self.fixed(x).sum(dim=0))
         self.add("x_squared", self.fixed(x.square().sum(dim=1)).sum(dim=0, keepdim=True))
         self.add("residual_squared", self.fixed(residual.square().sum(dim=1)).sum(dim=0, keepdim=True))

@@ -8,9 +8,6 @@ from typing import NamedTuple
 from atlas.activations.stream import StreamConfig
 from atlas.errors import ConfigError
 
-IMPORTANCE_TOKENS = 1_000_000
-"""Tokens of a longer corpus that importance is measured on: about as many, in whole chunks chosen by a hash."""
-
 
 @dataclass(frozen=True)
 class HarvestConfig:
@@ -57,3 +54,5 @@ class Shape(NamedTuple):
     n_vocabulary: int
     n_words: int
     """Labels of labelled tasks, whose mentions are kept."""
+    unit: float
+    """About the length of a contribution, a power of two: what rows are summed in units of."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -10,7 +11,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -33,13 +34,12 @@ from atlas.activations.vocabulary import token_texts
 from atlas.dictionary import Checkpoint, Firings, Smixae
 from atlas.errors import CorpusError, DictionarySilent, ModelError
 from atlas.harvest.accumulated import Accumulated
-from atlas.harvest.config import IMPORTANCE_TOKENS, HarvestConfig, Shape
-from atlas.harvest.keys import is_chosen
+from atlas.harvest.config import HarvestConfig, Shape
 from atlas.harvest.mentions import Mentioned, Mentions, Words
 from atlas.harvest.merge import merge_parts
 from atlas.harvest.observed import observe
 from atlas.harvest.parts import STAGE, WHOLE, Part, Progressed, Shard, Subject, discard_parts, parts_in
-from atlas.harvest.survey import Survey, survey
+from atlas.harvest.survey import IMPORTANCE_TOKENS, Survey, survey
 from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions
 
 SILENT_TOKENS = 10_000
@@ -47,6 +47,9 @@ SILENT_TOKENS = 10_000
 
 OBSERVED_ROWS = 2048
 """Rows that are accumulated at once: enough that the fixed cost of an operation does not show."""
+
+Measured = Literal["none", "held out", "all"]
+"""Rows of a chunk that importance is measured on: all only where nothing of the corpus is held out."""
 
 SAVING_SHARE = 0.03
 """Most of the time that may go into saving."""
@@ -126,7 +129,7 @@ def harvest(
         CorpusError: there is no text, or two corpora have one name.
     """
     require_same_width(checkpoint, model)
-    plans = plans or [survey(corpus, model.tokenizer, config.tokens) for corpus in corpora]
+    plans = plans or [survey_for(checkpoint, corpus, model.tokenizer, config) for corpus in corpora]
     words = words or {}
     inputs = harvest_inputs(checkpoint, model, corpora, plans, config, words)
     stage = Stage(work, STAGE, inputs)
@@ -154,9 +157,12 @@ def require_same_width(checkpoint: Checkpoint, model: LanguageModel) -> None:
         )
 
 
-def require_distinct(corpora: Sequence[Corpus]) -> None:
-    """Raise CorpusError if two corpora have one name, by which a reader would tell them apart."""
+def require_distinct(corpora: Sequence[Corpus], words: Words) -> None:
+    """Raise CorpusError if two corpora, or one and a labelled task, have one name, by which a reader tells tasks apart."""
     names = [corpus.name for corpus in corpora]
+    taken = next((name for name in names if name in words), None)
+    if taken is not None:
+        raise CorpusError(f"The corpus '{taken}' has the name of a labelled task. Rename its file or folder.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise CorpusError(f"Two corpora are named '{twice}'. Give each text once, and rename one of two that are called alike.")
@@ -166,20 +172,20 @@ def known_inputs(
     checkpoint: Checkpoint, corpora: Sequence[Corpus], plans: Sequence[Survey], config: HarvestConfig, words: Words
 ) -> dict[str, Any]:
     """Return those inputs of a harvest that are known before its model is loaded."""
-    require_distinct(corpora)
+    require_distinct(corpora, words)
     return {
         "checkpoint": checkpoint.sha256,
         "trained_on": checkpoint.trained_on.sha256 if checkpoint.trained_on else None,
         # Lists: the first corpus is what an atlas' titles and coordinates are of, so the order matters.
         "corpora": {"name": ", ".join(corpus.name for corpus in corpora), "sha256": [plan.sha256 for plan in plans]},
-        "settings": {**asdict(config), "importance_shares": [importance_share(plan) for plan in plans]},
+        "settings": {**asdict(config), "importance_tokens": IMPORTANCE_TOKENS},
         "words": sha256(json.dumps({name: list(labels) for name, labels in words.items()}).encode()).hexdigest(),
     }
 
 
-def importance_share(plan: Survey) -> float:
-    """Return the share of a corpus' chunks that importance is measured on."""
-    return min(1.0, IMPORTANCE_TOKENS / max(plan.tokens, 1))
+def survey_for(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config: HarvestConfig) -> Survey:
+    """Return what is to be read of a corpus, and what of it the dictionary was not trained on."""
+    return survey(corpus, tokenizer, config.tokens, lambda document: _is_held_out(document, checkpoint))
 
 
 def harvest_inputs(
@@ -244,13 +250,14 @@ def _subject(
         window_width=window_width(model.tokenizer, config.stream),
         n_vocabulary=n_vocabulary,
         n_words=sum(map(len, words.values())),
+        unit=_unit(smixae),
     )
     about = {
         "inputs": inputs,
         "provenance": provenance(inputs, checkpoint),
         "shape": shape._asdict(),
         "config": asdict(config),
-        "corpora": [_described(corpus, plan) for corpus, plan in zip(corpora, plans, strict=True)],
+        "corpora": [_described(corpus, plan, config) for corpus, plan in zip(corpora, plans, strict=True)],
         "words": {name: list(labels) for name, labels in words.items()},
     }
     return Subject(
@@ -264,7 +271,13 @@ def _subject(
     )
 
 
-def _described(corpus: Corpus, plan: Survey) -> dict[str, Any]:
+def _unit(smixae: Smixae) -> float:
+    """Return the power of two nearest to the length of a contribution, as threshold and decoders give it; 1 without any."""
+    length = (smixae.threshold or 1.0) * float(smixae.decoder_norm.double().mean())
+    return 2.0 ** round(math.log2(length)) if length > 0 else 1.0
+
+
+def _described(corpus: Corpus, plan: Survey, config: HarvestConfig) -> dict[str, Any]:
     return {
         "name": corpus.name,
         "title": corpus.title,
@@ -273,7 +286,7 @@ def _described(corpus: Corpus, plan: Survey) -> dict[str, Any]:
         "chunks": plan.chunks,
         "whole": plan.whole,
         "sha256": plan.sha256,
-        "importance_share": importance_share(plan),
+        "importance_chunks": len(plan.measured(config.seed, corpus.name)),
     }
 
 
@@ -304,13 +317,13 @@ def accumulate(
     smixae: Smixae,
     seed: int,
     corpus: str,
-    is_measured: bool,
+    measured: Measured,
     told: Callable[[Block, Firings], None] = lambda _block, _firings: None,
     counted: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Run blocks of one chunk through the dictionary, and keep what it makes of them.
 
-    `is_measured` says whether the chunk is one that importance is measured on. `told` hears of every block, `counted` the tokens
+    `measured` says which rows importance is measured on. `told` hears of every block, `counted` the tokens
     of every batch.
     """
     waiting: list[tuple[Tokens, Firings]] = []
@@ -324,8 +337,9 @@ def accumulate(
     for block in found:
         firings = smixae.firings(block.x)
         told(block, firings)
-        if is_measured:
-            kept.update_errors(block.x, firings, block.tokens.held_out, smixae)
+        if measured != "none":
+            held_out = block.tokens.held_out
+            kept.update_errors(block.x, firings, held_out if measured == "held out" else torch.ones_like(held_out), smixae)
         waiting.append((block.tokens, firings))
         n_rows += len(block.tokens.document)
         if n_rows >= OBSERVED_ROWS:
@@ -401,6 +415,7 @@ class _Pass:
         self._plan = plan
         self._config = config
         self._mentions = Mentions(words)
+        self._measured = plan.measured(config.seed, corpus.name)
         self._subject = subject
         self._progress = progress
         self._save_every_s = save_every_s
@@ -417,6 +432,8 @@ class _Pass:
         part = self._part
         part.sweep()
         progressed = part.progressed()
+        if progressed is not None and not Subject.is_in(part.folder.parent):
+            self._subject.save(part.folder.parent)
         if progressed is not None and progressed.finished:
             return
         shape = Shape(**self._subject.about["shape"])
@@ -444,11 +461,12 @@ class _Pass:
                 yield _Prepared(number, documents, windows, self._mentions.find(documents, tokenizer, width))
 
     def _run_chunk(self, chunk: _Prepared, kept: Accumulated) -> None:
-        share = importance_share(self._plan)
-        is_measured = is_chosen(self._config.seed, self._corpus.name, chunk.number, share)
         kept.begin_chunk(chunk.documents, chunk.mentioned)
+        measured: Measured = "none"
+        if chunk.number in self._measured:
+            measured = "held out" if self._plan.has_held_out else "all"
         accumulate(
-            self._blocks(chunk), kept, self._smixae, self._config.seed, self._corpus.name, is_measured, self._told, self._counted
+            self._blocks(chunk), kept, self._smixae, self._config.seed, self._corpus.name, measured, self._told, self._counted
         )
         kept.close_chunk()
         self._waiting.append(chunk)
@@ -488,8 +506,12 @@ class _Pass:
 
 def _as_trained(chunk: list[Document], checkpoint: Checkpoint) -> list[Document]:
     """Return documents that are held out exactly if the dictionary was trained on none of their rows, as far as it says."""
+    return [document._replace(held_out=_is_held_out(document, checkpoint)) for document in chunk]
+
+
+def _is_held_out(document: Document, checkpoint: Checkpoint) -> bool:
     known = checkpoint.trained_on
-    return [document._replace(held_out=known is None or not known.includes(document.identity)) for document in chunk]
+    return known is None or not known.includes(document.identity)
 
 
 def _refuse_specials(corpus: Corpus) -> NoReturn:

@@ -37,10 +37,9 @@ def keys(hashes: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
     return hashes & (2**63 - 1)
 
 
-def is_chosen(seed: int, corpus: str, chunk: int, share: float) -> bool:
-    """Return whether a chunk is among the share of all chunks that a hash of its number chooses."""
-    digest = hashlib.blake2b(f"{seed} {corpus} chunk {chunk}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < share * 2**64
+def chunk_key(seed: int, corpus: str, chunk: int) -> int:
+    """Return a 64-bit hash of a chunk's number."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {corpus} chunk {chunk}".encode(), digest_size=8).digest(), "little")
 
 
 def _mixed(x: Tensor, part: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ def merge(folders: Sequence[Path], work: Path, told: Callable[[str], None] = lam
     by_corpus = _complete(found, len(first.inputs["corpora"]["sha256"]))
     stage = Stage(work, STAGE, first.inputs)
     if not stage.is_done():
-        subject = Subject.load(found[0][0].folder.parent)
+        folders_with = [part.folder.parent for part, _ in found if Subject.is_in(part.folder.parent)]
+        subject = Subject.load(folders_with[0] if folders_with else found[0][0].folder.parent)
         told(f"Merging {len(found):,} parts")
         made = merge_parts(subject, by_corpus)
         stage.finish(made.tables, made.provenance)

@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,9 +90,8 @@ class Part:
         """
         if not self.path.is_file():
             return None
-        with readable(self.path), safe_open(self.path, "numpy") as file:
-            about = json.loads(file.metadata()["about"])
-            return Progressed(**about)
+        with self._readable(self.path), safe_open(self.path, "numpy") as file:
+            return Progressed(**json.loads(file.metadata()["about"]))
 
     def next_chunk(self, inputs: Mapping[str, Any]) -> int:
         """Return the first chunk that is not yet in the saved state.
@@ -109,39 +110,36 @@ class Part:
         """Return the saved state, as tensors.
 
         Raises:
-            StageDamaged: it cannot be read.
+            StageDamaged: it cannot be read, or is not what was saved.
         """
-        from safetensors.torch import load_file as load_tensors
+        import torch
 
-        with readable(self.path):
-            return load_tensors(self.path)
+        return {name: torch.from_numpy(array) for name, array in self._arrays(self.path).items()}
 
     def save(self, state: Mapping[str, Any], about: Progressed) -> None:
         """Save a state of tensors between two chunks, whole or not at all."""
         arrays = {name: value.contiguous().numpy() for name, value in state.items()}
-        write_arrays(self.path, arrays, {"about": json.dumps(about._asdict())})
+        write_arrays(self.path, arrays, {"about": json.dumps(about._asdict()), "sha256": _sha256(self.path, arrays)})
 
     def save_windows(self, chunk: int, windows: Sequence[Window]) -> None:
         """Spool a chunk's windows, so that those that evidence points into can be stored in the end."""
         lengths = [len(window.token_ids) for window in windows]
-        write_arrays(
-            self._windows(chunk),
-            {
-                "document": np.array([window.document for window in windows], dtype=np.int64),
-                "ordinal": np.array([window.ordinal for window in windows], dtype=np.int32),
-                "token_ids": np.array([token for window in windows for token in window.token_ids], dtype=np.int32),
-                "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            },
-        )
+        arrays: Arrays = {
+            "document": np.array([window.document for window in windows], dtype=np.int64),
+            "ordinal": np.array([window.ordinal for window in windows], dtype=np.int32),
+            "token_ids": np.array([token for window in windows for token in window.token_ids], dtype=np.int32),
+            "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        }
+        path = self._windows(chunk)
+        write_arrays(path, arrays, {"sha256": _sha256(path, arrays)})
 
     def windows(self, chunk: int) -> Arrays:
         """Return the spooled windows of one of its chunks.
 
         Raises:
-            StageDamaged: they cannot be read.
+            StageDamaged: they cannot be read, or are not what was saved.
         """
-        with readable(self._windows(chunk)):
-            return load_file(self._windows(chunk))
+        return self._arrays(self._windows(chunk))
 
     def sweep(self) -> None:
         """Delete what a killed run of this shard left half written."""
@@ -153,6 +151,28 @@ class Part:
 
     def _windows(self, chunk: int) -> Path:
         return self.folder / WINDOWS.replace("*", f"{chunk:06d}")
+
+    def _arrays(self, path: Path) -> Arrays:
+        """Return a file's arrays, if they have the hash that they were saved with."""
+        with self._readable(path), safe_open(path, "numpy") as file:
+            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            if file.metadata()["sha256"] != _sha256(path, arrays):
+                raise ValueError("its content is not what was written")
+            return arrays
+
+    def _readable(self, path: Path) -> AbstractContextManager[None]:
+        # Other shards' parts lie in the same folder.
+        option = f" --shard {self.shard}" if self.shard.count > 1 else ""
+        return readable(path, f"Delete '{self.path}', then run `atlas harvest{option}` again.")
+
+
+def _sha256(path: Path, arrays: Arrays) -> str:
+    """Return a hash of arrays under their names, and of the file's name, so that no file can take another's place."""
+    digest = sha256(path.name.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 class Subject(NamedTuple):
@@ -170,6 +190,11 @@ class Subject(NamedTuple):
         write_arrays(folder / f"{SUBJECT}.safetensors", self.arrays)
         write_json(folder / f"{SUBJECT}.json", {**self.about, "texts": self.texts})
 
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Return whether one is written there."""
+        return all((folder / f"{SUBJECT}.{ending}").is_file() for ending in ("safetensors", "json"))
+
     @classmethod
     def load(cls, folder: Path) -> Subject:
         """Return what `save` wrote.
@@ -177,10 +202,11 @@ class Subject(NamedTuple):
         Raises:
             StageDamaged: it cannot be read.
         """
-        with readable(folder / f"{SUBJECT}.json"):
+        mend = f"Delete '{folder / SUBJECT}.json', then run any shard of this harvest again: it writes it anew."
+        with readable(folder / f"{SUBJECT}.json", mend):
             about = json.loads((folder / f"{SUBJECT}.json").read_text(encoding="utf-8"))
             texts = about.pop("texts")
-        with readable(folder / f"{SUBJECT}.safetensors"):
+        with readable(folder / f"{SUBJECT}.safetensors", mend):
             return cls(about, texts, load_file(folder / f"{SUBJECT}.safetensors"))
 
 

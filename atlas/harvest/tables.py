@@ -227,7 +227,8 @@ def expert_stats(totals: Arrays, errors: Arrays, histogram: Int64[np.ndarray, "e
         **{f"norm_q{round(100 * q)}": column for q, column in zip(QUANTILES, quantiles.T, strict=True)},
         "mean_code": Ragged(mean[fired].reshape(n_fired * d), np.concatenate([[0], np.cumsum(fired * d)])),
         "code_covariance": Ragged(covariance[fired].reshape(n_fired * d * d), np.concatenate([[0], np.cumsum(fired * d * d)])),
-        "silent": held_out == 0,
+        # Where nothing is held out, all tokens are what there is to fire on.
+        "silent": (held_out if totals["held_out_tokens"][0] else firings) == 0,
         "dense": rate > DENSE_RATE,
     }
 
@@ -253,7 +254,7 @@ def norm_quantiles(
 
     Without a threshold there are no bins, and none is known.
 
-    Norms are taken to lie evenly, on the logarithmic scale, in the bin; none is larger than the largest that was met.
+    Norms are taken to lie evenly, on the logarithmic scale, in the bin; the last bin reaches to the largest that was met.
     """
     n = histogram.sum(axis=1)
     below = np.cumsum(histogram, axis=1)
@@ -264,9 +265,10 @@ def norm_quantiles(
         inside = np.take_along_axis(histogram, at[:, None], 1)[:, 0]
         before = np.take_along_axis(below, at[:, None], 1)[:, 0] - inside
         share = np.divide(wanted - before, inside, out=np.zeros(len(n)), where=inside > 0)
-        found[:, i] = np.where(
-            (n > 0) & (threshold > 0), np.minimum(threshold * 2.0 ** ((at + share) / BINS_PER_DOUBLING), largest), np.nan
-        )
+        lower = threshold * 2.0 ** (at / BINS_PER_DOUBLING)
+        is_last = at == histogram.shape[1] - 1
+        width = np.where(is_last, np.log2(np.maximum(largest, lower) / lower) if threshold > 0 else 0.0, 1 / BINS_PER_DOUBLING)
+        found[:, i] = np.where((n > 0) & (threshold > 0), np.minimum(lower * 2.0 ** (share * width), largest), np.nan)
     return found
 
 

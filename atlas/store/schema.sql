@@ -1,6 +1,7 @@
 -- The atlas database, one row per thing, in the order in which it is read. Every table is written by one stage;
 -- tables that hold tasks take their rows from harvest for corpora and from probe for labelled data.
--- Lengths of codes, norms and coordinates are in the model's own residual-stream units unless said otherwise.
+-- Coordinates (x, y, z) are in the model's own residual-stream units; codes and norms are as the gate sees them, in units of the
+-- rescaled bottleneck, and comparable within an expert only.
 
 -- Everything that determines the result: hashes, model, hook, corpora, seeds, settings, versions, threshold.
 CREATE TABLE provenance (
@@ -33,7 +34,7 @@ CREATE TABLE tasks (
     cyclic          BOOLEAN NOT NULL,   -- the labels close a cycle
     tokens          BIGINT NOT NULL,    -- tokens run through the dictionary, special tokens not counted
     held_out_tokens BIGINT NOT NULL,    -- of these, in documents the dictionary was not trained on
-    importance_tokens BIGINT NOT NULL,  -- corpus: held-out tokens, of chunks chosen by a hash, that importance and FVU are measured on
+    importance_tokens BIGINT NOT NULL,  -- corpus: tokens that importance and FVU are measured on: held-out ones, of chunks chosen by a hash; if none is held out, any
     documents       BIGINT NOT NULL,    -- corpus: documents with at least one token; labelled: sentences
     rows            BIGINT NOT NULL,    -- corpus: tokens; labelled: sentences
     templates       INTEGER NOT NULL,   -- labelled: sentence templates; corpus: 0
@@ -47,7 +48,7 @@ CREATE TABLE labels (
     name                 VARCHAR NOT NULL,  -- 'September'
     value                DOUBLE NOT NULL,   -- place on the task's own axis (a number, a year, an index)
     rows                 BIGINT NOT NULL,   -- sentences
-    training_occurrences BIGINT             -- times it occurs in the training text; NULL where that is not known
+    training_occurrences BIGINT             -- times its token occurs in the training text, in any sense; NULL where that is not known, or the label is several tokens
 );
 
 -- One row: a named target that a task's probes are fitted to.
@@ -65,7 +66,8 @@ CREATE TABLE hypotheses (
     testable    INTEGER NOT NULL        -- experts in the family that p is adjusted over
 );
 
--- One row: a run of consecutive tokens as the language model saw it, special tokens left out.
+-- One row: a run of consecutive tokens as the language model saw it, the special tokens around it
+-- left out; such as the text spells out are in it, as context.
 CREATE TABLE windows (
     task     INTEGER NOT NULL,
     "window" INTEGER NOT NULL,          -- from 0 within its task
@@ -94,7 +96,7 @@ CREATE TABLE expert_stats (
     held_out_firings  BIGINT NOT NULL,  -- of these, in held-out documents
     rate              DOUBLE NOT NULL,  -- firings / tokens
     documents         BIGINT NOT NULL,  -- documents that it fired in
-    importance        DOUBLE NOT NULL,  -- ΔFVU on tasks.importance_tokens: how much worse the reconstruction gets without it
+    importance        DOUBLE NOT NULL,  -- ΔFVU on tasks.importance_tokens: how much worse the reconstruction gets without it; 0 for all where these have no variance
     mean_norm         DOUBLE,           -- mean norm where it fires; this and what follows is NULL where it never does
     max_norm          DOUBLE,
     norm_q10          DOUBLE,           -- quantiles of the norm where it fires, from norm_histogram, log-linear within a bin
@@ -105,7 +107,7 @@ CREATE TABLE expert_stats (
     norm_q99          DOUBLE,
     mean_code         DOUBLE[],         -- d_code numbers, over its firings
     code_covariance   DOUBLE[],         -- d_code² numbers, row by row, about mean_code
-    silent            BOOLEAN NOT NULL, -- no firing on held-out tokens
+    silent            BOOLEAN NOT NULL, -- no firing on held-out tokens; on any, if none is held out
     dense             BOOLEAN NOT NULL  -- rate above 0.1
 );
 
@@ -124,7 +126,7 @@ CREATE TABLE points (
 
 -- One row: a firing kept as evidence. Stratum 'top': the strongest, one per window content, no two with overlapping spans of one
 -- document. 'q75', 'q50', 'q25', 'q0': a quarter of the uniform sample by norm, named after the quantile that it begins at, in the
--- order of the hash, which is as good as random.
+-- order of the hash, which is as good as random; none below four sampled firings.
 CREATE TABLE top_firings (
     task     INTEGER NOT NULL,
     expert   INTEGER NOT NULL,
@@ -162,14 +164,14 @@ CREATE TABLE norm_histogram (
 CREATE TABLE position_rates (
     task    INTEGER NOT NULL,
     expert  INTEGER NOT NULL,
-    lower   INTEGER NOT NULL,           -- first position of the range, special tokens not counted
+    lower   INTEGER NOT NULL,           -- first position of the range, the special tokens around a window not counted
     upper   INTEGER NOT NULL,           -- last one
     firings BIGINT NOT NULL,
     rate    DOUBLE NOT NULL             -- firings / tokens at these positions
 );
 
 -- One row: an expert that fires on the same tokens as another, the strongest neighbours first. Dense experts are left out.
--- Counts are exact over the corpus up to 16,384 experts, over the token sample above (provenance: co_firing).
+-- Counts are exact over the corpus up to 16,384 experts, over the token sample above (provenance: corpora, co_firing).
 CREATE TABLE co_firing (
     task      INTEGER NOT NULL,
     expert    INTEGER NOT NULL,

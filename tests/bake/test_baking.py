@@ -150,7 +150,7 @@ def test_two_corpora_each_have_points_with_contexts_and_evidence(tmp_path: Path)
     assert all("hover" in clouds[task] and "window" not in clouds[task] for task in (0, 1))
     assert "window" in clouds[2] and "hover" not in clouds[2] and "means" in clouds[2]
     page = (made.folder / "index.html").read_text(encoding="utf-8")
-    assert "<h2>Another corpus</h2>" in page and "measured on 16,000 of these, chosen by a hash" in page
+    assert "<h2>Another corpus</h2>" in page and "measured on 16,000 tokens, of these, chosen by a hash" in page
 
 
 def test_tables_that_are_not_shown_are_not_read(atlas_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,5 +36,6 @@ def test_counts_are_grouped() -> None:
 
 
 def test_a_corpus_without_variance_has_its_fidelity_named_as_absent() -> None:
-    assert _unexplained(None) == "not measured: no variance held out"
-    assert _unexplained(0.1649) == "16\u202f% of variance, held out"
+    assert _unexplained(None, True) == "not measured: the text has no variance"
+    assert _unexplained(0.1649, True) == "16\u202f% of variance, held out"
+    assert _unexplained(0.1649, False) == "16\u202f% of variance, on text that it was trained on"

@@ -76,7 +76,7 @@ def mentioned(number: int, n_experts: int, d_code: int) -> Mentioned:
 
 
 def empty(n_experts: int, d_code: int) -> Accumulated:
-    shape = Shape(n_experts, D_IN, d_code, THRESHOLD, WINDOW_TOKENS, WINDOW_TOKENS, N_VOCABULARY, N_WORDS)
+    shape = Shape(n_experts, D_IN, d_code, THRESHOLD, WINDOW_TOKENS, WINDOW_TOKENS, N_VOCABULARY, N_WORDS, 1.0)
     config = HarvestConfig(sample=4, fired_tokens=6, top=2, token_sample=10, mentions=3)
     return Accumulated(shape, config, CPU)
 
@@ -344,6 +344,23 @@ def test_gain_is_how_much_the_error_grows_without_the_expert(rescale: bool, kind
     np.testing.assert_allclose(sums["residual_squared"], [error(None)], rtol=1e-5)
     np.testing.assert_allclose(sums["x_squared"], [float(rows[here].double().square().sum())], rtol=1e-6)
     np.testing.assert_allclose(sums["x"], rows[here].double().sum(dim=0), atol=40 * 0.5 / FIXED_POINT)
+
+
+def test_rows_of_any_scale_are_summed_alike() -> None:
+    """The unit is a power of two, so that dividing by it costs no bit."""
+    dictionary, rows, fired, held_out = block_of_rows("none", True)
+    sums = []
+    for scale in (1.0, 2.0**-12, 2.0**15):
+        weights = dictionary.weights._replace(
+            W_enc=dictionary.weights.W_enc / scale, W_dec=dictionary.weights.W_dec, b_dec=dictionary.weights.b_dec * scale
+        )
+        scaled = Smixae(dictionary.config, weights, dictionary.threshold)
+        # Half of the decoder's scale goes into the codes, as in a fold.
+        errors = Errors(5, tiny.D_MODEL, CPU, unit=scale)
+        errors.update(rows * scale, Firings(fired.token, fired.expert, fired.code * scale), held_out, scaled)
+        sums.append({name: value.tolist() for name, value in errors.sums.items()})
+
+    assert sums[0] == sums[1] == sums[2]
 
 
 def test_rows_that_are_not_held_out_count_nowhere() -> None:

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +26,8 @@ from atlas.activations.stream import StreamConfig, blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, save
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageDamaged, StorageError, WorkOccupied
-from atlas.harvest.harvest import HarvestConfig, harvest, harvest_inputs, provenance, standing
+from atlas.harvest.harvest import HarvestConfig, harvest, harvest_inputs, provenance, require_distinct, standing
+from atlas.harvest.merge import merge
 from atlas.harvest.parts import WHOLE, Shard
 from atlas.harvest.survey import survey
 from atlas.harvest.timing import ACCUMULATING, timed
@@ -284,7 +284,30 @@ def test_documents_that_training_never_read_are_held_out(
 
     harvest(Checkpoint.load(folder), bert, [corpus], tmp_path, CONFIG)
 
-    held_out_tokens(finished(tmp_path, "harvest").tables, bert, [d for d in documents if not is_trained_on(d)])
+    found: dict[str, dict[str, Any]] = finished(tmp_path, "harvest").tables
+    held_out_tokens(found, bert, [d for d in documents if not is_trained_on(d)])
+    assert found["tasks"]["importance_tokens"] == [found["tasks"]["held_out_tokens"][0] or found["tasks"]["tokens"][0]]
+    assert (found["expert_stats"]["importance"] != 0).all()
+    assert not found["expert_stats"]["silent"].any()
+
+
+def test_importance_of_a_long_corpus_is_measured_on_chosen_chunks(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atlas.harvest.survey.IMPORTANCE_TOKENS", 400)
+    chosen = survey(corpus, bert.tokenizer, is_held_out=lambda _: True).measured(CONFIG.seed, corpus.name)
+
+    harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, words=WORDS)
+
+    special = {bert.tokenizer.cls_token_id, bert.tokenizer.sep_token_id}
+    of_chunks = [
+        sum(token not in special for d in chunk for token in bert.tokenizer(d.text)["input_ids"]) for chunk in corpus.chunks()
+    ]
+    found: dict[str, dict[str, Any]] = finished(tmp_path, "harvest").tables
+    assert 0 < len(chosen) < len(of_chunks)
+    assert found["tasks"]["importance_tokens"] == [sum(of_chunks[number] for number in chosen)]
+    assert not np.array_equal(found["expert_stats"]["importance"], whole["expert_stats"]["importance"])
+    assert raw(found["expert_stats"]["firings"]) == raw(whole["expert_stats"]["firings"])
 
 
 def test_everything_is_held_out_from_a_dictionary_that_does_not_say(whole: Tables, bert: LanguageModel, corpus: Corpus) -> None:
@@ -463,26 +486,44 @@ def all_norms(bert: LanguageModel, smixae: Smixae, corpus: Corpus) -> tuple[torc
 # Damage, and leftovers
 
 
-def test_damaged_part_says_which_folder_to_delete_and_then_it_goes_on(
+def test_subject_that_was_lost_is_written_by_the_next_run_of_any_shard(
+    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
+) -> None:
+    for index in (0, 1):
+        harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, Shard(index, 2), WORDS)
+    (tmp_path / "harvest" / "subject.json").unlink()
+
+    harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, Shard(1, 2), WORDS)
+    merge([tmp_path], tmp_path)
+
+    assert_same(finished(tmp_path, "harvest").tables, whole)
+
+
+def test_corpus_with_the_name_of_a_labelled_task_is_refused(corpus: Corpus) -> None:
+    with pytest.raises(CorpusError, match=r"^The corpus 'months' has the name of a labelled task\. Rename its file or folder\.$"):
+        require_distinct([corpus, replace(corpus, name="months")], {"months": ["June"]})
+
+
+def test_damaged_part_says_what_to_delete_and_the_other_shards_stay(
     checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, whole: Tables, tmp_path: Path
 ) -> None:
     harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, Shard(0, 2), WORDS)
     part = tmp_path / "harvest" / "corpus-0" / "part-0-of-2.safetensors"
     part.write_bytes(part.read_bytes()[:100])
 
-    message = rf"'{part}' is damaged \(.*\)\. Delete the folder '{part.parent}' to run the stage again\."
+    message = rf"'{part}' is damaged \(.*\)\. Delete '{part}', then run `atlas harvest --shard 0/2` again\."
     for index in (0, 1):
         with pytest.raises(StageDamaged, match=message):
             harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, Shard(index, 2), WORDS)
 
-    shutil.rmtree(part.parent)
-    assert harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, words=WORDS)
+    part.unlink()
+    for index in (0, 1):
+        harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, Shard(index, 2), WORDS)
+    merge([tmp_path], tmp_path)
     assert_same(finished(tmp_path, "harvest").tables, whole)
 
 
-def test_missing_windows_say_which_folder_to_delete(
-    checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_missing_windows_say_what_to_delete(checkpoint: Checkpoint, bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
     def stop(*, chunks: int, of: int, tokens: int) -> None:
         if chunks == 4:
             raise Interrupted
@@ -491,7 +532,7 @@ def test_missing_windows_say_which_folder_to_delete(
         harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, progress=stop, save_every_s=0.0)
     (tmp_path / "harvest" / "corpus-0" / "windows-000002.safetensors").unlink()
 
-    with pytest.raises(StageDamaged, match=r"windows-000002\.safetensors' is damaged \(it is missing\)\. Delete the folder"):
+    with pytest.raises(StageDamaged, match=r"windows-000002\.safetensors' is damaged \(it is missing\)\. Delete '.*part-0"):
         harvest(checkpoint, bert, [corpus], tmp_path, CONFIG)
     assert not (tmp_path / "harvest" / "done.json").exists()
 

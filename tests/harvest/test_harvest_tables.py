@@ -55,7 +55,9 @@ WORDS = {"places": ["atlas", "sheet", "nowhere"], "days": ["Monday", "Tuesday"]}
 RATES = (0.6, 0.09, 0.4, 0.05, 0.3, 0.2, 0.08, 0.0, 0.07, 0.15, 0.02, 0.06)
 """On which share of the tokens each expert fires: some are dense, one never does."""
 SHARDS = [Shard(index, 2) for index in range(2)]
-ONE_EXPERT = Shape(n_experts=1, d_in=2, d_code=2, threshold=1.0, window_tokens=12, window_width=10, n_vocabulary=3, n_words=0)
+ONE_EXPERT = Shape(
+    n_experts=1, d_in=2, d_code=2, threshold=1.0, window_tokens=12, window_width=10, n_vocabulary=3, n_words=0, unit=1.0
+)
 
 
 @dataclass(frozen=True)
@@ -290,6 +292,7 @@ def totals_by_hand() -> dict[str, np.ndarray]:
 
     return {
         "tokens": np.array([100]),
+        "held_out_tokens": np.array([20]),
         "firings": np.array([40, 0, 8]),
         "held_out_firings": np.array([3, 0, 0]),
         "documents_fired": np.array([7, 0, 1]),
@@ -308,6 +311,22 @@ def errors_by_hand() -> dict[str, np.ndarray]:
         "x_squared": np.array([24.0]),
         "residual_squared": np.array([2.0]),
     }
+
+
+def test_last_bin_of_norms_reaches_to_the_largest() -> None:
+    histogram = np.zeros((2, N_BINS), dtype=np.int64)
+    histogram[0, -1] = 100
+    histogram[1, 0], histogram[1, -1] = 90, 10
+    lower = 2.0 * 2 ** ((N_BINS - 1) / 8)
+
+    q10, _, q50, _, q90, q99 = norm_quantiles(histogram, 2.0, np.array([16 * lower, 16 * lower], dtype=np.float32)).T
+
+    np.testing.assert_allclose([q10[0], q50[0], q90[0]], [lower * 16**0.1, lower * 4, lower * 16**0.9])
+    np.testing.assert_allclose([q90[1], q99[1]], [2.0 * 2 ** (1 / 8), lower * 16**0.9])
+
+
+def test_norms_without_a_threshold_have_no_known_quantiles() -> None:
+    assert np.isnan(norm_quantiles(np.full((1, N_BINS), 3), 0.0, np.array([5.0], dtype=np.float32))).all()
 
 
 def test_statistics_of_a_case_worked_by_hand() -> None:

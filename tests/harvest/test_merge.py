@@ -374,18 +374,42 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 4
+    path.write_bytes(content)
+
+
+def take_another(path: Path) -> None:
+    path.write_bytes(path.with_name("windows-000003.safetensors").read_bytes())
+
+
 @pytest.mark.parametrize(
     ("damage", "file", "reason"),
     [
         (cut_short, "corpus-0/part-1-of-2.safetensors", "incomplete"),
         (lambda path: path.write_bytes(b""), "corpus-0/part-0-of-2.safetensors", "header"),
+        (flip_a_bit, "corpus-0/part-0-of-2.safetensors", "its content is not what was written"),
+        (flip_a_bit, "corpus-0/windows-000001.safetensors", "its content is not what was written"),
+        (take_another, "corpus-0/windows-000001.safetensors", "its content is not what was written"),
         (Path.unlink, "corpus-0/windows-000003.safetensors", "it is missing"),
         (cut_short, "corpus-0/windows-000002.safetensors", "incomplete"),
         (Path.unlink, "subject.json", "it is missing"),
         (lambda path: path.write_text("{"), "subject.json", "Expecting property name"),
         (cut_short, "subject.safetensors", "incomplete"),
     ],
-    ids=["part cut short", "empty part", "no windows", "windows cut short", "no subject", "half a subject", "its arrays"],
+    ids=[
+        "part cut short",
+        "empty part",
+        "flipped part",
+        "flipped windows",
+        "others",
+        "no windows",
+        "windows cut short",
+        "no subject",
+        "half a subject",
+        "its arrays",
+    ],
 )
 def test_damaged_file_is_named(damage: Callable[[Path], object], file: str, reason: str, run: Run, tmp_path: Path) -> None:
     for index in range(2):
@@ -393,7 +417,13 @@ def test_damaged_file_is_named(damage: Callable[[Path], object], file: str, reas
     path = tmp_path / "harvest" / file
     damage(path)
 
-    message = rf"^'{path}' is damaged \(.*{reason}.*\)\. Delete the folder '{path.parent}' to run the stage again\.$"
+    if path.parent.name == "corpus-0":
+        shard = int(path.name[5]) if path.name.startswith("part") else int(path.name[8:14]) % 2
+        part = path.parent / f"part-{shard}-of-2.safetensors"
+        mend = rf"Delete '{part}', then run `atlas harvest --shard {shard}/2` again\."
+    else:
+        mend = rf"Delete '{path.parent / 'subject.json'}', then run any shard of this harvest again: it writes it anew\."
+    message = rf"^'{path}' is damaged \(.*{reason}.*\)\. {mend}$"
     refused(StageDamaged, message, [tmp_path], tmp_path, tmp_path)
 
 
