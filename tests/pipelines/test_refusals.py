@@ -287,7 +287,7 @@ REFUSALS = {
         with_file("work/harvest/corpus-0/part-0-of-1.safetensors", b"half"),
         BUILD,
         "'work/harvest/corpus-0/part-0-of-1.safetensors' is damaged (Error while deserializing header: header too small). "
-        "Delete the folder 'work/harvest/corpus-0' to run the stage again.",
+        "Delete 'work/harvest/corpus-0/part-0-of-1.safetensors', then run `atlas harvest` again.",
     ),
 }
 
