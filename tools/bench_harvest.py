@@ -242,7 +242,7 @@ def growth() -> None:
     for n_experts in (512, 2048, 8192, 32_768):
         smixae = dictionary(Size(2304, n_experts, 8, 64))
         kept = accumulated(smixae)
-        n_blocks = max(8, 64 * 512 // n_experts)
+        n_blocks = max(4, 64 * 512 // n_experts)
         found = list(stream(2304, 0, n_blocks))
         run(smixae, kept, found)
         tokens = n_blocks * BLOCK_ROWS["cpu"]
