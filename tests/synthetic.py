@@ -323,7 +323,7 @@ def _baselines(first: int) -> dict[str, Any]:
         "task": [row[0] for row in rows],
         "hypothesis": [row[1] for row in rows],
         "reference": [row[2] for row in rows],
-        "metric": ["r2_all"] * len(rows),
+        "metric": ["all_rows"] * len(rows),
         "value": [row[3] for row in rows],
     }
 
@@ -634,8 +634,8 @@ _COLUMNS = {
     "position_rates": ("task", "expert", "lower", "upper", "firings", "rate"),
     "label_stats": ("task", "label", "expert", "fired", "fires", "lift", "x", "y", "z"),
     "scores": (
-        *("task", "hypothesis", "expert", "rank", "r2_ranking", "r2_all", "r2_all_low", "r2_all_high", "r2_fires"),
-        *("rows_fires", "r2_left_out_label", "covered", "covered_least", "active_rows", "testable", "p_order"),
+        *("task", "hypothesis", "expert", "rank", "ranking", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires"),
+        *("n_where_it_fires", "left_out_label", "covered", "covered_least", "active_rows", "testable", "p_order"),
         *("p_order_adjusted", "order_supported"),
     ),
 }

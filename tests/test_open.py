@@ -125,12 +125,12 @@ def test_scores_above_a_random_projection_are_those_and_no_other(
         if row["reference"] == "random_projection"
     }
     expected = [
-        (row["r2_all"] - references[row["task"], row["hypothesis"]], row["task"], row["hypothesis"], row["expert"])
+        (row["all_rows"] - references[row["task"], row["hypothesis"]], row["task"], row["hypothesis"], row["expert"])
         for row in tables["scores"].iter_rows(named=True)
-        if row["testable"] and row["r2_all_low"] > references[row["task"], row["hypothesis"]]
+        if row["testable"] and row["all_rows_low"] > references[row["task"], row["hypothesis"]]
     ]
     expected.sort(key=lambda row: (-row[0], *row[1:]))
     above = notebook["above"]
     assert len(expected) > 3
     assert above["expert"].to_list() == [row[3] for row in expected]
-    assert (above["r2_all"] - above["random_projection"]).to_list() == pytest.approx([row[0] for row in expected])
+    assert (above["all_rows"] - above["random_projection"]).to_list() == pytest.approx([row[0] for row in expected])

@@ -36,18 +36,18 @@ def main(path: Path) -> None:
             for hypothesis in task.hypotheses:
                 here = (pl.col("task") == task.task) & (pl.col("hypothesis") == hypothesis.hypothesis)
                 found = scores.filter(here).sort("rank")
-                left = baselines.filter(here & (pl.col("metric") == "r2_left_out_label"))
+                left = baselines.filter(here & (pl.col("metric") == "left_out_label"))
                 embedding = left.filter(pl.col("reference") == "word_embedding")["value"][0]
                 best = found.row(0, named=True)
                 cells = [
                     task.title,
                     hypothesis.title,
                     best["expert"],
-                    f"{best['r2_all']:.2f} ({best['r2_all_low']:.2f}–{best['r2_all_high']:.2f})",
-                    f"{best['r2_fires']:.2f} ({best['rows_fires']})",
+                    f"{best['all_rows']:.2f} ({best['all_rows_low']:.2f}–{best['all_rows_high']:.2f})",
+                    f"{best['where_it_fires']:.2f} ({best['n_where_it_fires']})",
                     f"{best['covered']} of {len(task.labels)}",
                     f"{best['p_order_adjusted']:.4f} ({hypothesis.testable})" if best["testable"] else "not testable",
-                    f"{best['r2_left_out_label']:.2f}",
+                    f"{best['left_out_label']:.2f}",
                     "supported" if best["order_supported"] else "not supported",
                     *(f"{hypothesis.references[name]:.2f}" for name in REFERENCES[:3]),
                     f"{hypothesis.references['word_embedding']:.2f} ({embedding:.2f})",

@@ -211,7 +211,7 @@ def by_expert_and_task(frame: pl.DataFrame, experts: Sequence[int]) -> dict[int,
 
 
 _SCORES = (
-    *("task", "hypothesis", "r2_all", "r2_all_low", "r2_all_high", "r2_fires", "rows_fires", "r2_left_out_label"),
+    *("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires", "n_where_it_fires", "left_out_label"),
     *("covered", "active_rows", "testable", "p_order_adjusted", "order_supported"),
 )
 

@@ -20,7 +20,7 @@ COLUMNS = (
     *("expert", "title", "basis", "title_task", "measure", "value"),
     *("firings", "rate", "importance", "mean_norm", "silent", "dense"),
 )
-BEST_COLUMNS = ("task", "hypothesis", "r2_all", "r2_all_low", "r2_all_high", "order_supported")
+BEST_COLUMNS = ("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "order_supported")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Counts:
         luck = {
             (task.task, one.hypothesis): one.references.get("random_projection", 0.0) for task in tasks for one in task.hypotheses
         }
-        above = {row["expert"] for row in supported.iter_rows(named=True) if row["r2_all"] > luck[row["task"], row["hypothesis"]]}
+        above = {row["expert"] for row in supported.iter_rows(named=True) if row["all_rows"] > luck[row["task"], row["hypothesis"]]}
         claimed = (
             pl.col("silent")
             | pl.col("basis").is_in(["order", "task"])
@@ -71,11 +71,11 @@ def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     among those looks at ranking templates only, so that it does not flatter the printed score, from the report templates.
     """
     return (
-        scores.filter(pl.col("testable") & (pl.col("r2_all_low") > 0))
+        scores.filter(pl.col("testable") & (pl.col("all_rows_low") > 0))
         .join(experts.select("expert", "title_task"), on="expert")
         .with_columns(at_home=(pl.col("task") == pl.col("title_task")).fill_null(False))
         .sort(
-            ["expert", "at_home", "order_supported", "r2_ranking", "task", "hypothesis"],
+            ["expert", "at_home", "order_supported", "ranking", "task", "hypothesis"],
             descending=[False, True, True, True, False, False],
         )
         .unique("expert", keep="first", maintain_order=True)

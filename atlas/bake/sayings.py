@@ -20,7 +20,7 @@ def sayings(expert: Row, scores: Sequence[Row], tasks: Mapping[int, Task], *, n_
         return [_silent(expert, tasks[0])]
     supported = sorted(
         (row for row in scores if row["order_supported"]),
-        key=lambda row: (row["task"] != expert["title_task"], -row["r2_ranking"]),
+        key=lambda row: (row["task"] != expert["title_task"], -row["ranking"]),
     )
     said = [_order(row, tasks[row["task"]], n_experts) for row in supported[:1]]
     if len(supported) > 1:
@@ -60,11 +60,11 @@ def _silent(expert: Row, corpus: Task) -> str:
 
 def _order(row: Row, task: Task, n_experts: int) -> str:
     hypothesis = next(known for known in task.hypotheses if known.hypothesis == row["hypothesis"])
-    reached = interval(row["r2_all"], row["r2_all_low"], row["r2_all_high"])
+    reached = interval(row["all_rows"], row["all_rows_low"], row["all_rows_high"])
     return (
         f"The order of {task.title} ({hypothesis.title}) can be read from its code: R² {reached} on "
         f"{count(task.report_rows)} sentences, better than shuffled orders (adjusted p {significant(row['p_order_adjusted'])}), "
-        f"and {score(row['r2_left_out_label'])} on labels left out of the fit." + _floor(row, hypothesis, n_experts)
+        f"and {score(row['left_out_label'])} on labels left out of the fit." + _floor(row, hypothesis, n_experts)
     )
 
 
@@ -79,7 +79,7 @@ def _floor(row: Row, hypothesis: Hypothesis, n_experts: int) -> str:
     if floor is None:
         return ""
     best = f"the best of {count(n_experts)} random projections reaches {score(floor)}"
-    if row["r2_all"] <= floor:
+    if row["all_rows"] <= floor:
         return f" But {best}: the score alone does not set it apart."
     return f" {best[0].upper()}{best[1:]}."
 

@@ -354,8 +354,8 @@ def _add_hypothesis(add: Add, result: TaskResult, number: int, tested: Tested, q
         order.testable
         & (covered >= MIN_COVERED)
         & (np.nan_to_num(order.p_adjusted, nan=1.0) <= ALPHA)
-        & (found.r2_left_out_label > 0)
-        & (found.r2_all_low > 0)
+        & (found.left_out_label > 0)
+        & (found.all_rows_low > 0)
         & (q <= ALPHA)
     )
     add(
@@ -368,22 +368,22 @@ def _add_hypothesis(add: Add, result: TaskResult, number: int, tested: Tested, q
             "shape": [stated.shape],
             "description": [stated.description],
             "targets": [tested.targets.tolist()],
-            "chance": [tested.references["chance"]["r2_all"]],
+            "chance": [tested.references["chance"]["all_rows"]],
             "p_smallest": np.array([_smallest(order.p_adjusted)]),
             "q": np.array([q]),
             "testable": [int(order.testable.sum())],
         },
     )
-    by_rank = np.lexsort((probed, -found.r2_ranking))
+    by_rank = np.lexsort((probed, -found.ranking))
     columns: dict[str, np.ndarray] = {
         "expert": probed.astype(np.int32),
-        "r2_ranking": found.r2_ranking,
-        "r2_all": found.r2_all,
-        "r2_all_low": found.r2_all_low,
-        "r2_all_high": found.r2_all_high,
-        "r2_fires": found.r2_fires,
-        "rows_fires": found.rows_fires,
-        "r2_left_out_label": found.r2_left_out_label,
+        "ranking": found.ranking,
+        "all_rows": found.all_rows,
+        "all_rows_low": found.all_rows_low,
+        "all_rows_high": found.all_rows_high,
+        "where_it_fires": found.where_it_fires,
+        "n_where_it_fires": found.n_where_it_fires,
+        "left_out_label": found.left_out_label,
         "covered": covered.astype(np.int32),
         "covered_least": least,
         "active_rows": result.counts[probed].sum(axis=1),
@@ -431,7 +431,7 @@ def _titles(
         )
         for expert in range(len(rate)):
             orders = [
-                (tested.hypothesis.shape, float(tested.scores.r2_all[at]))
+                (tested.hypothesis.shape, float(tested.scores.all_rows[at]))
                 for number, tested in enumerate(result.tested)
                 for at in np.flatnonzero(result.probed == expert)
                 if supported[result.number, number][at]

@@ -16,7 +16,7 @@ Reference = dict[str, float]
 
 def chance(n_labels: int) -> Reference:
     """Return the R² that tight clusters at random places in three dimensions reach on average."""
-    return {"r2_all": 3 / (n_labels - 1)}
+    return {"all_rows": 3 / (n_labels - 1)}
 
 
 def top_components(
@@ -71,7 +71,7 @@ def word_embedding(
 
     known = errors(np.zeros(len(train), dtype=bool), report)
     left = np.sum([errors(label == one, report & (rows.label == one)) for one in range(rows.n_labels)], axis=0)
-    return {"r2_all": float(1 - known[0] / known[1]), "r2_left_out_label": float(1 - left[0] / left[1])}
+    return {"all_rows": float(1 - known[0] / known[1]), "left_out_label": float(1 - left[0] / left[1])}
 
 
 def _best(
@@ -88,6 +88,6 @@ def _best(
     alone = Fired(fired.row[best], np.zeros(n_rows, dtype=np.int64), fired.code[best])
     given = sums(rows, alone, 1)
     return {
-        "r2_all": float(scores(rows, alone, given, targets, seed).r2_all[0]),
-        "r2_left_out_label": float(left_out_label(given, targets)[0]),
+        "all_rows": float(scores(rows, alone, given, targets, seed).all_rows[0]),
+        "left_out_label": float(left_out_label(given, targets)[0]),
     }

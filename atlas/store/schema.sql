@@ -229,26 +229,26 @@ CREATE TABLE mention_firings (
 );
 
 -- One row: how well a hypothesis can be read from an expert. Experts are ranked on the ranking templates;
--- r2_all and its interval are from the report templates, which had no part in the ranking.
+-- all_rows and its interval are from the report templates, which had no part in the ranking.
 CREATE TABLE scores (
     task              INTEGER NOT NULL,
     hypothesis        INTEGER NOT NULL,
     expert            INTEGER NOT NULL,
-    rank              INTEGER NOT NULL, -- from 0, by r2_ranking
-    r2_ranking        DOUBLE NOT NULL,  -- all-row R², cross-validated over groups of ranking templates
-    r2_all            DOUBLE NOT NULL,  -- all-row R² on the report templates
-    r2_all_low        DOUBLE NOT NULL,  -- 95 % interval, bootstrap over report templates
-    r2_all_high       DOUBLE NOT NULL,
-    r2_fires          DOUBLE,           -- the same on active report rows only; NULL below 2 rows
-    rows_fires        BIGINT NOT NULL,  -- active report rows
-    r2_left_out_label DOUBLE NOT NULL,  -- each label predicted from a fit without it
+    rank              INTEGER NOT NULL, -- from 0, by ranking
+    ranking        DOUBLE NOT NULL,  -- all-row R², cross-validated over groups of ranking templates
+    all_rows            DOUBLE NOT NULL,  -- all-row R² on the report templates
+    all_rows_low        DOUBLE NOT NULL,  -- 95 % interval, bootstrap over report templates
+    all_rows_high       DOUBLE NOT NULL,
+    where_it_fires          DOUBLE,           -- the same on active report rows only; NULL below 2 rows
+    n_where_it_fires        BIGINT NOT NULL,  -- active report rows
+    left_out_label DOUBLE NOT NULL,  -- each label predicted from a fit without it
     covered           INTEGER NOT NULL, -- coverage: labels it fires on in at least half their rows
     covered_least     DOUBLE,           -- the smallest such rate; NULL where covered is 0
     active_rows       BIGINT NOT NULL,
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
     p_order           DOUBLE,           -- label-order null; NULL where not testable
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, r2_left_out_label and r2_all_low > 0
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label and all_rows_low > 0
 );
 
 -- One row: what a hypothesis reaches without any expert, on the same rows and folds.
@@ -256,7 +256,7 @@ CREATE TABLE baselines (
     task       INTEGER NOT NULL,
     hypothesis INTEGER NOT NULL,
     reference  VARCHAR NOT NULL,        -- 'chance', 'random_projection', 'top_components', 'word_embedding'
-    metric     VARCHAR NOT NULL,        -- 'r2_all' or 'r2_left_out_label'
+    metric     VARCHAR NOT NULL,        -- 'all_rows' or 'left_out_label'
     value      DOUBLE NOT NULL
 );
 

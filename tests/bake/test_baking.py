@@ -84,12 +84,12 @@ def test_the_page_says_what_it_is_before_any_script(atlas_path: Path, report: Ba
     page = (report.folder / "index.html").read_text(encoding="utf-8")
     assert "40 experts: 2 silent on 104,551 held-out tokens, 2 dense, 13 with a supported order" in page
     with Store(atlas_path) as store:
-        floors = store.table("baselines").filter((pl.col("reference") == "random_projection") & (pl.col("metric") == "r2_all"))
+        floors = store.table("baselines").filter((pl.col("reference") == "random_projection") & (pl.col("metric") == "all_rows"))
         beat = (
             store.table("scores")
             .filter("order_supported")
             .join(floors, on=["task", "hypothesis"])
-            .filter(pl.col("r2_all") > pl.col("value"))
+            .filter(pl.col("all_rows") > pl.col("value"))
         )
     assert f"({beat['expert'].n_unique()} of them above the best random projection), 20 without any claim." in page
     for fact in ("tiny-synthetic", "blocks.3.hook_resid_post", "bidirectional encoder", "318,402", "4.8\u202f% of tokens"):

@@ -21,10 +21,10 @@ EXPERTS = pl.DataFrame(
 
 
 def scores(*rows: tuple[int, int, int, float, bool, bool]) -> pl.DataFrame:
-    names = ("task", "hypothesis", "expert", "r2_ranking", "testable", "order_supported")
+    names = ("task", "hypothesis", "expert", "ranking", "testable", "order_supported")
     frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("task").cast(pl.Int32))
-    r2_all = pl.col("r2_ranking") - 0.1
-    return frame.with_columns(r2_all=r2_all, r2_all_low=r2_all - 0.1, r2_all_high=r2_all + 0.1)
+    all_rows = pl.col("ranking") - 0.1
+    return frame.with_columns(all_rows=all_rows, all_rows_low=all_rows - 0.1, all_rows_high=all_rows + 0.1)
 
 
 def task(number: int, *luck: float) -> Task:
@@ -71,7 +71,7 @@ def test_a_tasks_scores_are_the_best_of_its_own_hypotheses() -> None:
     # Expert 4 comes first here, with its supported order and not with its better scores; 1 and 3 have nothing to be read.
     assert np.frombuffer(base64.b64decode(found["rows"]["bdata"]), np.uint8).tolist() == [0, 4]
     assert found["hypothesis"] == [1, 0]
-    assert (found["r2_all"], found["r2_all_low"], found["r2_all_high"]) == ([0.15, 0.4], [0.05, 0.3], [0.25, 0.5])
+    assert (found["all_rows"], found["all_rows_low"], found["all_rows_high"]) == ([0.15, 0.4], [0.05, 0.3], [0.25, 0.5])
 
 
 def test_supported_orders_stand_by_expert_in_the_order_of_the_overview() -> None:

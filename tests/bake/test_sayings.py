@@ -18,8 +18,8 @@ EXPERT = {
     **{"firings": 900, "documents": 312, "rate": 0.085, "importance": 0.0031},
 }
 SCORE = {
-    **{"task": 1, "hypothesis": 0, "r2_ranking": 0.6, "r2_all": 0.61, "r2_all_low": 0.54, "r2_all_high": 0.67},
-    **{"r2_left_out_label": 0.5, "p_order_adjusted": 0.0005, "order_supported": True},
+    **{"task": 1, "hypothesis": 0, "ranking": 0.6, "all_rows": 0.61, "all_rows_low": 0.54, "all_rows_high": 0.67},
+    **{"left_out_label": 0.5, "p_order_adjusted": 0.0005, "order_supported": True},
 }
 
 
@@ -37,7 +37,7 @@ def test_a_supported_order_is_said_with_its_numbers() -> None:
 
 
 def test_a_score_below_the_floor_is_said_to_be() -> None:
-    assert "does not set it apart" in said({}, SCORE | {"r2_all": 0.5})
+    assert "does not set it apart" in said({}, SCORE | {"all_rows": 0.5})
 
 
 def test_a_task_without_order_says_so() -> None:

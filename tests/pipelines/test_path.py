@@ -144,7 +144,7 @@ def test_database_holds_what_was_mapped(path: Mapped) -> None:
         assert 0 < task.report_rows < task.rows / 2
         assert all(label.training_occurrences is None or label.training_occurrences >= 0 for label in task.labels)
     assert tables["titles"].height == N_EXPERTS
-    assert np.isfinite(tables["scores"]["r2_all"].to_numpy()).all()
+    assert np.isfinite(tables["scores"]["all_rows"].to_numpy()).all()
     points = tables["points"].join(tables["windows"], on=["task", "window"], how="left")
     assert points["tokens"].null_count() == 0
     assert (points["position"] < points["tokens"].list.len()).all()

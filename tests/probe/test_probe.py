@@ -147,15 +147,15 @@ def score(made: Made, expert: str, column: str, hypothesis: int = 0) -> Any:
 def test_planted_ring_has_its_order_supported(made: Made) -> None:
     assert score(made, "ring", "order_supported")
     assert score(made, "ring", "p_order") == pytest.approx(14 / 5040)
-    assert score(made, "ring", "r2_all") > 0.95
-    assert score(made, "ring", "r2_left_out_label") > 0.9
+    assert score(made, "ring", "all_rows") > 0.95
+    assert score(made, "ring", "left_out_label") > 0.9
     assert made["titles"]["title"][EXPERTS["ring"]] == "Weekdays, ring order"
-    assert made["titles"]["value"][EXPERTS["ring"]] == pytest.approx(score(made, "ring", "r2_all"))
+    assert made["titles"]["value"][EXPERTS["ring"]] == pytest.approx(score(made, "ring", "all_rows"))
 
 
 def test_expert_of_the_weekend_has_no_ring(made: Made) -> None:
     """Two days lie on a ring of seven as well as any two points do."""
-    assert score(made, "weekend", "r2_fires") > 0.9
+    assert score(made, "weekend", "where_it_fires") > 0.9
     assert (score(made, "weekend", "covered"), score(made, "weekend", "testable")) == (2, False)
     assert np.isnan(score(made, "weekend", "p_order")) and np.isnan(score(made, "weekend", "p_order_adjusted"))
     assert not score(made, "weekend", "order_supported")
@@ -179,7 +179,7 @@ def test_order_that_predicts_no_label_it_has_not_seen_is_not_supported(bert: Lan
     task = task_of()
     seen = planted(task, bert, weekday_codes())
     for tested in seen.tested:
-        tested.scores.r2_left_out_label[:] = -0.01
+        tested.scores.left_out_label[:] = -0.01
 
     found = tables([seen], harvested(len(EXPERTS)), bert, None)
 
@@ -190,7 +190,7 @@ def test_order_that_may_predict_nothing_on_new_sentences_is_not_supported(bert: 
     """Every claim needs an interval above 0 on the report set."""
     seen = planted(task_of(), bert, weekday_codes())
     for tested in seen.tested:
-        tested.scores.r2_all_low[:] = 0.0
+        tested.scores.all_rows_low[:] = 0.0
 
     found = tables([seen], harvested(len(EXPERTS)), bert, None)
 
@@ -220,7 +220,7 @@ def test_scores_stand_in_the_order_of_their_ranking_score(made: Made) -> None:
     for hypothesis in (0, 1):
         here = made["scores"]["hypothesis"] == hypothesis
         assert made["scores"]["rank"][here].tolist() == [0, 1, 2, 3]
-        assert (np.diff(made["scores"]["r2_ranking"][here]) <= 0).all()
+        assert (np.diff(made["scores"]["ranking"][here]) <= 0).all()
     assert made["scores"]["expert"][0] == EXPERTS["ring"]
 
 
@@ -278,8 +278,8 @@ def test_references_stand_beside_every_hypothesis(made: Made) -> None:
     baselines = made["baselines"]
 
     rows = list(zip(baselines["hypothesis"], baselines["reference"], baselines["metric"], strict=True))
-    both = ("r2_all", "r2_left_out_label")
-    expected = [("chance", "r2_all")] + [(r, m) for r in ("random_projection", "top_components", "word_embedding") for m in both]
+    both = ("all_rows", "left_out_label")
+    expected = [("chance", "all_rows")] + [(r, m) for r in ("random_projection", "top_components", "word_embedding") for m in both]
     assert sorted(rows) == sorted((h, *row) for h in (0, 1) for row in expected)
     assert np.isfinite(baselines["value"]).all()
 

@@ -147,10 +147,10 @@ def slow_left_out(rows: Rows, fired: Fired, expert: int, targets: np.ndarray) ->
 
 
 SLOW = {
-    "r2_ranking": slow_ranking,
-    "r2_all": slow_all,
-    "r2_fires": slow_fires,
-    "r2_left_out_label": slow_left_out,
+    "ranking": slow_ranking,
+    "all_rows": slow_all,
+    "where_it_fires": slow_fires,
+    "left_out_label": slow_left_out,
 }
 
 
@@ -178,8 +178,8 @@ def test_folds_are_groups_of_templates_whatever_their_numbers() -> None:
     found = scores(renamed, fired, sums(renamed, fired, 5), ring(6), seed=0)
 
     expected = scores(rows, fired, sums(rows, fired, 5), ring(6), seed=0)
-    np.testing.assert_allclose(found.r2_ranking, expected.r2_ranking, rtol=1e-9)
-    np.testing.assert_allclose(found.r2_all, expected.r2_all, rtol=1e-9)
+    np.testing.assert_allclose(found.ranking, expected.ranking, rtol=1e-9)
+    np.testing.assert_allclose(found.all_rows, expected.all_rows, rtol=1e-9)
 
 
 def test_score_of_a_perfect_ring_is_one_and_of_noise_about_zero() -> None:
@@ -201,9 +201,9 @@ def test_expert_that_never_fires_predicts_the_mean() -> None:
 
     found = scores(rows, fired, sums(rows, fired, 2), line(6), seed=0)
 
-    assert found.r2_ranking[1] == pytest.approx(0, abs=1e-12)
-    assert found.r2_all[1] == pytest.approx(0, abs=1e-12)
-    assert np.isnan(found.r2_fires[1]) and found.rows_fires[1] == 0
+    assert found.ranking[1] == pytest.approx(0, abs=1e-12)
+    assert found.all_rows[1] == pytest.approx(0, abs=1e-12)
+    assert np.isnan(found.where_it_fires[1]) and found.n_where_it_fires[1] == 0
 
 
 def test_rows_where_it_fires_are_the_active_report_rows() -> None:
@@ -213,7 +213,7 @@ def test_rows_where_it_fires_are_the_active_report_rows() -> None:
     found = scores(rows, fired, sums(rows, fired, 5), ring(6), seed=0)
 
     report = rows.report[rows.template]
-    assert found.rows_fires.tolist() == [int(report[fired.row[fired.expert == expert]].sum()) for expert in range(5)]
+    assert found.n_where_it_fires.tolist() == [int(report[fired.row[fired.expert == expert]].sum()) for expert in range(5)]
 
 
 @pytest.mark.parametrize("only", ["report", "one group", "a twentieth"])
@@ -233,7 +233,7 @@ def test_score_does_not_depend_on_where_the_target_has_its_zero(only: str) -> No
     from_1905 = scores(rows, fired, given, line(20) - 9.5, seed=0)
     from_0 = scores(rows, fired, given, line(20) + 1905, seed=0)
 
-    for name in ("r2_ranking", "r2_all", "r2_left_out_label"):
+    for name in ("ranking", "all_rows", "left_out_label"):
         assert getattr(from_0, name) == pytest.approx(getattr(from_1905, name), abs=0.01), name
 
 
@@ -255,8 +255,8 @@ def test_interval_is_the_bootstrap_over_report_templates() -> None:
         ]
         low, high = np.quantile([1 - e / v for e, v in drawn], [0.025, 0.975])
         width = high - low
-        assert found.r2_all_low[expert] == pytest.approx(low, abs=0.15 * width)
-        assert found.r2_all_high[expert] == pytest.approx(high, abs=0.15 * width)
+        assert found.all_rows_low[expert] == pytest.approx(low, abs=0.15 * width)
+        assert found.all_rows_high[expert] == pytest.approx(high, abs=0.15 * width)
 
 
 # The label-order null
@@ -458,7 +458,7 @@ def test_seven_random_clusters_are_seldom_called_a_ring_though_they_score_well()
         given = sums(rows, fired, 1)
         order = label_order(given, ring(7), seed=run)
         called += bool(order.p_adjusted[0] <= ALPHA and left_out_label(given, ring(7))[0] > 0)
-        r2.append(float(scores(rows, fired, given, ring(7), seed=run).r2_all[0]))
+        r2.append(float(scores(rows, fired, given, ring(7), seed=run).all_rows[0]))
 
     assert np.mean(r2) == pytest.approx(3 / 6, abs=0.05)
     assert np.max(r2) > 0.8

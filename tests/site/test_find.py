@@ -357,7 +357,7 @@ def test_the_score_slider_leaves_experts_whose_best_score_is_as_high(open_at: Op
     left = [
         expert
         for expert in ALL
-        if any(row["expert"] == expert and row["order_supported"] and row["r2_all"] >= 0.7 - 1e-9 for row in SCORES)
+        if any(row["expert"] == expert and row["order_supported"] and row["all_rows"] >= 0.7 - 1e-9 for row in SCORES)
     ]
     assert 0 < len(left) < 40
     expect_experts(page, left)

@@ -123,7 +123,7 @@ def test_a_claimed_tasks_scores_take_the_place_of_the_best_ones(quiet_page: Page
     of = {row: at for at, row in enumerate(zip(scores["task"], scores["hypothesis"], scores["expert"], strict=True))}
     # Two experts of months, in whose codes numbers can be read too: 7 better than 0.
     for expert, value in ((0, 0.15), (7, 0.21)):
-        changed = {"r2_ranking": value, "r2_all": value, "r2_all_low": value - 0.1, "r2_all_high": value + 0.1}
+        changed = {"ranking": value, "all_rows": value, "all_rows_low": value - 0.1, "all_rows_high": value + 0.1}
         for column, put in (changed | {"testable": True, "order_supported": True}).items():
             scores[column][of[2, 0, expert]] = put
     write_atlas(tmp_path / "atlas.duckdb", tables)
@@ -135,7 +135,7 @@ def test_a_claimed_tasks_scores_take_the_place_of_the_best_ones(quiet_page: Page
     expect(strip).to_have_accessible_name(re.compile(r"^Numbers 0–99, linear: R² 0\.21, 95 % interval 0\.11 to 0\.31"))
     lines = [expert for expert in range(40) if kind(expert) == "line"]
     value = {
-        scores["expert"][at]: scores["r2_all"][at] for (task, hypothesis, _), at in of.items() if (task, hypothesis) == (2, 0)
+        scores["expert"][at]: scores["all_rows"][at] for (task, hypothesis, _), at in of.items() if (task, hypothesis) == (2, 0)
     }
     wanted = sorted([*lines, 0, 7], key=lambda expert: -value[expert])
     assert wanted[-2:] == [7, 0] and len(set(value[expert] for expert in wanted)) == len(wanted)

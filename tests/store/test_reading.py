@@ -86,7 +86,7 @@ def test_a_file_that_is_being_written_is_not_called_damaged(tmp_path: Path) -> N
     ("statement", "message"),
     [
         ("DROP TABLE baselines", "the table baselines is missing"),
-        ("ALTER TABLE scores DROP COLUMN r2_all", "the column scores.r2_all is missing"),
+        ("ALTER TABLE scores DROP COLUMN all_rows", "the column scores.all_rows is missing"),
         ("ALTER TABLE labels ALTER rows TYPE VARCHAR", "the column labels.rows has the type VARCHAR, not BIGINT"),
         ("DROP VIEW expert_overview", "the table expert_overview is missing"),
     ],

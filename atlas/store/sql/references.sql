@@ -1,5 +1,5 @@
 -- What each hypothesis reaches without any expert, as all-row R².
 SELECT task, hypothesis, reference, value
 FROM baselines
-WHERE metric = 'r2_all'
+WHERE metric = 'all_rows'
 ORDER BY task, hypothesis, reference;

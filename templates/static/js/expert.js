@@ -201,7 +201,7 @@
     #scores() {
       const { scores } = this.#expert.data;
       const rows = scores.task.map((task, at) => ({ ...Object.fromEntries(Object.entries(scores).map(([name, column]) => [name, column[at]])), task: this.#task(task) }));
-      rows.sort((one, other) => other.order_supported - one.order_supported || other.r2_all - one.r2_all);
+      rows.sort((one, other) => other.order_supported - one.order_supported || other.all_rows - one.all_rows);
       const tested = rows.filter((row) => row.testable);
       const rest = rows.filter((row) => !row.testable);
       const shown = Math.max(1, tested.filter((row) => row.order_supported).length);
@@ -215,17 +215,17 @@
 
     #score(row) {
       const { title, references, testable } = hypothesis(row);
-      const result = { of: `${row.task.title}, ${title}`, value: row.r2_all, low: row.r2_all_low, high: row.r2_all_high };
+      const result = { of: `${row.task.title}, ${title}`, value: row.all_rows, low: row.all_rows_low, high: row.all_rows_high };
       const facts = [
-        `n ${count(row.task.report_rows)} sentences, fires in ${count(row.rows_fires)}`,
+        `n ${count(row.task.report_rows)} sentences, fires in ${count(row.n_where_it_fires)}`,
         `covers ${row.covered} of ${row.task.labels.name.length} labels`,
-        `left-out labels R² ${score(row.r2_left_out_label)}`,
+        `left-out labels R² ${score(row.left_out_label)}`,
         `adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`,
       ];
       return make("div", { class: "score" },
         make("p", { class: "score-head" }, make("span", {}, make("b", {}, row.task.title), ` · ${title}`),
           make("span", { class: row.order_supported ? "supported" : "unsupported" }, row.order_supported ? "order supported" : "order not supported"),
-          make("span", { class: "figure" }, `R² ${interval(row.r2_all, row.r2_all_low, row.r2_all_high)}`)),
+          make("span", { class: "figure" }, `R² ${interval(row.all_rows, row.all_rows_low, row.all_rows_high)}`)),
         atlas.strip(result, references, { width: Math.min(560, this.#part("findings").clientWidth), long: true }),
         make("p", { class: "note" }, facts.join(" · ")));
     }

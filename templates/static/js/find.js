@@ -55,7 +55,7 @@
     }
 
     async #loadScores(task) {
-      const { rows, hypothesis, r2_all: value, r2_all_low: low, r2_all_high: high } = await load(`scores/${task.task}`);
+      const { rows, hypothesis, all_rows: value, all_rows_low: low, all_rows_high: high } = await load(`scores/${task.task}`);
       if (this.#scores.has(task)) return;
       const best = (row, at) => [row, { task: task.task, hypothesis: hypothesis[at], value: value[at], low: low[at], high: high[at] }];
       this.#scores.set(task, new Map(Array.from(array(rows), best)));
@@ -64,7 +64,7 @@
     // What can best be read from an expert's code, of the task that is asked for; null where nothing can.
     #best(row, task) {
       if (task) return this.#scores.get(task).get(row) ?? null;
-      const { best_task: of, best_hypothesis: hypothesis, best_r2_all: value, best_r2_all_low: low, best_r2_all_high: high } = this.#manifest.experts;
+      const { best_task: of, best_hypothesis: hypothesis, best_all_rows: value, best_all_rows_low: low, best_all_rows_high: high } = this.#manifest.experts;
       return value[row] === null ? null : { task: of[row], hypothesis: hypothesis[row], value: value[row], low: low[row], high: high[row] };
     }
 

@@ -6,57 +6,27 @@ Q per expert. Permuting labels then costs a matrix product and no new fit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import permutations
 from math import factorial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int64
+
+from atlas.probe.scores.arrays import (
+    COVERED_RATE,
+    MIN_ACTIVE_ROWS,
+    MIN_LABEL_ROWS,
+    MIN_LABELS,
+    N_BOOTSTRAP,
+    N_PERMUTATIONS,
+    Fired,
+    Rows,
+    Scores,
+)
 
 RIDGE = 1e-6
 """Share of each coordinate's own sum of squares added to its normal equation, so that a singular one can be solved."""
-
-MIN_ACTIVE_ROWS = 50
-"""Rows that an expert must fire on to be probed."""
-
-MIN_LABEL_ROWS = 5
-"""Active rows that a label needs to take part in the label-order null."""
-
-MIN_LABELS = 3
-"""Labels that an expert needs so that their order can be tested."""
-
-MIN_COVERED = 6
-"""Labels that an expert must cover so that its order may be called supported."""
-
-COVERED_RATE = 0.5
-"""P(fires | label) from which a label counts as covered."""
-
-ALPHA = 0.05
-N_PERMUTATIONS = 2000
-N_BOOTSTRAP = 1000
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The labelled rows that all experts are probed on."""
-
-    label: Int64[np.ndarray, "row"]
-    template: Int64[np.ndarray, "row"]
-    fold: Int64[np.ndarray, "template"]
-    """Each template's group."""
-    report: Bool[np.ndarray, "template"]
-    """Templates that take no part in ranking."""
-    n_labels: int
-
-
-class Fired(NamedTuple):
-    """Which experts fire on which rows, in any order."""
-
-    row: Int[np.ndarray, "firing"]
-    expert: Int[np.ndarray, "firing"]
-    code: Float[np.ndarray, "firing d_code"]
-
 
 class Sums(NamedTuple):
     """Sums over the active rows of each expert, fold and label; features are the code and a constant 1.
@@ -69,19 +39,6 @@ class Sums(NamedTuple):
     gram: Float64[np.ndarray, "expert fold label feature feature"]
     rows: Float64[np.ndarray, "fold label"]
     """All rows, active or not."""
-
-
-class Scores(NamedTuple):
-    """One hypothesis on every expert given."""
-
-    r2_ranking: Float64[np.ndarray, "expert"]
-    r2_all: Float64[np.ndarray, "expert"]
-    r2_all_low: Float64[np.ndarray, "expert"]
-    r2_all_high: Float64[np.ndarray, "expert"]
-    r2_fires: Float64[np.ndarray, "expert"]
-    """NaN where fewer than 2 report rows are active."""
-    rows_fires: Int64[np.ndarray, "expert"]
-    r2_left_out_label: Float64[np.ndarray, "expert"]
 
 
 class Order(NamedTuple):
@@ -123,7 +80,7 @@ def sums(rows: Rows, fired: Fired, n_experts: int) -> Sums:
 def scores(rows: Rows, fired: Fired, given: Sums, targets: Float[np.ndarray, "label target"], seed: int) -> Scores:
     """Return how well `targets` are read from each expert.
 
-    r2_ranking is cross-validated over the groups of ranking templates; the others are fitted on all ranking templates and
+    ranking is cross-validated over the groups of ranking templates; the others are fitted on all ranking templates and
     measured on the report templates. 1 is perfect, 0 no better than the mean of the training rows.
     """
     # The slight ridge shrinks towards zero, which should be the middle of the targets.
@@ -136,13 +93,13 @@ def scores(rows: Rows, fired: Fired, given: Sums, targets: Float[np.ndarray, "la
     interval = _bootstrap(per_template, seed)
     active_error, active_variance, n_active = _active(ranking, report, targets, fitted)
     return Scores(
-        r2_ranking=1 - _form(error, targets) / _form(variance, targets),
-        r2_all=1 - per_template.error.sum(axis=1) / per_template.variance.sum(),
-        r2_all_low=interval[0],
-        r2_all_high=interval[1],
-        r2_fires=1 - np.divide(active_error, active_variance, out=np.full(len(n_active), np.nan), where=active_variance > 0),
-        rows_fires=n_active.astype(np.int64),
-        r2_left_out_label=left_out_label(given, targets),
+        ranking=1 - _form(error, targets) / _form(variance, targets),
+        all_rows=1 - per_template.error.sum(axis=1) / per_template.variance.sum(),
+        all_rows_low=interval[0],
+        all_rows_high=interval[1],
+        where_it_fires=1 - np.divide(active_error, active_variance, out=np.full(len(n_active), np.nan), where=active_variance > 0),
+        n_where_it_fires=n_active.astype(np.int64),
+        left_out_label=left_out_label(given, targets),
     )
 
 
