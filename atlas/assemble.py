@@ -33,6 +33,7 @@ def assemble(work: Path) -> Path:
     """
     stages = {name: finished(work, name) for name in STAGES}
     _require_one_subject(work, stages)
+    stages["evaluate"] = _numbered_alike(stages["evaluate"], stages["probe"])
     tables: dict[str, dict[str, Any]] = {}
     # Labelled tasks come behind the corpora; where they are made their numbers begin at 1, as if there were one.
     shift = len(stages["harvest"].tables["tasks"]["task"]) - 1
@@ -85,6 +86,25 @@ def _renumbered(columns: dict[str, Column], stage: str, shift: int) -> dict[str,
         return columns
     task = np.asarray(columns["task"])
     return {**columns, "task": np.where(task > 0, task + shift, task)}
+
+
+def _numbered_alike(evaluate: Finished, probe: Finished) -> Finished:
+    """Return an evaluation whose tasks have the probe's numbers, without those that were not probed.
+
+    It measures every task that comes with Atlas, of which a probe may have chosen some.
+    """
+    named = list(evaluate.inputs["tasks"])
+    numbers = dict(zip(probe.tables["tasks"]["name"], np.asarray(probe.tables["tasks"]["task"]).tolist(), strict=True))
+    columns = evaluate.tables["evaluation"]
+    task = np.array([0, *(numbers.get(name, -1) for name in named)])[np.asarray(columns["task"])]
+    kept = np.flatnonzero(task >= 0)
+    chosen = {name: _chosen(task if name == "task" else values, kept) for name, values in columns.items()}
+    return evaluate._replace(tables={**evaluate.tables, "evaluation": chosen})
+
+
+def _chosen(values: Column, kept: np.ndarray) -> Column:
+    assert not isinstance(values, Ragged)
+    return values[kept] if isinstance(values, np.ndarray) else [values[row] for row in kept]
 
 
 def _frame(columns: dict[str, Column], nullable: tuple[str, ...]) -> pl.DataFrame:

@@ -96,6 +96,14 @@ class Stage:
         require_same_inputs(self.folder, _done(self.folder)["inputs"], self.inputs)
         return True
 
+    def holds(self) -> bool:
+        """Return whether the stage is finished for these very inputs; what it may hold of others is made again.
+
+        Raises:
+            StageDamaged: its `done.json` cannot be read.
+        """
+        return (self.folder / DONE).is_file() and _done(self.folder)["inputs"] == self.inputs
+
     def finish(self, tables: Tables, provenance: Mapping[str, Any]) -> None:
         """Write the stage's tables, then its `done.json` with what it was made from and what it found."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,23 +11,31 @@ from pipelines import bake, evaluate, harvest, probe
 from pipelines.options import (
     SiteOptions,
     SubjectOptions,
+    TaskOptions,
     TextOptions,
     seed_option,
     site_options,
     subject_options,
+    task_options,
     text_options,
     work_option,
 )
 from pipelines.progress import say, stoppable
 
+if TYPE_CHECKING:
+    from atlas.probe.available import Chosen
+
 
 @click.command("build")
 @subject_options
 @text_options
+@task_options
 @seed_option("samples, permutations and bootstrap")
 @work_option
 @site_options
-def command(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site: SiteOptions) -> None:
+def command(
+    subject: SubjectOptions, text: TextOptions, labelled: TaskOptions, seed: int, work: Path, site: SiteOptions
+) -> None:
     """Map a dictionary: harvest, probe, evaluate, assemble, bake; print the page to open.
 
     Stages that are finished for the same inputs are skipped.
@@ -35,10 +44,14 @@ def command(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, s
     Example:
         atlas build --checkpoint work/train/checkpoint --preview
     """
-    click.echo(run(subject, text, seed, work, site))
+    chosen = probe.choose(labelled)
+    click.echo(run(subject, text, labelled, chosen, seed, work, site))
+    probe.require_usable(chosen)
 
 
-def run(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site: SiteOptions) -> Path:
+def run(
+    subject: SubjectOptions, text: TextOptions, labelled: TaskOptions, tasks: Chosen, seed: int, work: Path, site: SiteOptions
+) -> Path:
     """Run the stages in order and return the page to open."""
     from atlas.assemble import assemble
     from atlas.harvest.parts import WHOLE
@@ -46,15 +59,16 @@ def run(subject: SubjectOptions, text: TextOptions, seed: int, work: Path, site:
 
     with stoppable(f"What was finished is kept in '{work}'; the same command goes on from there."):
         bake.require_bakeable(site)
-        chosen = harvest.choose(subject, text)
+        chosen = harvest.choose(subject, text, tasks.tasks)
         with locked(work):
             measured = evaluate.prepare(chosen.corpora[0], chosen.subject, evaluate.config_for(chosen.tokens))
             ready = harvest.prepare(chosen, seed, work)
             found = harvest.announce(ready, WHOLE, work)
-            probe.announce(ready.subject, seed, work)
+            config = probe.config_for(ready.subject, labelled, seed)
+            probed = probe.announce(ready.subject, tasks, config, work)
             evaluate.announce(measured, ready.subject, work)
             say(f"Assemble and bake: anew each time, into {work} and {site.out}")
             harvest.run(ready, found, WHOLE, work)
-            probe.run(ready.subject, seed, work)
+            probe.run(ready.subject, probed, config, work)
             evaluate.run(measured, ready.subject, work)
             return bake.run(assemble(work), site)

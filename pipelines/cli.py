@@ -10,7 +10,10 @@ import click
 from atlas.errors import AtlasError
 from pipelines.progress import Stopped
 
-COMMANDS = ("demo", "build", "train", "harvest", "merge", "probe", "evaluate", "assemble", "bake", "serve", "check", "inspect")
+COMMANDS = (
+    *("demo", "build", "train", "harvest", "merge", "probe", "evaluate", "assemble", "bake"),
+    *("serve", "check", "scores", "tasks", "inspect"),
+)
 """In the order of `atlas --help`."""
 EXTRAS = {
     "torch": "compute",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from pipelines import bake, build, train
-from pipelines.options import SiteOptions, SubjectOptions, TextOptions, device_option, site_options, work_option
+from pipelines import bake, build, probe, train
+from pipelines.options import SiteOptions, SubjectOptions, TaskOptions, TextOptions, device_option, site_options, work_option
 from pipelines.progress import say
 
 HOOK = "encoder.layer.2"
@@ -38,6 +38,7 @@ def command(device: str, work: Path, site: SiteOptions) -> None:
     config = TrainConfig(carrier_share=CARRIER_SHARE)
     checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, config, device, DTYPE, work)
     subject, text = SubjectOptions(str(checkpoint), None, None, device, DTYPE), TextOptions((PYTHON_DOCS,), None, False)
-    page = build.run(subject, text, 0, work, site)
+    labelled = TaskOptions(None, (), "atlas")
+    page = build.run(subject, text, labelled, probe.choose(labelled), 0, work, site)
     say(f"Open {page} in a browser: double-click it, no server is needed.")
     click.echo(page)

@@ -93,12 +93,15 @@ def prepare(corpus: Corpus, named: NamedSubject, config: EvaluationConfig) -> Re
     """Read the corpus to the end of what is measured: whether it is enough is known before the model is loaded."""
     from atlas.activations.model import load_tokenizer
     from atlas.evaluation import held_out_text
-    from atlas.probe.tasks import builtin_tasks
+    from atlas.probe.tasks import builtin_tasks, model_facts, unmet
     from pipelines.loading import stream_config
 
     config = replace(config, stream=stream_config(named.checkpoint))
-    plan = held_out_text(named.checkpoint, corpus, load_tokenizer(named.model.name), config)
-    return Ready(corpus, plan, config, builtin_tasks())
+    tokenizer = load_tokenizer(named.model.name)
+    plan = held_out_text(named.checkpoint, corpus, tokenizer, config)
+    # None of those that come with Atlas asks for a head that predicts tokens, which only the loaded model can tell.
+    facts = model_facts(tokenizer, is_causal=False)
+    return Ready(corpus, plan, config, [task for task in builtin_tasks() if unmet(task, facts) is None])
 
 
 def announce(ready: Ready, subject: Subject, work: Path) -> None:
@@ -114,7 +117,7 @@ def announce(ready: Ready, subject: Subject, work: Path) -> None:
         say(f"Evaluate: {corpus.title} is too small to hold some of it out, so fidelity is not measured")
         return
     entropy = f"cross-entropy on {min(plan.tokens, config.ce_tokens):,} of them" if model.has_head else "no cross-entropy"
-    sentences = sum(len(task.templates) * len(task.labels) for task in tasks)
+    sentences = sum(len(task.sentences) for task in tasks)
     say(
         f"Evaluate: about {plan.tokens:,} held-out tokens of {corpus.title}, {entropy}, {plan.pca_rows:,} other tokens for PCA, "
         f"{sentences:,} sentences: about {duration(estimated_seconds(checkpoint, model, *ready))}"

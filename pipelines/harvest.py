@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from atlas.harvest.mentions import Words
     from atlas.harvest.parts import Shard
     from atlas.harvest.survey import Survey
+    from atlas.probe.tasks import Task
     from pipelines.loading import NamedSubject, Subject
 
 
@@ -29,6 +30,7 @@ class Chosen(NamedTuple):
     corpora: Sequence[Corpus]
     tokens: int
     subject: NamedSubject
+    words: Words
 
 
 class Ready(NamedTuple):
@@ -93,22 +95,24 @@ def chosen_shard(given: str | None) -> tuple[Shard, bool]:
     return Shard.parse(f"{rank}/{world}"), rank == "0"
 
 
-def choose(subject: SubjectOptions, text: TextOptions) -> Chosen:
+def choose(subject: SubjectOptions, text: TextOptions, labelled: Sequence[Task] = ()) -> Chosen:
     """Return what the options name, refused now if that can be known without a model."""
     from atlas.harvest.harvest import require_distinct
     from pipelines.loading import named_subject, readable_corpus
 
     limit = text.limit
     corpora = [readable_corpus(corpus) for corpus in text.corpus]
-    require_distinct(corpora, label_words())
-    return Chosen(corpora, limit, named_subject(subject))
+    words = label_words(labelled)
+    require_distinct(corpora, words)
+    return Chosen(corpora, limit, named_subject(subject), words)
 
 
-def label_words() -> Words:
-    """Return the labels whose mentions are kept."""
+def label_words(labelled: Sequence[Task]) -> Words:
+    """Return the labels whose mentions are kept: of every task that comes with Atlas, chosen or not, and of the given others."""
     from atlas.probe.tasks import builtin_tasks
 
-    return {task.name: task.labels for task in builtin_tasks()}
+    tasks = {task.name: task for task in (*builtin_tasks(), *labelled)}
+    return {name: task.labels for name, task in tasks.items() if task.natural_mentions}
 
 
 def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
@@ -119,7 +123,7 @@ def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
     from pipelines.loading import load_subject, stream_config
 
     config = HarvestConfig(seed=seed, tokens=chosen.tokens, stream=stream_config(chosen.subject.checkpoint))
-    words = label_words()
+    words = chosen.words
     tokenizer = load_tokenizer(chosen.subject.model.name)
     plans = [survey_for(chosen.subject.checkpoint, corpus, tokenizer, config) for corpus in chosen.corpora]
     require_own(work, known_inputs(chosen.subject.checkpoint, chosen.corpora, plans, config, words))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 
@@ -35,7 +35,7 @@ def _together(argument: str, kind: type[Any], options: tuple[Option, ...]) -> Op
     return decorated
 
 
-def _not_empty(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def not_empty(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """Refuse an option that is there and says nothing."""
     if value is not None and not value.strip():
         rest = "name one" if option.required else "name one, or leave it out"
@@ -46,7 +46,7 @@ def _not_empty(_: click.Context, option: click.Parameter, value: str | None) -> 
 def _none_empty(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse an option that is given, once or repeatedly, and says nothing."""
     for value in values:
-        _not_empty(context, option, value)
+        not_empty(context, option, value)
     return values
 
 
@@ -54,7 +54,7 @@ _CORPUS = (
     "Text: python-docs, a .txt, .json, .jsonl (also .gz, .zst) or .parquet file, a folder of them, or a data set's hub id "
     "(owner/name[/config][:split])."
 )
-corpus_option = click.option("--corpus", default="python-docs", show_default=True, callback=_not_empty, help=_CORPUS)
+corpus_option = click.option("--corpus", default="python-docs", show_default=True, callback=not_empty, help=_CORPUS)
 corpora_option = click.option(
     "--corpus",
     multiple=True,
@@ -94,17 +94,17 @@ device_map_option = click.option(
 )
 model_option = click.option(
     "--model",
-    callback=_not_empty,
+    callback=not_empty,
     help="Language model: hub id or local folder.  [default: what the checkpoint names]",
 )
 hook_option = click.option(
     "--hook",
-    callback=_not_empty,
+    callback=not_empty,
     help="Dotted path of the submodule whose output is read.  [default: what the checkpoint names]",
 )
-trained_model_option = click.option("--model", required=True, callback=_not_empty, help="Language model: hub id or local folder.")
+trained_model_option = click.option("--model", required=True, callback=not_empty, help="Language model: hub id or local folder.")
 trained_hook_option = click.option(
-    "--hook", required=True, callback=_not_empty, help="Dotted path of the submodule whose output is read."
+    "--hook", required=True, callback=not_empty, help="Dotted path of the submodule whose output is read."
 )
 
 
@@ -134,7 +134,7 @@ subject_options = _together(
         click.option(
             "--checkpoint",
             required=True,
-            callback=_not_empty,
+            callback=not_empty,
             help="Dictionary: folder with cfg.json and sae_weights.safetensors, or owner/repo[/subfolder][@revision] on the hub.",
         ),
         model_option,
@@ -177,6 +177,50 @@ text_options = _together(
             f"  [default: {DEFAULT_TOKENS:,}]",
         ),
         click.option("--preview", is_flag=True, help=f"Read {PREVIEW_TOKENS:,} tokens only, for a first look."),
+    ),
+)
+
+
+class TaskOptions(NamedTuple):
+    """Which labelled tasks experts are probed with, and by whose protocol."""
+
+    tasks: str | None
+    task: tuple[str, ...]
+    protocol: Literal["atlas", "reference"]
+
+    @property
+    def names(self) -> list[str] | None:
+        """Which of the tasks that come with Atlas; None for all."""
+        if self.tasks is None:
+            return None
+        return [] if self.tasks == "none" else [name.strip() for name in self.tasks.split(",")]
+
+
+task_options = _together(
+    "labelled",
+    TaskOptions,
+    (
+        click.option(
+            "--tasks",
+            callback=not_empty,
+            metavar="NAME,NAME",
+            help="Which tasks that come with Atlas to probe with (`atlas tasks list`), or none.  [default: all]",
+        ),
+        click.option(
+            "--task",
+            multiple=True,
+            callback=_none_empty,
+            metavar="FILE",
+            help="A task of your own: a .csv, .tsv, .parquet or .jsonl file or a data set's hub id with text and labels, or a .toml "
+            "that describes one (`atlas tasks new`); may be repeated.  [default: none]",
+        ),
+        click.option(
+            "--protocol",
+            type=click.Choice(["atlas", "reference"]),
+            default="atlas",
+            show_default=True,
+            help="reference: the reference implementation's scores too, beside ours; never what experts are sorted by.",
+        ),
     ),
 )
 

@@ -7,59 +7,97 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.options import SubjectOptions, seed_option, subject_options, work_option
+from pipelines.options import SubjectOptions, TaskOptions, seed_option, subject_options, task_options, work_option
 from pipelines.progress import say, stoppable
 
 if TYPE_CHECKING:
+    from atlas.probe.available import Available, Chosen
+    from atlas.probe.config import ProbeConfig
     from pipelines.loading import Subject
 
 
 @click.command("probe")
 @subject_options
+@task_options
 @seed_option("permutations, bootstrap and random projections")
 @work_option
-def command(subject: SubjectOptions, seed: int, work: Path) -> None:
-    """Score every expert on every hypothesis about months, weekdays, numbers and years; print the folder of the scores.
+def command(subject: SubjectOptions, labelled: TaskOptions, seed: int, work: Path) -> None:
+    """Score every expert on every hypothesis of every labelled task; print the folder of the scores.
 
-    It needs a finished harvest in the work folder.
+    It needs a finished harvest in the work folder. Stopped half-way, it goes on behind the last task it finished; tasks that
+    were probed before are not probed again. `atlas scores` prints the best experts.
 
     \b
     Example:
-        atlas probe --checkpoint work/train/checkpoint
+        atlas probe --checkpoint work/train/checkpoint --task feelings.csv
     """
-    from atlas.probe.probe import STAGE, require_harvest
+    from atlas.probe.stage import STAGE, require_harvest
     from atlas.stages import locked
     from pipelines.loading import load_subject, named_subject, said_model
 
-    with stoppable(f"'{work}' is as it was; the same command begins the probe again."):
+    with stoppable(f"Tasks that were finished are kept in '{work}'; the same command goes on from there."):
+        chosen = choose(labelled)
         named = named_subject(subject)
         require_harvest(work, {"checkpoint": named.checkpoint.sha256, "dtype": subject.dtype})
         with locked(work):
             ready = load_subject(named)
             say(said_model(ready.model))
-            announce(ready, seed, work)
-            run(ready, seed, work)
+            config = config_for(ready, labelled, seed)
+            tasks = announce(ready, chosen, config, work)
+            run(ready, tasks, config, work)
     click.echo(work / STAGE)
+    require_usable(chosen)
 
 
-def announce(subject: Subject, seed: int, work: Path) -> None:
-    """Say what will be done."""
-    from atlas.probe.probe import ProbeConfig, is_probed
-    from atlas.probe.tasks import builtin_tasks
-    from atlas.stages import is_finished
+def choose(labelled: TaskOptions) -> Chosen:
+    """Return the tasks that the options name, saying which of the user's own cannot be used and what was left out of others."""
+    from atlas.probe.available import choose as choose_tasks
 
-    tasks = builtin_tasks()
-    config = ProbeConfig(seed=seed, stream=subject.stream)
-    if is_finished(work, "harvest") and is_probed(subject.checkpoint, subject.model, tasks, work, config):
+    chosen = choose_tasks(labelled.names, labelled.task)
+    for refused in chosen.refused:
+        say(f"{refused.reason} The other tasks go on.")
+    for task in chosen.tasks:
+        for remark in task.remarks:
+            say(f"{task.title}: {remark}")
+    return chosen
+
+
+def require_usable(chosen: Chosen) -> None:
+    """Raise TaskError if one of the user's own tasks was refused: the others are done, and a script should know."""
+    from atlas.errors import TaskError
+
+    if chosen.refused:
+        raise TaskError(f"All else is done, without {', '.join(one.name for one in chosen.refused)}: {chosen.refused[0].reason}")
+
+
+def config_for(subject: Subject, labelled: TaskOptions, seed: int) -> ProbeConfig:
+    """Return how experts are probed."""
+    from atlas.probe.config import ProbeConfig
+
+    return ProbeConfig(seed=seed, protocol=labelled.protocol, stream=subject.stream)
+
+
+def announce(subject: Subject, chosen: Chosen, config: ProbeConfig, work: Path) -> Available:
+    """Say what will be done, and return the tasks that the model can be probed with."""
+    from atlas.probe.available import available
+    from atlas.probe.stage import unprobed
+
+    tasks = available(chosen, subject.model, config.stream, config.seed)
+    for absent in tasks.absent[len(chosen.refused) :]:
+        say(f"Without {absent.title}: {absent.reason}")
+    left = unprobed(subject.checkpoint, subject.model, *tasks, work, config)
+    if left is None:
         say("Probe: already finished, skipped")
-        return
-    sentences = sum(len(task.templates) * len(task.labels) for task in tasks)
-    say(f"Probe: {', '.join(task.title for task in tasks)}: {sentences:,} sentences, then scores; its time is not estimated")
+        return tasks
+    rows = sum(len(task.sentences) for task in left)
+    done = len(tasks.tasks) - len(left)
+    kept = f", {done} finished before" if done else ""
+    say(f"Probe: {len(left)} task{'s' if len(left) != 1 else ''}{kept}: {rows:,} rows, then scores; its time is not estimated")
+    return tasks
 
 
-def run(subject: Subject, seed: int, work: Path) -> None:
+def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path) -> None:
     """Probe with progress on stderr."""
-    from atlas.probe.probe import ProbeConfig, probe
-    from atlas.probe.tasks import builtin_tasks
+    from atlas.probe.stage import probe
 
-    probe(subject.checkpoint, subject.model, builtin_tasks(), work, ProbeConfig(seed=seed, stream=subject.stream), say)
+    probe(subject.checkpoint, subject.model, *tasks, work, config, say)

@@ -116,7 +116,7 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
         raise CorpusError(f"'{path}' cannot be read: {error.strerror or error}.") from error
 
 
-def _text_lines(path: Path) -> Iterator[tuple[str, str]]:
+def text_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield where each line stands, and the line with its end.
 
     Raises:
@@ -138,7 +138,7 @@ def _blocks(path: Path) -> Iterator[str]:
     """Yield the blocks of a .txt that two blank lines set apart."""
     block: list[str] = []
     newlines = 0
-    for _, raw in _text_lines(path):
+    for _, raw in text_lines(path):
         line = raw.replace("\r\n", "\n")
         newlines = newlines + 1 if line == "\n" else 1
         block.append(line)
@@ -155,7 +155,7 @@ def _unless_blank(text: str) -> Iterator[str]:
 
 def _lines(path: Path) -> Iterator[str | TokenIds]:
     """Yield the record of each line of a .jsonl."""
-    for where, line in _text_lines(path):
+    for where, line in text_lines(path):
         if line.strip():
             try:
                 raw = json.loads(line)

@@ -129,7 +129,7 @@ def evaluate(
 
 def passed_tokens(model: LanguageModel, plan: HeldOut, config: EvaluationConfig, tasks: Sequence[Task]) -> int:
     """Return about how many tokens go through the model, once for each pass; a task's sentence counts as what it is padded to."""
-    sentences = sum(len(task.templates) * len(task.labels) for task in tasks)
+    sentences = sum(len(task.sentences) for task in tasks)
     return plan.pca_rows + plan.tokens + sentences * PADDING_STEP + _predicted_tokens(model, plan, config)
 
 
@@ -218,7 +218,7 @@ def known_inputs(
         "trained_on": checkpoint.trained_on.sha256 if checkpoint.trained_on else None,
         "training_log": hashlib.sha256(json.dumps(log).encode()).hexdigest() if log else None,
         "corpus": {"name": corpus.name, "sha256": plan.sha256},
-        "tasks": {task.name: hashlib.sha256(repr(task).encode()).hexdigest() for task in tasks},
+        "tasks": {task.name: task.fingerprint() for task in tasks},
         "settings": asdict(config),
     }
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Float
-
 LEAST_LIFT = 5.0
 """Lift of a task's rows from which a title may name the task."""
 
 LEAST_LEAD = 2.0
 """How far that lift must lead the next family's."""
+
+ORDERS = {"ring": "ring order", "ordinal": "ordered", "map": "laid out"}
+"""What a title says of a supported order, by the hypothesis' shape."""
 
 NAMED_LABELS = 3
 """Labels or tokens that a title names at most."""
@@ -53,8 +53,7 @@ def title(tasks: Sequence[TaskEvidence], tokens: Sequence[tuple[str, float]], fi
     task = _task(tasks)
     if task and task.order:
         shape, r2 = task.order
-        words = "ring order" if shape == "ring" else "ordered"
-        return Title(f"{task.title}, {words}", "order", task.task, "R² all rows", r2)
+        return Title(f"{task.title}, {ORDERS[shape]}", "order", task.task, "R² all rows", r2)
     if task:
         return Title(task.title + _which(task), "task", task.task, "lift", task.lift)
     if not tokens:
@@ -68,13 +67,6 @@ def title(tasks: Sequence[TaskEvidence], tokens: Sequence[tuple[str, float]], fi
     # A token is a name to the reader, so it stands without its leading space.
     words = " ".join(f"“{text.strip() or text}”" for text, _ in tokens[:NAMED_LABELS])
     return Title(words, "tokens", None, "lift", tokens[0][1])
-
-
-def smoothed_lift(
-    fired: Float[np.ndarray, "*any"], rows: Float[np.ndarray, "*any"], rate: Float[np.ndarray, "*any"], prior_weight: float
-) -> Float[np.ndarray, "*any"]:
-    """Return the rate fired / rows over the corpus `rate`, with `prior_weight` rows at the corpus rate added."""
-    return (fired + prior_weight * rate) / (rows + prior_weight) / rate
 
 
 def _task(tasks: Sequence[TaskEvidence]) -> TaskEvidence | None:

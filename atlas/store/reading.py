@@ -24,6 +24,8 @@ class Label:
     name: str
     value: float
     """Place on the task's own axis: a number, a year, an index."""
+    colour: str | None
+    """`#rrggbb`; None where the page chooses."""
     rows: int
     """Sentences."""
     training_occurrences: int | None
@@ -38,14 +40,17 @@ class Hypothesis:
     name: str
     title: str
     shape: str
-    """'ring' or 'ordinal': what a supported order is called."""
+    """'ring' or 'ordinal': what a supported order is called; 'map': a place in a space of several numbers; 'classes'."""
+    measure: str
+    """What its scores are: 'R²', of classes 'balanced accuracy'."""
     description: str
+    classes: tuple[str, ...]
     chance: float
-    """R² that tight clusters at random places reach on average."""
+    """What tight clusters at random places reach on average."""
     testable: int
     """Experts in the family that p is adjusted over."""
     references: dict[str, float]
-    """All-row R² without any expert, by reference: 'chance', 'random_projection', ..."""
+    """All-row score without any expert, by reference: 'chance', 'random_projection', ..."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Store:
                 **{name: row[name] for name in _PLAIN_TASK_FIELDS},
                 report_rows=report_rows.get(row["task"], 0),
                 labels=tuple(
-                    Label(label["name"], label["value"], label["rows"], label["training_occurrences"])
+                    Label(label["name"], label["value"], label["colour"], label["rows"], label["training_occurrences"])
                     for label in labels.get(row["task"], [])
                 ),
                 hypotheses=tuple(
@@ -347,7 +352,9 @@ def _hypothesis(row: dict[str, Any], references: list[dict[str, Any]]) -> Hypoth
         name=row["name"],
         title=row["title"],
         shape=row["shape"],
+        measure=row["measure"],
         description=row["description"],
+        classes=tuple(row["classes"]),
         chance=row["chance"],
         testable=row["testable"],
         references={

@@ -41,12 +41,21 @@ CREATE TABLE tasks (
     dropped         BIGINT NOT NULL     -- labelled: sentences whose label would have been cut off
 );
 
+-- One row: what this atlas lacks, and why: a task that the model cannot give what it needs, rows of a user's data, mentions too few.
+CREATE TABLE absences (
+    name   VARCHAR NOT NULL,    -- of the labelled task: 'newline_80'
+    title  VARCHAR NOT NULL,
+    what   VARCHAR NOT NULL,    -- 'task': all of it; 'rows': some of its data; 'mentions': its natural mentions
+    reason VARCHAR NOT NULL     -- a sentence
+);
+
 -- One row: a label of a labelled task, in the task's own order.
 CREATE TABLE labels (
     task                 INTEGER NOT NULL,
     label                INTEGER NOT NULL,  -- from 0, in order
     name                 VARCHAR NOT NULL,  -- 'September'
     value                DOUBLE NOT NULL,   -- place on the task's own axis (a number, a year, an index)
+    colour               VARCHAR,           -- '#rrggbb'; NULL where the page chooses
     rows                 BIGINT NOT NULL,   -- sentences
     training_occurrences BIGINT             -- times its token occurs in the training text, in any sense; NULL where that is not known, or the label is several tokens
 );
@@ -57,10 +66,13 @@ CREATE TABLE hypotheses (
     hypothesis  INTEGER NOT NULL,
     name        VARCHAR NOT NULL,       -- 'cyc_12m'
     title       VARCHAR NOT NULL,       -- '12-month ring'
-    shape       VARCHAR NOT NULL,       -- 'ring' or 'ordinal': what a supported order is called
+    shape       VARCHAR NOT NULL,       -- 'ring' or 'ordinal': what a supported order is called; 'map': a place in a space of several numbers; 'classes'
+    probe       VARCHAR NOT NULL,       -- 'linear', 'ridge', 'logistic', 'multinomial'
+    measure     VARCHAR NOT NULL,       -- what its scores are: 'R²', of classes 'balanced accuracy'
     description VARCHAR NOT NULL,       -- how the targets follow from the label
-    targets     DOUBLE[][] NOT NULL,    -- label, target
-    chance      DOUBLE NOT NULL,        -- R² that tight clusters at random places reach on average: 3 / (labels - 1)
+    targets     DOUBLE[][] NOT NULL,    -- label, target; of classes the class; empty where the target is not a function of the label
+    classes     VARCHAR[] NOT NULL,     -- names of the classes
+    chance      DOUBLE NOT NULL,        -- what tight clusters at random places reach on average: 3 / (labels - 1) for R², by simulation for classes
     p_smallest  DOUBLE,                 -- the smallest adjusted p over experts; NULL where none is testable
     q           DOUBLE,                 -- Benjamini-Hochberg over all hypotheses of this atlas
     testable    INTEGER NOT NULL        -- experts in the family that p is adjusted over
@@ -228,27 +240,49 @@ CREATE TABLE mention_firings (
     code    FLOAT[] NOT NULL
 );
 
--- One row: how well a hypothesis can be read from an expert. Experts are ranked on the ranking templates;
--- all_rows and its interval are from the report templates, which had no part in the ranking.
+-- One row: how well a hypothesis can be read from an expert: R², of classes balanced accuracy (hypotheses.measure). Experts are
+-- ranked on the ranking templates; all_rows and what follows is from the report templates, which had no part in the ranking.
 CREATE TABLE scores (
     task              INTEGER NOT NULL,
     hypothesis        INTEGER NOT NULL,
     expert            INTEGER NOT NULL,
     rank              INTEGER NOT NULL, -- from 0, by ranking
-    ranking        DOUBLE NOT NULL,  -- all-row R², cross-validated over groups of ranking templates
-    all_rows            DOUBLE NOT NULL,  -- all-row R² on the report templates
-    all_rows_low        DOUBLE NOT NULL,  -- 95 % interval, bootstrap over report templates
-    all_rows_high       DOUBLE NOT NULL,
-    where_it_fires          DOUBLE,           -- the same on active report rows only; NULL below 2 rows
-    n_where_it_fires        BIGINT NOT NULL,  -- active report rows
-    left_out_label DOUBLE NOT NULL,  -- each label predicted from a fit without it
+    ranking           DOUBLE NOT NULL,  -- on all ranking rows, cross-validated over their groups
+    all_rows          DOUBLE NOT NULL,  -- on all report rows
+    all_rows_low      DOUBLE NOT NULL,  -- its 95 % interval, bootstrap over report templates
+    all_rows_high     DOUBLE NOT NULL,
+    where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows
+    n_where_it_fires  BIGINT NOT NULL,  -- active report rows
+    left_out_label    DOUBLE,           -- each label read by a fit without it; NULL for classes of one label each
     covered           INTEGER NOT NULL, -- coverage: labels it fires on in at least half their rows
     covered_least     DOUBLE,           -- the smallest such rate; NULL where covered is 0
     active_rows       BIGINT NOT NULL,
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
-    p_order           DOUBLE,           -- label-order null; NULL where not testable
+    p_order           DOUBLE,           -- label-order null; NULL where not testable, or where the target is not a function of the label
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label and all_rows_low > 0
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label and all_rows_low > 0; never for classes
+);
+
+-- One row: the same on natural mentions: words of held-out corpus text that are spelled as a label; documents in place of templates.
+CREATE TABLE mention_scores (
+    task              INTEGER NOT NULL, -- the labelled task
+    hypothesis        INTEGER NOT NULL,
+    expert            INTEGER NOT NULL,
+    rank              INTEGER NOT NULL,
+    ranking           DOUBLE NOT NULL,  -- on all ranking rows, cross-validated over their groups
+    all_rows          DOUBLE NOT NULL,  -- on all report rows
+    all_rows_low      DOUBLE NOT NULL,  -- its 95 % interval, bootstrap over report documents
+    all_rows_high     DOUBLE NOT NULL,
+    where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows
+    n_where_it_fires  BIGINT NOT NULL,  -- active report rows
+    left_out_label    DOUBLE,           -- each label read by a fit without it; NULL for classes of one label each
+    covered           INTEGER NOT NULL, -- coverage: labels it fires on in at least half their rows
+    covered_least     DOUBLE,           -- the smallest such rate; NULL where covered is 0
+    active_rows       BIGINT NOT NULL,
+    testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
+    p_order           DOUBLE,           -- label-order null; NULL where not testable, or where the target is not a function of the label
+    p_order_adjusted  DOUBLE,           -- max-T over the testable experts
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label and all_rows_low > 0; never for classes
 );
 
 -- One row: what a hypothesis reaches without any expert, on the same rows and folds.
@@ -257,7 +291,19 @@ CREATE TABLE baselines (
     hypothesis INTEGER NOT NULL,
     reference  VARCHAR NOT NULL,        -- 'chance', 'random_projection', 'top_components', 'word_embedding'
     metric     VARCHAR NOT NULL,        -- 'all_rows' or 'left_out_label'
-    value      DOUBLE NOT NULL
+    value      DOUBLE
+);
+
+-- One row: an expert on a labelled task as a whole, where it fires on at least 50 of its rows.
+CREATE TABLE task_stats (
+    task            INTEGER NOT NULL,
+    expert          INTEGER NOT NULL,
+    active_rows     BIGINT NOT NULL,
+    lift            DOUBLE NOT NULL,    -- smoothed P(fires | the task's rows) over the corpus firing rate
+    covered         INTEGER NOT NULL,   -- coverage, as in scores
+    covered_least   DOUBLE,
+    p_label         DOUBLE NOT NULL,    -- rows permuted within templates: the codes depend on the label at all. At its floor for nearly all
+    preference_band DOUBLE NOT NULL     -- 95th percentile, under permutation, of the largest |preference - ½| over labels
 );
 
 -- One row: an expert on a label, where it fires on at least one of its rows.
@@ -268,9 +314,60 @@ CREATE TABLE label_stats (
     fired  INTEGER NOT NULL,            -- rows of the label it fires on
     fires  DOUBLE NOT NULL,             -- P(fires | label)
     lift   DOUBLE NOT NULL,             -- smoothed fires over the corpus firing rate
+    preference DOUBLE NOT NULL,         -- AUROC of the norm (silent 0) for the label against all other rows; ½ is none
     x      FLOAT NOT NULL,              -- mean contribution over those rows
     y      FLOAT NOT NULL,
     z      FLOAT NOT NULL
+);
+
+-- One row: a step of the greedy search for experts that read a hypothesis jointly; chosen on ranking templates, at most four.
+CREATE TABLE shattered (
+    task       INTEGER NOT NULL,
+    hypothesis INTEGER NOT NULL,
+    step       INTEGER NOT NULL,        -- from 0: the best expert alone
+    expert     INTEGER NOT NULL,        -- that joins at this step
+    ranking    DOUBLE NOT NULL,         -- of all so far jointly, as in scores
+    all_rows   DOUBLE NOT NULL,
+    all_rows_low  DOUBLE NOT NULL,
+    all_rows_high DOUBLE NOT NULL,
+    added      DOUBLE NOT NULL,         -- to all_rows, by this expert
+    listed     BOOLEAN NOT NULL         -- belongs to a group of at least two of which each adds ≥ 0.05 and has p_order_adjusted ≤ 0.05
+);
+
+-- One row: how an expert goes with the characters since the last newline, over all tokens of reflowed text, zeros where silent.
+CREATE TABLE newline_scores (
+    task               INTEGER NOT NULL,
+    expert             INTEGER NOT NULL,
+    rank               INTEGER NOT NULL,    -- from 0, by held_out_gain
+    rate               DOUBLE NOT NULL,     -- tokens it fires on
+    encode_linear_r2   DOUBLE NOT NULL,     -- in-sample, mean over coordinates of R²(coordinate ~ 1, c), as the reference has it
+    encode_periodic_r2 DOUBLE NOT NULL,     -- the same with sine and cosine of 2π·h·c / width, h = 1, 2, 3, beside c
+    periodic_gain      DOUBLE NOT NULL,     -- their difference; never below 0
+    decode_r2          DOUBLE NOT NULL,     -- R²(c ~ 1, coordinates)
+    held_out_linear_r2   DOUBLE NOT NULL,   -- fitted on half of the documents, measured on the others, both ways, mean
+    held_out_periodic_r2 DOUBLE NOT NULL,
+    held_out_gain        DOUBLE NOT NULL,
+    held_out_decode_r2   DOUBLE NOT NULL
+);
+
+-- One row: an expert by the reference's protocol (atlas probe --protocol reference), where it fires on a tenth of the rows.
+CREATE TABLE reference_experts (
+    task            INTEGER NOT NULL,
+    expert          INTEGER NOT NULL,
+    rank            INTEGER NOT NULL,   -- from 0, by fisher: the reference probes those below 50
+    rows            INTEGER NOT NULL,   -- active rows used, at most 1,000
+    fisher          DOUBLE NOT NULL,    -- tr(S_W⁻¹ S_B)
+    adjusted_fisher DOUBLE NOT NULL,    -- times the share of labels that are present
+    continuity      DOUBLE              -- mean cosine similarity of a row's activation and its 10 nearest neighbours' by code
+);
+
+-- One row: a hypothesis on an expert by the reference's protocol: active rows only, five contiguous folds.
+CREATE TABLE reference_scores (
+    task       INTEGER NOT NULL,
+    hypothesis INTEGER NOT NULL,
+    expert     INTEGER NOT NULL,
+    mean       DOUBLE,                  -- over folds: R², balanced accuracy (logistic) or macro F1 (multinomial); NULL where it cannot be fitted
+    deviation  DOUBLE                   -- population standard deviation over folds
 );
 
 -- One row: an expert's title and the number that it rests on.

@@ -1,351 +1,267 @@
-"""How well a hypothesis can be read from every expert, from sums per (expert, fold, label): definitions in docs/measures.md.
-
-All targets are functions of the label, so every squared error is a quadratic form T' Q T in the label ► target map T, with one
-Q per expert. Permuting labels then costs a matrix product and no new fit.
-"""
+"""How well numbers can be read from every expert, from sums per (expert, fold) and (expert, label): definitions in docs/measures.md."""
 
 from __future__ import annotations
 
-from itertools import permutations
-from math import factorial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64
 
-from atlas.probe.scores.arrays import (
-    COVERED_RATE,
-    MIN_ACTIVE_ROWS,
-    MIN_LABEL_ROWS,
-    MIN_LABELS,
-    N_BOOTSTRAP,
-    N_PERMUTATIONS,
-    Fired,
-    Rows,
-    Scores,
-)
+from atlas.probe.scores.arrays import N_BOOTSTRAP, Scores
+from atlas.probe.scores.sums import Sums, cell_sums, others
 
 RIDGE = 1e-6
-"""Share of each coordinate's own sum of squares added to its normal equation, so that a singular one can be solved."""
+"""Share of each feature's own sum of squares added to its normal equation, so that a singular one can be solved."""
 
-class Sums(NamedTuple):
-    """Sums over the active rows of each expert, fold and label; features are the code and a constant 1.
-
-    The folds are the groups of ranking templates, and last the whole report set.
-    """
-
-    n: Float64[np.ndarray, "expert fold label"]
-    feature: Float64[np.ndarray, "expert fold label feature"]
-    gram: Float64[np.ndarray, "expert fold label feature feature"]
-    rows: Float64[np.ndarray, "fold label"]
-    """All rows, active or not."""
+ROUNDING = 1e-12
+"""Share of a sum of squares below which a variance is a rounding error."""
 
 
-class Order(NamedTuple):
-    """The label-order null of one hypothesis."""
-
-    testable: Bool[np.ndarray, "expert"]
-    p: Float64[np.ndarray, "expert"]
-    """NaN where not testable."""
-    p_adjusted: Float64[np.ndarray, "expert"]
-    """Westfall-Young max-T over the testable experts."""
-
-
-def sums(rows: Rows, fired: Fired, n_experts: int) -> Sums:
-    """Return what every score of every hypothesis is computed from."""
-    fold_of = _folds(rows)
-    n_folds, n_features = int(fold_of.max()) + 1, fired.code.shape[1] + 1
-    cells = (n_experts, n_folds, rows.n_labels)
-    row_fold = fold_of[rows.template]
-    cell = (fired.expert.astype(np.int64) * n_folds + row_fold[fired.row]) * rows.n_labels + rows.label[fired.row]
-    features = np.concatenate([fired.code.astype(np.float64), np.ones((len(cell), 1))], axis=1)
-    size = int(np.prod(cells))
-
-    def total(weights: Float64[np.ndarray, "firing"]) -> np.ndarray:
-        return np.bincount(cell, weights=weights, minlength=size).reshape(cells)
-
-    gram = np.empty((*cells, n_features, n_features))
-    for i in range(n_features):
-        for j in range(i + 1):
-            gram[..., i, j] = gram[..., j, i] = total(features[:, i] * features[:, j])
-    all_rows = np.bincount(row_fold * rows.n_labels + rows.label, minlength=n_folds * rows.n_labels)
-    return Sums(
-        n=gram[..., -1, -1],
-        feature=gram[..., -1, :],
-        gram=gram,
-        rows=all_rows.reshape(n_folds, rows.n_labels).astype(np.float64),
-    )
-
-
-def scores(rows: Rows, fired: Fired, given: Sums, targets: Float[np.ndarray, "label target"], seed: int) -> Scores:
-    """Return how well `targets` are read from each expert.
+def scores(given: Sums, targets: Float[np.ndarray, "row target"], seed: int, penalty: float = 0.0) -> Scores:
+    """Return how well `targets`, given for every row, are read from each expert by least squares.
 
     ranking is cross-validated over the groups of ranking templates; the others are fitted on all ranking templates and
-    measured on the report templates. 1 is perfect, 0 no better than the mean of the training rows.
+    measured on the report templates. 1 is perfect, 0 no better than the mean of the training rows; NaN where the targets are
+    constant. `penalty` is the alpha of ridge regression on features that are standardised over the active training rows,
+    with a free intercept.
     """
-    # The slight ridge shrinks towards zero, which should be the middle of the targets.
-    targets = targets - targets.mean(axis=0)
-    error, variance = ranking_forms(given)
-    ranking, report = _ranking(given), _report(given)
-    fitted = _fit(ranking.gram.sum(axis=1), ranking.feature) @ targets
-    silent_mean = _silent_weights(ranking) @ targets
-    per_template = _report_errors(rows, fired, targets, fitted, silent_mean)
-    interval = _bootstrap(per_template, seed)
-    active_error, active_variance, n_active = _active(ranking, report, targets, fitted)
-    return Scores(
-        ranking=1 - _form(error, targets) / _form(variance, targets),
-        all_rows=1 - per_template.error.sum(axis=1) / per_template.variance.sum(),
-        all_rows_low=interval[0],
-        all_rows_high=interval[1],
-        where_it_fires=1 - np.divide(active_error, active_variance, out=np.full(len(n_active), np.nan), where=active_variance > 0),
-        n_where_it_fires=n_active.astype(np.int64),
-        left_out_label=left_out_label(given, targets),
+    truth = _centred(given, targets)
+    drawn = _bootstrap_draws(given, seed)
+    parts = []
+    for part in given.blocks(_numbers(given, truth)):
+        fitted = _fitted(part, truth, penalty)
+        error, variance = _report_errors(part, truth, fitted)
+        low, high = np.quantile(_r2(error @ drawn.T, drawn @ variance), [0.025, 0.975], axis=1)
+        where_it_fires, n_active = _where_it_fires(part, truth, fitted)
+        parts.append(
+            Scores(
+                ranking=_ranking(part, truth, penalty),
+                all_rows=_r2(error.sum(axis=1), variance.sum()),
+                all_rows_low=low,
+                all_rows_high=high,
+                where_it_fires=where_it_fires,
+                n_where_it_fires=n_active,
+                left_out_label=_left_out_label(part, truth, penalty),
+            )
+        )
+    return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def ranking_scores(
+    given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0
+) -> Float64[np.ndarray, "expert"]:
+    """Return the cross-validated R² on ranking rows alone, by which experts are ranked."""
+    truth = _centred(given, targets)
+    return np.concatenate([_ranking(part, truth, penalty) for part in given.blocks(_numbers(given, truth))])
+
+
+def left_out_label(
+    given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0
+) -> Float64[np.ndarray, "expert"]:
+    """Return R² on report rows, each label predicted by a fit to the ranking rows of all other labels."""
+    truth = _centred(given, targets)
+    return np.concatenate([_left_out_label(part, truth, penalty) for part in given.blocks(_numbers(given, truth))])
+
+
+def fit(
+    gram: Float64[np.ndarray, "*many feature feature"], cross: Float64[np.ndarray, "*many feature target"], penalty: float
+) -> Float64[np.ndarray, "*many feature target"]:
+    """Return the coefficients that solve the normal equations; the last feature is the constant.
+
+    Without a penalty this is least squares but for `RIDGE`. With one it is ridge regression on standardised features: in the
+    features as they are, a coefficient's penalty is multiplied by their variance (Hastie, Tibshirani & Friedman 2009, §3.4.1).
+    """
+    diagonal = np.einsum("...pp->...p", gram)
+    if penalty:
+        n = np.maximum(diagonal[..., -1:], 1)
+        variance = diagonal / n - (gram[..., -1, :] / n) ** 2
+        # A constant feature has a scale of 1, as in scikit-learn; its coefficient is 0.
+        damping = penalty * np.where(variance > ROUNDING * diagonal / n, variance, 1.0)
+        damping[..., -1] = diagonal[..., -1] == 0
+    else:
+        # A feature that never occurs has a coefficient of zero.
+        damping = RIDGE * diagonal + np.where(diagonal > 0, 0.0, 1.0)
+    return np.linalg.solve(gram + damping[..., None] * np.eye(gram.shape[-1]), cross)
+
+
+class _Moments(NamedTuple):
+    """Sums over rows of the targets: their number, total and squared length."""
+
+    n: Float64[np.ndarray, "*cells"]
+    total: Float64[np.ndarray, "*cells target"]
+    square: Float64[np.ndarray, "*cells"]
+
+    def around(self, mean: Float64[np.ndarray, "*any target"]) -> Float64[np.ndarray, "*more"]:
+        """Return the squared distance of the targets from `mean`."""
+        return self.square - 2 * (mean * self.total).sum(axis=-1) + self.n * (mean**2).sum(axis=-1)
+
+    @property
+    def mean(self) -> Float64[np.ndarray, "*cells target"]:
+        """0, the middle of the targets, where there is no row."""
+        return self.total / np.maximum(self.n, 1)[..., None]
+
+
+class _Active(NamedTuple):
+    """Sums over active rows of the features with themselves and with the targets."""
+
+    gram: Float64[np.ndarray, "expert cell feature feature"]
+    cross: Float64[np.ndarray, "expert cell feature target"]
+    square: Float64[np.ndarray, "expert cell"]
+
+    @property
+    def targets(self) -> _Moments:
+        return _Moments(self.gram[..., -1, -1], self.cross[..., -1, :], self.square)
+
+    def error(self, fitted: Float64[np.ndarray, "expert cell feature target"]) -> Float64[np.ndarray, "expert cell"]:
+        """Return the squared error of predictions by `fitted`."""
+        return self.square + (fitted * (self.gram @ fitted - 2 * self.cross)).sum(axis=(-2, -1))
+
+
+class _Fitted(NamedTuple):
+    """A fit to all ranking rows: of active rows, and what a silent one is given."""
+
+    coefficients: Float64[np.ndarray, "expert feature target"]
+    silent: Float64[np.ndarray, "expert target"]
+    active: Float64[np.ndarray, "expert target"]
+    """Mean of the active ranking rows."""
+
+
+def _centred(given: Sums, targets: Float[np.ndarray, "row target"]) -> Float64[np.ndarray, "row target"]:
+    """Return the targets around their mean over ranking rows: a slight ridge shrinks towards 0, which should be their middle."""
+    truth = targets.astype(np.float64)
+    truth = truth - truth[given.fold < given.n_folds - 1].mean(axis=0)
+    # What is constant must not be told apart by rounding.
+    truth[:, np.ptp(targets, axis=0) == 0] = 0.0
+    return truth
+
+
+def _numbers(given: Sums, truth: Float64[np.ndarray, "row target"]) -> int:
+    """Return how many numbers the scores of one expert take at most, with the copies that are made on the way."""
+    cell = 6 * given.n_features * (given.n_features + truth.shape[1])
+    firings = -(-len(given.fired.row) // max(1, given.n_experts))
+    cells = 2 * given.rows.n_labels + given.n_folds
+    return cells * cell + 3 * firings * cell // given.n_features + 3 * N_BOOTSTRAP + 3 * int(given.rows.report.sum())
+
+
+def _moments(cell: Int64[np.ndarray, "row"], n_cells: int, truth: Float64[np.ndarray, "row target"]) -> _Moments:
+    """Return the moments of the targets over the rows of each cell; a cell of -1 is none."""
+    known = cell >= 0
+    cell, truth = cell[known], truth[known]
+    n = np.bincount(cell, minlength=n_cells).astype(np.float64)
+    total = cell_sums(cell, n_cells, truth, np.ones((len(cell), 1)))[..., 0]
+    return _Moments(n, total, np.bincount(cell, weights=(truth**2).sum(axis=1), minlength=n_cells))
+
+
+def _active(given: Sums, cell: Int64[np.ndarray, "row"], n_cells: int, truth: Float64[np.ndarray, "row target"]) -> _Active:
+    """Return the sums over each expert's active rows of each cell of rows."""
+    at, features, here = given.fired.expert * n_cells + cell[given.fired.row], given.features, truth[given.fired.row]
+    size = given.n_experts * n_cells
+    gram = cell_sums(at, size, features, features)
+    cross = cell_sums(at, size, features, here)
+    square = np.bincount(at, weights=(here**2).sum(axis=1), minlength=size)
+    return _Active(
+        *(total.reshape(given.n_experts, n_cells, *total.shape[1:]) for total in (gram, cross, square.astype(np.float64)))
     )
 
 
-def ranking_forms(given: Sums) -> tuple[Float64[np.ndarray, "expert label label"], Float64[np.ndarray, "label label"]]:
-    """Return the quadratic forms of the squared error and of the variance around the training mean, summed over ranking folds."""
-    n_folds = given.rows.shape[0] - 1
-    ranking = _ranking(given)
-    n_experts, n_labels = given.n.shape[0], given.n.shape[2]
-    error = np.zeros((n_experts, n_labels, n_labels))
-    variance = np.zeros((n_labels, n_labels))
-    for fold in range(n_folds):
-        test = _one_fold(given, fold)
-        train = _Part(*(whole - part for whole, part in zip(ranking, test, strict=True)))
-        error += _error_form(train, test)
-        variance += _spread_form(test.rows, train.rows / train.rows.sum())
-    return error, variance
-
-
-def label_order(
-    given: Sums, targets: Float[np.ndarray, "label target"], seed: int, n_permutations: int = N_PERMUTATIONS
-) -> Order:
-    """Return how often labels in another order are read as well as in their own, for each expert alone and for the best of all.
-
-    The label ► target map is permuted among the labels that an expert has `MIN_LABEL_ROWS` active ranking rows of. One ranking
-    of the labels by a common random number gives every expert's permutation, so that max-T sees their dependence. All orders of
-    up to seven labels are tried, else `n_permutations`; p counts the true order in, so it is never 0.
-    """
-    targets = targets - targets.mean(axis=0)
-    error, variance = ranking_forms(given)
-    ranking = _ranking(given)
-    present = ranking.n >= MIN_LABEL_ROWS
-    testable = (given.n.sum(axis=(1, 2)) >= MIN_ACTIVE_ROWS) & (present.sum(axis=1) >= MIN_LABELS)
-    draws = _draws(given.n.shape[2], seed, n_permutations)
-    chosen = np.flatnonzero(testable)
-    observed = np.empty(len(chosen))
-    null = np.empty((len(chosen), len(draws)))
-    for i, expert in enumerate(chosen):
-        labels = np.flatnonzero(present[expert])
-        permuted = np.repeat(targets[None].astype(np.float64), len(draws), axis=0)
-        permuted[:, labels] = targets[labels][np.argsort(draws[:, labels], axis=1)]
-        observed[i] = 1 - float(_form(error[expert], targets) / _form(variance, targets))
-        null[i] = 1 - _forms(error[expert], permuted) / _forms(variance, permuted)
-    p = np.full(len(testable), np.nan)
-    p_adjusted = np.full(len(testable), np.nan)
-    # Rotations of a ring score the same but for rounding; they must count as ties.
-    p[testable] = (1 + (null >= observed[:, None] - 1e-9).sum(axis=1)) / (1 + null.shape[1])
-    if len(chosen):
-        deviation = np.maximum(null.std(axis=1), 1e-12)
-        mean = null.mean(axis=1)
-        best = ((null - mean[:, None]) / deviation[:, None]).max(axis=0)
-        statistic = (observed - mean) / deviation
-        p_adjusted[testable] = (1 + (best[None] >= statistic[:, None] - 1e-9).sum(axis=1)) / (1 + null.shape[1])
-    return Order(testable, p, p_adjusted)
-
-
-def left_out_label(given: Sums, targets: Float[np.ndarray, "label target"]) -> Float64[np.ndarray, "expert"]:
-    """Return R² on report rows, each label predicted by a fit to the ranking rows of all other labels."""
-    targets = targets - targets.mean(axis=0)
-    ranking, report = _ranking(given), _report(given)
-    n_labels = len(targets)
-    error = np.zeros(given.n.shape[0])
-    variance = 0.0
-    for label in range(n_labels):
-        others = np.arange(n_labels) != label
-        train = _Part(ranking.n[:, others], ranking.feature[:, others], ranking.gram[:, others], ranking.rows[others])
-        fitted = _fit(train.gram.sum(axis=1), train.feature) @ targets[others]
-        silent = _silent_weights(train) @ targets[others]
-        truth = targets[label]
-        predicted = np.einsum("ep,ept->et", report.feature[:, label], fitted)
-        squared = np.einsum("ept,epq,eqt->e", fitted, report.gram[:, label], fitted)
-        n = report.n[:, label]
-        error += n * (truth @ truth) - 2 * predicted @ truth + squared
-        error += (report.rows[label] - n) * ((truth - silent) ** 2).sum(axis=1)
-        mean = (train.rows @ targets[others]) / train.rows.sum()
-        variance += report.rows[label] * ((truth - mean) ** 2).sum()
-    return 1 - error / variance
-
-
-def coverage(fires: Float[np.ndarray, "expert label"]) -> tuple[Int64[np.ndarray, "expert"], Float64[np.ndarray, "expert"]]:
-    """Return how many labels each expert covers, and the smallest rate among those (NaN where it covers none)."""
-    covered = fires >= COVERED_RATE
-    least = np.where(covered, fires, np.inf).min(axis=1)
-    return covered.sum(axis=1), np.where(covered.any(axis=1), least, np.nan)
-
-
-def benjamini_hochberg(p: Float[np.ndarray, "hypothesis"]) -> Float64[np.ndarray, "hypothesis"]:
-    """Return the false discovery rate at which each hypothesis would be called; NaN stays NaN and is not counted."""
-    q = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(-p[known], kind="stable")]
-    rank = np.arange(len(order), 0, -1)
-    q[order] = np.minimum.accumulate(np.minimum(p[order] * len(order) / rank, 1.0))
-    return q
-
-
-class _Part(NamedTuple):
-    """Sums over some of the folds."""
-
-    n: Float64[np.ndarray, "expert label"]
-    feature: Float64[np.ndarray, "expert label feature"]
-    gram: Float64[np.ndarray, "expert label feature feature"]
-    rows: Float64[np.ndarray, "label"]
-
-
-class _TemplateErrors(NamedTuple):
-    error: Float64[np.ndarray, "expert template"]
-    variance: Float64[np.ndarray, "template"]
-
-
-def _folds(rows: Rows) -> Int64[np.ndarray, "template"]:
-    """Return each template's fold: ranking groups from 0, and one more for the report set."""
-    ranking = np.unique(rows.fold[~rows.report])
-    return np.where(rows.report, len(ranking), np.searchsorted(ranking, rows.fold)).astype(np.int64)
-
-
-def _ranking(given: Sums) -> _Part:
-    return _Part(given.n[:, :-1].sum(1), given.feature[:, :-1].sum(1), given.gram[:, :-1].sum(1), given.rows[:-1].sum(0))
-
-
-def _report(given: Sums) -> _Part:
-    return _one_fold(given, -1)
-
-
-def _one_fold(given: Sums, fold: int) -> _Part:
-    return _Part(given.n[:, fold], given.feature[:, fold], given.gram[:, fold], given.rows[fold])
-
-
-def _fit(
-    gram: Float64[np.ndarray, "expert feature feature"], feature: Float64[np.ndarray, "expert label feature"]
-) -> Float64[np.ndarray, "expert feature label"]:
-    """Return the least-squares map from targets, given per label, to coefficients."""
-    diagonal = np.einsum("epp->ep", gram)
-    # A feature that never occurs has a coefficient of zero.
-    damping = RIDGE * diagonal + np.where(diagonal > 0, 0.0, 1.0)
-    return np.linalg.solve(gram + damping[:, :, None] * np.eye(gram.shape[1]), feature.transpose(0, 2, 1))
-
-
-def _silent_weights(train: _Part) -> Float64[np.ndarray, "expert label"]:
-    """Return each label's share of the silent training rows, whose mean target is what a silent row is given.
+def _silent_mean(rows: _Moments, active: _Moments) -> Float64[np.ndarray, "*cells target"]:
+    """Return the mean target of the silent ones among the training rows, which is what a silent row is given.
 
     An expert that is never silent in training gives the mean of all training rows.
     """
-    silent = train.rows - train.n
-    some = silent.sum(axis=1) > 0
-    chosen = np.where(some[:, None], silent, train.rows)
-    return chosen / chosen.sum(axis=1, keepdims=True)
+    silent = rows.n - active.n
+    some = silent > 0
+    mean = (rows.total - active.total) / np.where(some, silent, 1)[..., None]
+    return np.where(some[..., None], mean, rows.mean)
 
 
-def _error_form(train: _Part, test: _Part) -> Float64[np.ndarray, "expert label label"]:
-    """Return Q so that the squared error of a fit to `train`, measured on `test`, is T' Q T summed over targets."""
-    fit = _fit(train.gram.sum(axis=1), train.feature)
-    cross = test.feature @ fit
-    form = fit.transpose(0, 2, 1) @ test.gram.sum(axis=1) @ fit - cross - cross.transpose(0, 2, 1)
-    form += _spread_form(test.rows - test.n, _silent_weights(train))
-    _add_diagonal(form, test.n)
-    return form
+def _silent(rows: _Moments, active: _Moments) -> _Moments:
+    return _Moments(rows.n - active.n, rows.total - active.total, rows.square - active.square)
 
 
-def _spread_form(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return Q so that T' Q T is the squared distance of rows, given per label, from one weighted mean of the targets."""
-    outer = rows[..., :, None] * weights[..., None, :]
-    total = rows.sum(axis=-1)[..., None, None] * weights[..., :, None] * weights[..., None, :]
-    form = total - outer - np.swapaxes(outer, -1, -2)
-    _add_diagonal(form, rows)
-    return form
+def _ranking(given: Sums, truth: Float64[np.ndarray, "row target"], penalty: float) -> Float64[np.ndarray, "expert"]:
+    test = _Active(*(total[:, :-1] for total in _active(given, given.fold, given.n_folds, truth)))
+    rows = _Moments(*(total[:-1] for total in _moments(given.fold, given.n_folds, truth)))
+    train = _Active(*(others(total, axis=1) for total in test))
+    train_rows = _Moments(*(others(total, axis=0) for total in rows))
+    error = test.error(fit(train.gram, train.cross, penalty))
+    error += _silent(rows, test.targets).around(_silent_mean(train_rows, train.targets))
+    return _r2(error.sum(axis=1), rows.around(train_rows.mean).sum())
 
 
-def _add_diagonal(form: np.ndarray, values: np.ndarray) -> None:
-    index = np.arange(form.shape[-1])
-    form[..., index, index] += values
-
-
-def _form(form: np.ndarray, targets: Float[np.ndarray, "label target"]) -> np.ndarray:
-    """Return T' Q T summed over targets, for one Q or one per expert."""
-    return np.asarray(np.einsum("lt,...lm,mt->...", targets, form, targets))
-
-
-def _forms(
-    form: Float64[np.ndarray, "label label"], targets: Float64[np.ndarray, "draw label target"]
-) -> Float64[np.ndarray, "draw"]:
-    """Return T' Q T summed over targets, for many T."""
-    flat = targets.transpose(0, 2, 1).reshape(-1, targets.shape[1])
-    return ((flat @ form) * flat).sum(axis=1).reshape(len(targets), -1).sum(axis=1)
-
-
-def _draws(n_labels: int, seed: int, n_permutations: int) -> Float64[np.ndarray, "draw label"]:
-    """Return random numbers whose order permutes the labels: all orders but the true one where there are few."""
-    if factorial(n_labels) <= factorial(7):
-        return np.array(list(permutations(range(n_labels)))[1:], dtype=np.float64)
-    return np.random.default_rng(seed).random((n_permutations, n_labels))
+def _fitted(given: Sums, truth: Float64[np.ndarray, "row target"], penalty: float) -> _Fitted:
+    report = (given.fold == given.n_folds - 1).astype(np.int64)
+    ranking = _Active(*(total[:, :1] for total in _active(given, report, 2, truth)))
+    rows = _Moments(*(total[:1] for total in _moments(report, 2, truth)))
+    return _Fitted(
+        coefficients=fit(ranking.gram, ranking.cross, penalty)[:, 0],
+        silent=_silent_mean(rows, ranking.targets)[:, 0],
+        active=ranking.targets.mean[:, 0],
+    )
 
 
 def _report_errors(
-    rows: Rows,
-    fired: Fired,
-    targets: Float[np.ndarray, "label target"],
-    fitted: Float64[np.ndarray, "expert feature target"],
-    silent_mean: Float64[np.ndarray, "expert target"],
-) -> _TemplateErrors:
+    given: Sums, truth: Float64[np.ndarray, "row target"], fitted: _Fitted
+) -> tuple[Float64[np.ndarray, "expert template"], Float64[np.ndarray, "template"]]:
     """Return the squared error of every expert, and the variance around the training mean, per report template."""
-    templates = np.flatnonzero(rows.report)
-    index = np.full(len(rows.report), -1)
-    index[templates] = np.arange(len(templates))
-    n_experts, n_templates = len(fitted), len(templates)
-    place = index[rows.template]
-    all_rows = np.zeros((n_templates, rows.n_labels))
-    np.add.at(all_rows, (place[place >= 0], rows.label[place >= 0]), 1.0)
-
-    here = place[fired.row] >= 0
-    expert, row = fired.expert[here].astype(np.int64), fired.row[here]
-    features = np.concatenate([fired.code[here].astype(np.float64), np.ones((len(row), 1))], axis=1)
-    truth = targets[rows.label[row]]
-    squared = ((truth - np.einsum("fp,fpt->ft", features, fitted[expert])) ** 2).sum(axis=1)
-    cell = expert * n_templates + place[row]
-    error = (
-        np.bincount(cell, weights=squared, minlength=n_experts * n_templates).astype(np.float64).reshape(n_experts, n_templates)
-    )
-    active = np.bincount(cell * rows.n_labels + rows.label[row], minlength=n_experts * n_templates * rows.n_labels)
-    silent = all_rows - active.reshape(n_experts, n_templates, rows.n_labels)
-    distance = ((targets[None] - silent_mean[:, None]) ** 2).sum(axis=2)
-    error += np.einsum("ekl,el->ek", silent, distance)
-
-    training = np.bincount(rows.label[place < 0], minlength=rows.n_labels) / (place < 0).sum()
-    spread = ((targets - training @ targets) ** 2).sum(axis=1)
-    return _TemplateErrors(error, all_rows @ spread)
+    n_templates = int(given.rows.report.sum())
+    place = np.where(given.rows.report, np.cumsum(given.rows.report) - 1, -1)[given.rows.template]
+    rows = _moments(place, n_templates, truth)
+    row, expert, squared = _active_report_errors(given, truth, fitted)
+    # As if every row were silent, then active rows put right.
+    error = rows.around(fitted.silent[:, None])
+    excess = squared - ((truth[row] - fitted.silent[expert]) ** 2).sum(axis=1)
+    error += np.bincount(expert * n_templates + place[row], weights=excess, minlength=error.size).reshape(error.shape)
+    return error, rows.around(truth[place < 0].mean(axis=0))
 
 
-def _bootstrap(per_template: _TemplateErrors, seed: int) -> Float64[np.ndarray, "2 expert"]:
-    """Return the 95 % interval of R² over resampled report templates."""
-    n = len(per_template.variance)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP).astype(np.float64)
-    r2 = 1 - (per_template.error @ drawn.T) / (drawn @ per_template.variance)
-    return np.quantile(r2, [0.025, 0.975], axis=1)
+def _where_it_fires(
+    given: Sums, truth: Float64[np.ndarray, "row target"], fitted: _Fitted
+) -> tuple[Float64[np.ndarray, "expert"], Int64[np.ndarray, "expert"]]:
+    """Return R² on active report rows, around the mean of active ranking rows, and their number."""
+    row, expert, squared = _active_report_errors(given, truth, fitted)
+    spread = ((truth[row] - fitted.active[expert]) ** 2).sum(axis=1)
+    n = np.bincount(expert, minlength=given.n_experts)
+    error = np.bincount(expert, weights=squared, minlength=given.n_experts)
+    variance = np.bincount(expert, weights=spread, minlength=given.n_experts)
+    known = (n > 1) & (variance > ROUNDING * n * (truth**2).sum(axis=1).mean())
+    return _r2(error, np.where(known, variance, 0.0)), n.astype(np.int64)
 
 
-def _active(
-    ranking: _Part,
-    report: _Part,
-    targets: Float[np.ndarray, "label target"],
-    fitted: Float64[np.ndarray, "expert feature target"],
-) -> tuple[Float64[np.ndarray, "expert"], Float64[np.ndarray, "expert"], Float64[np.ndarray, "expert"]]:
-    """Return squared error and variance on active report rows, around the mean of active ranking rows, and their number."""
-    squares = (targets**2).sum(axis=1)
-    cross = np.einsum("elp,ept,lt->e", report.feature, fitted, targets)
-    error = report.n @ squares - 2 * cross + np.einsum("ept,epq,eqt->e", fitted, report.gram.sum(axis=1), fitted)
-    mean = (ranking.n @ targets) / np.maximum(ranking.n.sum(axis=1), 1)[:, None]
-    n = report.n.sum(axis=1)
-    variance = report.n @ squares - 2 * ((report.n @ targets) * mean).sum(axis=1) + n * (mean**2).sum(axis=1)
-    return error, np.where(n > 1, variance, 0.0), n
+def _active_report_errors(
+    given: Sums, truth: Float64[np.ndarray, "row target"], fitted: _Fitted
+) -> tuple[Int64[np.ndarray, "firing"], Int64[np.ndarray, "firing"], Float64[np.ndarray, "firing"]]:
+    """Return the row, the expert and the squared error of every firing on a report row."""
+    here = given.fold[given.fired.row] == given.n_folds - 1
+    row, expert = given.fired.row[here], given.fired.expert[here]
+    predicted = np.einsum("fp,fpt->ft", given.features[here], fitted.coefficients[expert])
+    return row, expert, ((truth[row] - predicted) ** 2).sum(axis=1)
+
+
+def _left_out_label(given: Sums, truth: Float64[np.ndarray, "row target"], penalty: float) -> Float64[np.ndarray, "expert"]:
+    n_labels = given.rows.n_labels
+    is_report = given.fold == given.n_folds - 1
+    cell = is_report * n_labels + given.rows.label
+    both, both_rows = _active(given, cell, 2 * n_labels, truth), _moments(cell, 2 * n_labels, truth)
+    train = _Active(*(others(total[:, :n_labels], axis=1) for total in both))
+    train_rows = _Moments(*(others(total[:n_labels], axis=0) for total in both_rows))
+    test = _Active(*(total[:, n_labels:] for total in both))
+    rows = _Moments(*(total[n_labels:] for total in both_rows))
+    error = _silent(rows, test.targets).around(_silent_mean(train_rows, train.targets))
+    # Only where an expert fires on a label's report rows is its fit needed.
+    at = test.targets.n.nonzero()
+    fitted = fit(train.gram[at], train.cross[at], penalty)
+    error[at] += _Active(*(total[at][None] for total in test)).error(fitted[None])[0]
+    return _r2(error.sum(axis=1), rows.around(train_rows.mean).sum())
+
+
+def _bootstrap_draws(given: Sums, seed: int) -> Float64[np.ndarray, "draw template"]:
+    """Return how often each report template is in each resample."""
+    n = int(given.rows.report.sum())
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP).astype(np.float64)
+
+
+def _r2(error: Float64[np.ndarray, "*any"], variance: Float64[np.ndarray, "*some"] | np.floating) -> Float64[np.ndarray, "*any"]:
+    """Return the share of the variance that is explained; NaN where there is none to explain."""
+    variance = np.broadcast_to(variance, error.shape)
+    return 1 - np.divide(error, variance, out=np.full(error.shape, np.nan), where=variance > 0)

@@ -1,0 +1,211 @@
+"""One labelled task: every expert against every hypothesis, and what is said beside the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+from numpy.typing import NDArray
+
+from atlas.dictionary import Smixae
+from atlas.probe import references
+from atlas.probe.config import ProbeConfig
+from atlas.probe.mentions import Mentioned
+from atlas.probe.newline import NewlineMeasures
+from atlas.probe.protocol import ByReference, by_reference
+from atlas.probe.rows import TaskRows, row_firings
+from atlas.probe.scores import (
+    MIN_ACTIVE_ROWS,
+    Fired,
+    Joint,
+    Order,
+    Preference,
+    Rows,
+    Scores,
+    class_scores,
+    jointly,
+    label_dependence,
+    label_order,
+    preference,
+    scores,
+    sums,
+    untestable,
+)
+from atlas.probe.tasks import Hypothesis, Task
+
+RIDGE_PENALTY = 1.0
+"""Of ridge probes, on features of unit variance."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One hypothesis on all experts that fire on enough rows."""
+
+    number: int
+    """Among the task's hypotheses."""
+    hypothesis: Hypothesis
+    scores: Scores
+    order: Order
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Labelled rows, the firings on them, and how well every hypothesis is read from those."""
+
+    rows: Rows
+    fired: Fired
+    experts: Int64[np.ndarray, "probed"]
+    """Those that fire on enough rows to be scored."""
+    counts: Int64[np.ndarray, "expert label"]
+    """Rows of each label that each expert fires on."""
+    tested: list[Tested]
+
+    @property
+    def label_rows(self) -> Int64[np.ndarray, "label"]:
+        """Rows of each label."""
+        return np.bincount(self.rows.label, minlength=self.rows.n_labels)
+
+    @property
+    def fires(self) -> Float64[np.ndarray, "expert label"]:
+        """P(fires | label)."""
+        return self.counts / np.maximum(self.label_rows, 1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything found on one task."""
+
+    task: Task
+    run: TaskRows
+    sentences: Probed
+    references: list[dict[str, references.Reference]]
+    """Of each hypothesis."""
+    joint: list[Joint | None]
+    """Of each hypothesis: the experts that read it best together; None where its target is not a number of the label."""
+    preference: Preference
+    """Of all experts."""
+    p_label: Float64[np.ndarray, "probed"]
+    mentions: Probed | str
+    """The same on natural mentions, or why not."""
+    newline: NewlineMeasures | None
+    reference: ByReference | None
+    """By the reference's protocol, where that was asked for."""
+
+
+def find(
+    task: Task,
+    run: TaskRows,
+    smixae: Smixae,
+    embedding: Float[np.ndarray, "row d_embedding"] | None,
+    mentions: Mentioned | str,
+    newline: NewlineMeasures | None,
+    config: ProbeConfig,
+) -> Found:
+    """Return everything found on one task; `embedding` is the static one of each row's label, where rows have text."""
+    rows = Rows(
+        label=np.array([one.sentence.label for one in run.probed], dtype=np.int64),
+        template=np.array([one.sentence.template for one in run.probed], dtype=np.int64),
+        fold=task.folds(),
+        report=task.report(),
+        n_labels=len(task.labels),
+    )
+    fired = Fired(*(column.cpu().numpy() for column in row_firings(run.x, smixae)))
+    targets = [_of_rows(hypothesis, rows, run.kept) for hypothesis in task.hypotheses]
+    sentences = _probed(rows, fired, smixae.n_experts, task, dict(enumerate(targets)), config)
+    x = run.x.cpu().numpy()
+    norm = np.linalg.norm(fired.code, axis=1).astype(np.float64)
+    among = _among(fired, sentences.experts, smixae.n_experts)
+    return Found(
+        task=task,
+        run=run,
+        sentences=sentences,
+        references=[
+            references.references(rows, x, embedding, hypothesis, of_rows, smixae.n_experts, smixae.d_code, config.seed)
+            for hypothesis, of_rows in zip(task.hypotheses, targets, strict=True)
+        ],
+        joint=[
+            _jointly(rows, among, sentences.experts, tested, of_rows, config)
+            for tested, of_rows in zip(sentences.tested, targets, strict=True)
+        ],
+        preference=preference(rows, fired, norm, smixae.n_experts, config.seed),
+        p_label=label_dependence(rows, among, len(sentences.experts), config.seed),
+        mentions=mentions if isinstance(mentions, str) else _on_mentions(task, mentions, smixae.n_experts, config),
+        newline=newline,
+        reference=by_reference(task, rows, fired, x, targets, smixae.n_experts, config.seed) if config.protocol == "reference" else None,
+    )
+
+
+def _on_mentions(task: Task, mentions: Mentioned, n_experts: int, config: ProbeConfig) -> Probed:
+    """Return the scores on natural mentions of those hypotheses whose target is a function of the label."""
+    targets = {
+        number: _of_rows(hypothesis, mentions.rows, None)
+        for number, hypothesis in enumerate(task.hypotheses)
+        if hypothesis.of_label is not None
+    }
+    return _probed(mentions.rows, mentions.fired, n_experts, task, targets, config)
+
+
+def _of_rows(
+    hypothesis: Hypothesis, rows: Rows, kept: Int64[np.ndarray, "row"] | None
+) -> Float64[np.ndarray, "row target"]:
+    """Return the target of each row."""
+    if hypothesis.of_label is not None:
+        return hypothesis.of_label[rows.label].astype(np.float64)
+    assert hypothesis.of_row is not None and kept is not None
+    return hypothesis.of_row[kept].astype(np.float64)
+
+
+def _among(fired: Fired, experts: Int64[np.ndarray, "probed"], n_experts: int) -> Fired:
+    """Return the firings of some experts, which get numbers of their own, in the same order."""
+    index = np.full(n_experts, -1)
+    index[experts] = np.arange(len(experts))
+    own = index[fired.expert] >= 0
+    return Fired(fired.row[own], index[fired.expert[own]], fired.code[own])
+
+
+def _probed(
+    rows: Rows,
+    fired: Fired,
+    n_experts: int,
+    task: Task,
+    targets: Mapping[int, NDArray[Any]],
+    config: ProbeConfig,
+) -> Probed:
+    """Return how well the task's hypotheses are read, of which `targets` gives the number and the target of each row."""
+    active = np.bincount(fired.expert, minlength=n_experts)
+    experts = np.flatnonzero(active >= MIN_ACTIVE_ROWS)
+    among = _among(fired, experts, n_experts)
+    given = sums(rows, among, len(experts))
+    tested = []
+    for number, of_rows in targets.items():
+        hypothesis = task.hypotheses[number]
+        if hypothesis.shape == "classes":
+            classes = of_rows[:, 0].astype(np.int64)
+            found = class_scores(rows, among, len(experts), classes, len(hypothesis.class_names), config.seed)
+            of_label = None if hypothesis.of_label is None else np.eye(len(hypothesis.class_names))[hypothesis.of_label[:, 0].astype(int)]
+            penalty = 0.0
+        else:
+            penalty = RIDGE_PENALTY if hypothesis.probe == "ridge" else 0.0
+            found = scores(rows, among, given, of_rows, config.seed, penalty)
+            of_label = hypothesis.of_label
+        order = untestable(len(experts)) if of_label is None else label_order(given, of_label, config.seed, config.n_permutations)
+        tested.append(Tested(number, hypothesis, found, order))
+    cell = fired.expert.astype(np.int64) * rows.n_labels + rows.label[fired.row]
+    counts = np.bincount(cell, minlength=n_experts * rows.n_labels).reshape(n_experts, rows.n_labels)
+    return Probed(rows, fired, experts, counts, tested)
+
+
+def _jointly(
+    rows: Rows,
+    among: Fired,
+    experts: Int64[np.ndarray, "probed"],
+    tested: Tested,
+    targets: Float64[np.ndarray, "row target"],
+    config: ProbeConfig,
+) -> Joint | None:
+    if tested.hypothesis.shape == "classes" or tested.hypothesis.of_label is None:
+        return None
+    return jointly(rows, among, len(experts), targets, tested.order.p_adjusted, config.seed)

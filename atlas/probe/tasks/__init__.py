@@ -1,0 +1,26 @@
+"""Labelled data sets: those that come with Atlas, and a user's own."""
+
+from atlas.probe.tasks.choice import Refused, chosen_tasks
+from atlas.probe.tasks.needs import ModelFacts, model_facts, unmet
+from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS, builtin_tasks, load_task
+from atlas.probe.tasks.task import Hypothesis, Need, Probe, Sentence, Shape, Task
+from atlas.probe.tasks.user import user_task
+
+__all__ = [
+    "BUILTIN",
+    "BUILTIN_TASKS",
+    "Hypothesis",
+    "ModelFacts",
+    "Need",
+    "Probe",
+    "Refused",
+    "Sentence",
+    "Shape",
+    "Task",
+    "builtin_tasks",
+    "chosen_tasks",
+    "load_task",
+    "model_facts",
+    "unmet",
+    "user_task",
+]

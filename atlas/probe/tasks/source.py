@@ -1,0 +1,146 @@
+"""What users' tasks are made from: a table, what a TOML file says of it, and a matrix of rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
+
+from atlas.errors import TaskError
+from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS
+from atlas.probe.tasks.stated import Stated, listed, read_toml
+from atlas.probe.tasks.table import Table, hub_table, is_hub_id, is_table, kinds, read_table, table_stem
+
+DEFINITIONS = (*BUILTIN_TASKS, "emotions")
+"""What `definition` may name: labels with their order, colours and hypotheses, for sentences that the user brings."""
+
+
+class Source(NamedTuple):
+    """What a user's task is made from."""
+
+    stem: str
+    whose: str
+    """As messages name the task."""
+    raw: dict[str, Any]
+    """What a TOML file says of it; empty where there is none."""
+    table: Table
+    matrix: Float32[np.ndarray, "row d_in"] | None
+
+
+def read_source(source: str) -> Source:
+    """Return what a user's task is made from, with the TOML file that describes it.
+
+    Raises:
+        TaskError: it is not there, or cannot be read.
+    """
+    path = Path(source)
+    if path.suffix == ".toml":
+        return _described(read_toml(path), path)
+    if path.is_file() and is_table(path):
+        beside = toml_beside(path)
+        if not beside.is_file():
+            return Source(table_stem(path), f"the task in '{path}'", {}, read_table(path), None)
+        raw = read_toml(beside)
+        if "matrix" in raw:
+            return _described(raw, beside)
+        named = raw.setdefault("data", path.name)
+        if isinstance(named, str) and (beside.parent / named).resolve() != path.resolve():
+            raise TaskError(f"'{beside}' describes '{named}', not '{path}'; rename one of them.")
+        return _described(raw, beside)
+    if is_hub_id(source):
+        return Source(re.split("[/:]", source)[1], f"the task of the data set '{source}'", {}, hub_table(source), None)
+    raise TaskError(f"No task at '{source}'. Give {kinds()}, a .toml that describes one, or a data set's hub id.")
+
+
+def toml_beside(path: Path) -> Path:
+    """Return where the TOML file that describes a table is looked for."""
+    return path.with_name(f"{table_stem(path)}.toml")
+
+
+def _described(raw: dict[str, Any], path: Path) -> Source:
+    """Return what a TOML file describes."""
+    stem, whose = path.stem, f"the task in '{path}'"
+    stated = Stated(raw, f"T{whose[1:]}")
+    if stated.has("matrix"):
+        table = read_table(path.parent / stated.text("metadata"))
+        matrix = _matrix(path.parent / stated.text("matrix"), stated)
+        if len(matrix) != table.n_rows:
+            raise TaskError(
+                f"{stated.who} has {len(matrix):,} rows in the matrix and {table.n_rows:,} in {table.name}; give one for each."
+            )
+        return Source(stem, whose, raw, table, matrix)
+    if not stated.has("data"):
+        raise TaskError(f"{stated.who} lacks the key 'data' (or 'matrix', or 'templates'); name the table of its rows.")
+    named = stated.text("data")
+    if (path.parent / named).is_file() and is_table(Path(named)):
+        return Source(stem, whose, raw, read_table(path.parent / named), None)
+    if is_hub_id(named):
+        return Source(stem, whose, raw, hub_table(named), None)
+    raise TaskError(
+        f"{stated.who} names the data '{named}', which is no table; give {kinds()} beside it, or a data set's hub id."
+    )
+
+
+def _matrix(path: Path, stated: Stated) -> Float32[np.ndarray, "row d_in"]:
+    """Return the rows of a .npy or .safetensors file.
+
+    Raises:
+        TaskError: they cannot be read, are no matrix of numbers, or hold one that is not finite.
+    """
+    if path.suffix == ".npy":
+        try:
+            stored = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise TaskError(f"'{path}' cannot be read as .npy: {str(error).splitlines()[0]}") from error
+    elif path.suffix == ".safetensors":
+        stored = _tensor(path, stated)
+    else:
+        raise TaskError(f"{stated.who} has the matrix '{path.name}'; a matrix is a .npy or a .safetensors file.")
+    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
+        raise TaskError(f"'{path}' holds {stored.dtype} of shape {list(stored.shape)}; a matrix is numbers, (row, d_in).")
+    with np.errstate(over="ignore"):
+        rows = stored.astype(np.float32)
+    if not (finite := np.isfinite(rows).all(axis=1)).all():
+        row = int(np.argmin(finite)) + 1
+        raise TaskError(f"'{path}' holds a number in row {row} that is not finite as float32; mend it, or leave out the row.")
+    return rows
+
+
+def _tensor(path: Path, stated: Stated) -> NDArray[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = tuple(sorted(file.keys()))
+            if not stated.has("tensor") and len(names) != 1:
+                raise TaskError(f"'{path}' holds {listed(names) or 'no tensor'}; name one by the key tensor.")
+            name = stated.text("tensor", names[0])
+            if name not in names:
+                raise TaskError(f"'{path}' has no tensor {name!r}; it has {listed(names)}.")
+            # numpy has no bfloat16.
+            return file.get_tensor(name).float().numpy()
+    except (SafetensorError, OSError) as error:
+        raise TaskError(f"'{path}' cannot be read as .safetensors: {str(error).splitlines()[0]}") from error
+
+
+def with_definition(source: Source) -> dict[str, Any]:
+    """Return what is stated of a task, with what a definition that comes with Atlas says of its labels.
+
+    Raises:
+        TaskError: Atlas has no such definition, or the task has labels of its own.
+    """
+    if "definition" not in source.raw:
+        return dict(source.raw)
+    stated = Stated(source.raw, f"T{source.whose[1:]}")
+    named = stated.text("definition")
+    if named not in DEFINITIONS:
+        raise TaskError(f"{stated.who} has the definition {named!r}; Atlas has {listed(DEFINITIONS)}.")
+    if fixed := [key for key in ("labels", "values") if key in source.raw]:
+        raise TaskError(f"{stated.who} has {fixed[0]} and a definition, which has its own; leave one of them out.")
+    taken = ("title", "family", "description", "cyclic", "labels", "values", "colours", "hypotheses", "needs")
+    definition = read_toml(BUILTIN / f"{named}.toml")
+    return {key: definition[key] for key in taken if key in definition} | source.raw
