@@ -23,7 +23,7 @@ from pipelines.options import (
 from pipelines.progress import say, stoppable
 
 if TYPE_CHECKING:
-    from atlas.probe.available import Chosen
+    from atlas.probe.available import Absence, Chosen
 
 
 @click.command("build")
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 @seed_option("samples, permutations and bootstrap")
 @work_option
 @site_options
-def command(
-    subject: SubjectOptions, text: TextOptions, labelled: TaskOptions, seed: int, work: Path, site: SiteOptions
-) -> None:
+def command(subject: SubjectOptions, text: TextOptions, labelled: TaskOptions, seed: int, work: Path, site: SiteOptions) -> None:
     """Map a dictionary: harvest, probe, evaluate, assemble, bake; print the page to open.
 
     Stages that are finished for the same inputs are skipped.
@@ -45,14 +43,15 @@ def command(
         atlas build --checkpoint work/train/checkpoint --preview
     """
     chosen = probe.choose(labelled)
-    click.echo(run(subject, text, labelled, chosen, seed, work, site))
-    probe.require_usable(chosen)
+    page, unusable = run(subject, text, labelled, chosen, seed, work, site)
+    click.echo(page)
+    probe.require_usable(chosen, unusable)
 
 
 def run(
     subject: SubjectOptions, text: TextOptions, labelled: TaskOptions, tasks: Chosen, seed: int, work: Path, site: SiteOptions
-) -> Path:
-    """Run the stages in order and return the page to open."""
+) -> tuple[Path, list[Absence]]:
+    """Run the stages in order and return the page to open, and the tasks that turned out unusable."""
     from atlas.assemble import assemble
     from atlas.harvest.parts import WHOLE
     from atlas.stages import locked
@@ -69,6 +68,6 @@ def run(
             evaluate.announce(measured, ready.subject, work)
             say(f"Assemble and bake: anew each time, into {work} and {site.out}")
             harvest.run(ready, found, WHOLE, work)
-            probe.run(ready.subject, probed, config, work)
+            unusable = probe.run(ready.subject, probed, config, work)
             evaluate.run(measured, ready.subject, work)
-            return bake.run(assemble(work), site)
+            return bake.run(assemble(work), site), unusable

@@ -39,6 +39,6 @@ def command(device: str, work: Path, site: SiteOptions) -> None:
     checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, config, device, DTYPE, work)
     subject, text = SubjectOptions(str(checkpoint), None, None, device, DTYPE), TextOptions((PYTHON_DOCS,), None, False)
     labelled = TaskOptions(None, (), "atlas")
-    page = build.run(subject, text, labelled, probe.choose(labelled), 0, work, site)
+    page, _ = build.run(subject, text, labelled, probe.choose(labelled), 0, work, site)
     say(f"Open {page} in a browser: double-click it, no server is needed.")
     click.echo(page)

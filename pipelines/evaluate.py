@@ -101,7 +101,7 @@ def prepare(corpus: Corpus, named: NamedSubject, config: EvaluationConfig) -> Re
     plan = held_out_text(named.checkpoint, corpus, tokenizer, config)
     # None of those that come with Atlas asks for a head that predicts tokens, which only the loaded model can tell.
     facts = model_facts(tokenizer, is_causal=False)
-    return Ready(corpus, plan, config, [task for task in builtin_tasks() if unmet(task, facts) is None])
+    return Ready(corpus, plan, config, [task for task in builtin_tasks() if unmet(task.needs, facts) is None])
 
 
 def announce(ready: Ready, subject: Subject, work: Path) -> None:

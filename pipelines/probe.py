@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from pipelines.options import SubjectOptions, TaskOptions, seed_option, subject_
 from pipelines.progress import say, stoppable
 
 if TYPE_CHECKING:
-    from atlas.probe.available import Available, Chosen
+    from atlas.probe.available import Absence, Available, Chosen
     from atlas.probe.config import ProbeConfig
     from pipelines.loading import Subject
 
@@ -44,9 +45,9 @@ def command(subject: SubjectOptions, labelled: TaskOptions, seed: int, work: Pat
             say(said_model(ready.model))
             config = config_for(ready, labelled, seed)
             tasks = announce(ready, chosen, config, work)
-            run(ready, tasks, config, work)
+            unusable = run(ready, tasks, config, work)
     click.echo(work / STAGE)
-    require_usable(chosen)
+    require_usable(chosen, unusable)
 
 
 def choose(labelled: TaskOptions) -> Chosen:
@@ -62,12 +63,13 @@ def choose(labelled: TaskOptions) -> Chosen:
     return chosen
 
 
-def require_usable(chosen: Chosen) -> None:
-    """Raise TaskError if one of the user's own tasks was refused: the others are done, and a script should know."""
+def require_usable(chosen: Chosen, unusable: Sequence[Absence]) -> None:
+    """Raise TaskError if one of the tasks could not be used: the others are done, and a script should know."""
     from atlas.errors import TaskError
 
-    if chosen.refused:
-        raise TaskError(f"All else is done, without {', '.join(one.name for one in chosen.refused)}: {chosen.refused[0].reason}")
+    missing = [(one.name, one.reason) for one in chosen.refused] + [(one.name, one.reason) for one in unusable]
+    if missing:
+        raise TaskError(f"All else is done, without {', '.join(name for name, _ in missing)}: {missing[0][1]}")
 
 
 def config_for(subject: Subject, labelled: TaskOptions, seed: int) -> ProbeConfig:
@@ -96,8 +98,8 @@ def announce(subject: Subject, chosen: Chosen, config: ProbeConfig, work: Path) 
     return tasks
 
 
-def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path) -> None:
-    """Probe with progress on stderr."""
+def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path) -> list[Absence]:
+    """Probe with progress on stderr, and return the tasks that turned out unusable."""
     from atlas.probe.stage import probe
 
-    probe(subject.checkpoint, subject.model, *tasks, work, config, say)
+    return probe(subject.checkpoint, subject.model, *tasks, work, config, say)

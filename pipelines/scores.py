@@ -87,7 +87,9 @@ def command(task: str | None, hypothesis: str | None, top: int, kind: Any, form:
 
 def _table(found: Sequence[Leaders]) -> None:
     for one in found:
-        click.echo(f"{one.task} · {one.title} ({one.hypothesis}): {one.measure}, {one.labels} labels, {one.testable} experts testable")
+        click.echo(
+            f"{one.task} · {one.title} ({one.hypothesis}): {one.measure}, {one.labels} labels, {one.testable} experts testable"
+        )
         heads, rows = _cells(one)
         widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
         for row in [heads, *rows]:

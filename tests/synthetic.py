@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from atlas.store import write_atlas
 
-MONTHS = (
+MONTHS = tuple(
     "January February March April May June July August September October November December".split()
 )  # fmt: skip
 WORDS = """
@@ -45,8 +44,12 @@ HOSTILE = (
 SPELLINGS = {" may": " May", " their": " The", " into": "##ber", " state": " Straße", " string": " STRASSE", " while": " ΟΔΟΣ"}
 """Some words are written otherwise: one is a label, which the corpus so mentions; texts of others are equal once folded."""
 VOCABULARY = [SPELLINGS.get(f" {word}", f" {word}") for word in dict.fromkeys(WORDS)] + [*HOSTILE]
-FIRST_TOKENS = {"months": 1000, "numbers": 2000}
+FIRST_TOKENS = {"months": 1000, "numbers": 2000, "body_parts": 3000, "newline_80": 4000}
 """The token of each labelled task's first label."""
+BODY_PARTS = tuple("head face neck shoulder chest back arm elbow wrist hand abdomen hip leg knee ankle foot".split())
+CELLS = {"T cell": "#1f77b4", "B cell": "#ffff00", "monocyte": "#101010", "platelet": "#ff69b4"}
+"""Labels of a task without text, with colours; two of these cannot be seen on a light or a dark page as they are."""
+SEASONS = ("winter", "spring", "summer", "autumn")
 THRESHOLD = 1.0
 CORPORA = (("synthetic", "Words at random", 318_402, 104_551), ("second", "More words at random", 96_000, 32_000))
 """Name, title, tokens and held-out tokens of each corpus that an atlas may hold."""
@@ -68,11 +71,48 @@ class Size:
     logged_steps: int = 2_000
     corpora: int = 1
     """One or two; the labelled tasks follow them."""
+    more_tasks: bool = False
+    """Behind months and numbers also body parts (no hypothesis), cells (no text), and a place in a line (measures of its own)."""
 
 
 Corpus = list[npt.NDArray[Any]]
 """The token ids of each window."""
 LABELS = {"months": MONTHS, "numbers": tuple(str(number) for number in range(100))}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled task as the atlas states it."""
+
+    name: str
+    title: str
+    family: str
+    description: str
+    labels: tuple[str, ...]
+    templates: int
+    cyclic: bool = False
+    values: tuple[float, ...] = ()
+    """From 0 if none are given."""
+    colours: tuple[str, ...] = ()
+
+
+def labelled_tasks(size: Size) -> list[Labelled]:
+    """Return the labelled tasks of an atlas of this size, in order."""
+    few = [
+        Labelled("months", "Months", "calendar", "The twelve months in sentences.", MONTHS, size.month_templates, cyclic=True),
+        Labelled("numbers", "Numbers 0–99", "number", "Numbers below a hundred.", LABELS["numbers"], size.number_templates),
+    ]
+    if not size.more_tasks:
+        return few
+    lines = tuple(str(end) for end in range(10, 81, 10))
+    return [
+        *few,
+        Labelled("body_parts", "Body parts", "body", "Sixteen parts, head to foot.", BODY_PARTS, 6),
+        Labelled("cells", "Cell types", "cell", "Four types of cells.", tuple(CELLS), 30, colours=tuple(CELLS.values())),
+        Labelled(
+            "newline_80", "Place in a line of 80 characters", "line", "Reflowed text.", lines, 8, values=tuple(map(float, lines))
+        ),
+    ]
 
 
 def kind(expert: int) -> str:
@@ -94,22 +134,25 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
     """Return every table that the schema knows but run_log, by column."""
     size = size or Size()
     random = np.random.default_rng(seed)
-    months, numbers = (
-        _sentences(random, size.corpora, "months", MONTHS, size.month_templates),
-        _sentences(random, size.corpora + 1, "numbers", [str(number) for number in range(100)], size.number_templates),
-    )
+    tasks = labelled_tasks(size)
+    labelled = [_sentences(random, number, task) for number, task in enumerate(tasks[:2], start=size.corpora)]
     # What an atlas of one corpus holds does not change with what was added later: that has a source of its own.
     others = [np.random.default_rng([seed, task]) for task in range(1, size.corpora)]
     draws = [random, *others]
     corpora = [[draw.integers(0, len(VOCABULARY), size.window_tokens) for _ in range(size.windows)] for draw in draws]
     firings = {
         expert: {0: _on_corpus(random, expert, size)}
-        | {sentences.task: _on_sentences(random, expert, sentences) for sentences in (months, numbers)}
+        | {sentences.task: _on_sentences(random, expert, sentences) for sentences in labelled}
         | {task: _on_corpus(draw, expert, size) for task, draw in enumerate(others, start=1)}
         if kind(expert) != "silent"
         else {}
         for expert in range(size.experts)
     }
+    more = np.random.default_rng([seed, 0, 4])
+    labelled += [_sentences(more, number, task) for number, task in enumerate(tasks[2:], start=size.corpora + 2)]
+    for expert in firings:
+        if firings[expert]:
+            firings[expert] |= {sentences.task: _on_sentences(more, expert, sentences) for sentences in labelled[2:]}
     tables: dict[str, dict[str, Any]] = {
         "provenance": _provenance(size),
         "experts": {
@@ -119,16 +162,18 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
         },
         "tasks": _tasks(size),
         "labels": _labels(size),
-        "hypotheses": _hypotheses(size.corpora),
-        "baselines": _baselines(size.corpora),
-        "windows": _windows(corpora, months, numbers),
-        "vocabulary": _vocabulary(size.corpora),
+        "hypotheses": _hypotheses(size),
+        "baselines": _baselines(size),
+        "windows": _windows(corpora, labelled),
+        "vocabulary": _vocabulary(size),
+        "absences": _absences(),
         "training_log": _training_log(size),
     }
     later = np.random.default_rng([seed, 0, 3])
-    tables |= _per_expert(random, later, size, firings, corpora, (months, numbers))
+    tables |= _per_expert(random, later, size, firings, corpora, labelled)
     tables |= _sampled(later, size, corpora)
     tables["evaluation"] = _evaluation(size, tables["expert_stats"])
+    tables |= _jointly(size)
     return tables
 
 
@@ -156,16 +201,19 @@ class Sentences:
     template: npt.NDArray[Any]
 
 
-def _sentences(random: np.random.Generator, task: int, name: str, labels: Sequence[str], templates: int) -> Sentences:
+def _sentences(random: np.random.Generator, task: int, of: Labelled) -> Sentences:
+    label = np.repeat(np.arange(len(of.labels)), of.templates)
+    template = np.tile(np.arange(of.templates), len(of.labels))
+    if of.name not in FIRST_TOKENS:  # rows that are no text
+        no_text: list[npt.NDArray[Any]] = [np.empty(0, np.int64)] * len(label)
+        return Sentences(task, of.name, no_text, np.zeros_like(label), label, template)
     plain = len(VOCABULARY) - len(HOSTILE)
-    shapes = [random.integers(0, plain, random.integers(4, 12)) for _ in range(templates)]
-    label = np.repeat(np.arange(len(labels)), templates)
-    template = np.tile(np.arange(templates), len(labels))
+    shapes = [random.integers(0, plain, random.integers(4, 12)) for _ in range(of.templates)]
     position = np.array([len(shapes[t]) // 2 for t in template])
     tokens = [
-        np.insert(shapes[t], place, FIRST_TOKENS[name] + one) for t, place, one in zip(template, position, label, strict=True)
+        np.insert(shapes[t], place, FIRST_TOKENS[of.name] + one) for t, place, one in zip(template, position, label, strict=True)
     ]
-    return Sentences(task, name, tokens, position, label, template)
+    return Sentences(task, of.name, tokens, position, label, template)
 
 
 @dataclass(frozen=True)
@@ -196,7 +244,9 @@ def _on_corpus(random: np.random.Generator, expert: int, size: Size) -> Fired:
 
 def _on_sentences(random: np.random.Generator, expert: int, sentences: Sentences) -> Fired:
     made = kind(expert)
-    likes = {"months": ("ring", "task"), "numbers": ("line",)}[sentences.name]
+    likes = {"months": ("ring", "task"), "numbers": ("line",), "body_parts": ("clusters",), "cells": ("clusters", "line")}.get(
+        sentences.name, ("ray",)
+    )
     chance = 0.95 if made in likes else 0.03 if made != "dense" else 0.5
     rows = np.flatnonzero(random.random(len(sentences.label)) < chance)
     label = sentences.label[rows]
@@ -257,65 +307,109 @@ def _provenance(size: Size) -> dict[str, Any]:
 
 
 def _tasks(size: Size) -> dict[str, Any]:
-    corpora = CORPORA[: size.corpora]
-    sentences = [12 * size.month_templates, 100 * size.number_templates]
+    corpora, labelled = CORPORA[: size.corpora], labelled_tasks(size)
+    sentences = [len(task.labels) * task.templates for task in labelled]
     return {
-        "task": np.arange(size.corpora + 2),
-        "name": [*(name for name, *_ in corpora), "months", "numbers"],
-        "title": [*(title for _, title, *_ in corpora), "Months", "Numbers 0–99"],
-        "kind": ["corpus"] * size.corpora + ["labelled"] * 2,
-        "family": ["corpus"] * size.corpora + ["calendar", "number"],
-        "description": ["Frequent English words."] * size.corpora
-        + ["The twelve months in sentences.", "Numbers below a hundred."],
-        "cyclic": [False] * size.corpora + [True, False],
+        "task": np.arange(size.corpora + len(labelled)),
+        "name": [*(name for name, *_ in corpora), *(task.name for task in labelled)],
+        "title": [*(title for _, title, *_ in corpora), *(task.title for task in labelled)],
+        "kind": ["corpus"] * size.corpora + ["labelled"] * len(labelled),
+        "family": ["corpus"] * size.corpora + [task.family for task in labelled],
+        "description": ["Frequent English words."] * size.corpora + [task.description for task in labelled],
+        "cyclic": [False] * size.corpora + [task.cyclic for task in labelled],
         "tokens": [tokens for _, _, tokens, _ in corpora] + [9 * rows for rows in sentences],
         "held_out_tokens": [held_out for *_, held_out in corpora] + [9 * rows for rows in sentences],
-        "importance_tokens": [held_out // 2 for *_, held_out in corpora] + [0, 0],
+        "importance_tokens": [held_out // 2 for *_, held_out in corpora] + [0] * len(labelled),
         "documents": [size.windows] * size.corpora + sentences,
         "rows": [tokens for _, _, tokens, _ in corpora] + sentences,
-        "templates": [0] * size.corpora + [size.month_templates, size.number_templates],
-        "dropped": [0] * (size.corpora + 2),
+        "templates": [0] * size.corpora + [task.templates for task in labelled],
+        "dropped": [0] * (size.corpora + len(labelled)),
     }
 
 
 def _labels(size: Size) -> dict[str, Any]:
-    return {
-        "task": [size.corpora] * 12 + [size.corpora + 1] * 100,
-        "label": [*range(12), *range(100)],
-        "name": [*MONTHS, *map(str, range(100))],
-        "value": [float(value) for value in (*range(12), *range(100))],
-        "rows": [size.month_templates] * 12 + [size.number_templates] * 100,
-        "training_occurrences": [3 * month for month in range(12)] + [None] * 100,
-    }
+    rows: list[tuple[Any, ...]] = []
+    for number, task in enumerate(labelled_tasks(size), start=size.corpora):
+        for label, name in enumerate(task.labels):
+            value = task.values[label] if task.values else float(label)
+            colour = task.colours[label] if task.colours else None
+            rows.append((number, label, name, value, colour, task.templates, 3 * label if task.name == "months" else None))
+    names = ("task", "label", "name", "value", "colour", "rows", "training_occurrences")
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
 
 
-def _hypotheses(first: int) -> dict[str, Any]:
-    turns = 2 * np.pi * np.arange(12) / 12
-    digits = 2 * np.pi * np.arange(100) / 10
-    return {
-        "task": [first, first + 1, first + 1],
-        "hypothesis": [0, 0, 1],
-        "name": ["cyc_12m", "linear", "mod_10"],
-        "title": ["12-month ring", "linear", "last digit ring"],
-        "shape": ["ring", "ordinal", "ring"],
-        "description": ["cosine and sine of the month", "the number itself", "cosine and sine of the last digit"],
-        "targets": [
-            np.stack([np.cos(turns), np.sin(turns)], 1).tolist(),
-            [[float(number)] for number in range(100)],
-            np.stack([np.cos(digits), np.sin(digits)], 1).tolist(),
-        ],
-        "chance": [3 / 11, 3 / 99, 3 / 99],
-        "p_smallest": [0.0005, 0.0005, 0.4],
-        "q": [0.001, 0.001, 0.4],
-        "testable": [14, 9, 9],
-    }
+def _hypotheses(size: Size) -> dict[str, Any]:
+    months, numbers = size.corpora, size.corpora + 1
+    turns, digits = 2 * np.pi * np.arange(12) / 12, 2 * np.pi * np.arange(100) / 10
+    ring = np.stack([np.cos(turns), np.sin(turns)], 1).tolist()
+    last_digit = np.stack([np.cos(digits), np.sin(digits)], 1).tolist()
+    season = [[float((month + 1) % 12 // 3)] for month in range(12)]
+    linear, r2 = "linear", "R²"
+    rows: list[tuple[Any, ...]] = [
+        (
+            months,
+            0,
+            "cyc_12m",
+            "12-month ring",
+            "ring",
+            linear,
+            r2,
+            "cosine and sine of the month",
+            ring,
+            [],
+            3 / 11,
+            0.0005,
+            0.001,
+            14,
+        ),
+        (
+            *(months, 1, "season", "season", "classes", "multinomial", "balanced accuracy", "the season of the month"),
+            *(season, [*SEASONS], 0.71, 0.002, 0.003, 14),
+        ),
+        (
+            *(numbers, 0, "linear", "linear", "ordinal", linear, r2, "the number itself"),
+            *([[float(number)] for number in range(100)], [], 3 / 99, 0.0005, 0.001, 9),
+        ),
+        (
+            numbers,
+            1,
+            "mod_10",
+            "last digit ring",
+            "ring",
+            linear,
+            r2,
+            "cosine and sine of the last digit",
+            last_digit,
+            [],
+            3 / 99,
+            0.4,
+            0.4,
+            9,
+        ),
+    ]
+    if size.more_tasks:
+        cells = size.corpora + 3
+        places = [[0.0, 1.0], [0.2, 0.9], [1.0, 0.1], [0.7, 0.0]]
+        rows += [
+            (cells, 0, "lineage", "lineage", "map", linear, r2, "place among lineages", places, [], 0.9, 0.01, 0.02, 12),
+            (cells, 1, "age", "age of the donor", "ordinal", linear, r2, "years, row by row", [], [], 0.0, None, None, 0),
+        ]
+    names = ("task", "hypothesis", "name", "title", "shape", "probe", "measure", "description", "targets", "classes", "chance")
+    return {name: [row[at] for row in rows] for at, name in enumerate((*names, "p_smallest", "q", "testable"))}
 
 
-def _baselines(first: int) -> dict[str, Any]:
+def _baselines(size: Size) -> dict[str, Any]:
     references = ("chance", "random_projection", "top_components", "word_embedding")
-    values = {(0, 0): (0.27, 0.58, 0.35, 0.81), (1, 0): (0.03, 0.66, 0.41, 0.9), (1, 1): (0.03, 0.22, 0.08, 0.77)}
+    values: dict[tuple[int, int], tuple[float | None, ...]] = {
+        (0, 0): (0.27, 0.58, 0.35, 0.81),
+        (1, 0): (0.03, 0.66, 0.41, 0.9),
+        (1, 1): (0.03, 0.22, 0.08, 0.77),
+        (0, 1): (0.71, 0.84, 0.62, 0.97),
+    }
+    if size.more_tasks:
+        values |= {(3, 0): (0.9, 0.4, 0.2, None), (3, 1): (None, 0.1, 0.05, None)}
     rows = [
-        (first + task, hypothesis, name, value)
+        (size.corpora + task, hypothesis, name, value)
         for (task, hypothesis), row in values.items()
         for name, value in zip(references, row, strict=True)
     ]
@@ -326,6 +420,48 @@ def _baselines(first: int) -> dict[str, Any]:
         "metric": ["all_rows"] * len(rows),
         "value": [row[3] for row in rows],
     }
+
+
+def _absences() -> dict[str, Any]:
+    rows = [
+        ("letter_case", "Letter case", "task", "This tokenizer lowercases, so that the two cases are one."),
+        ("numbers", "Numbers 0–99", "rows", "7 rows were left out: their label is empty."),
+        ("numbers", "Numbers 0–99", "mentions", "No mentions in held-out documents; 50 are needed."),
+    ]
+    return {name: [row[at] for row in rows] for at, name in enumerate(("name", "title", "what", "reason"))}
+
+
+def _jointly(size: Size) -> dict[str, dict[str, Any]]:
+    """Return what several experts read together (a listed group of three, and a path that is none), and places in a line."""
+    months, numbers = size.corpora, size.corpora + 1
+    lines = [expert for expert in range(size.experts) if kind(expert) == "line"]
+    rings = [expert for expert in range(size.experts) if kind(expert) == "ring"]
+    rows: list[tuple[Any, ...]] = []
+    for step, (expert, reached, added) in enumerate(zip(lines, (0.58, 0.71, 0.81), (0.58, 0.13, 0.1), strict=False)):
+        rows.append((numbers, 0, step, expert, reached + 0.02, reached, reached - 0.06, reached + 0.05, added, len(lines) >= 3))
+    for step, (expert, reached, added) in enumerate(zip(rings, (0.76, 0.78), (0.76, 0.02), strict=False)):
+        rows.append((months, 0, step, expert, reached + 0.02, reached, reached - 0.06, reached + 0.05, added, False))
+    names = ("task", "hypothesis", "step", "expert", "ranking", "all_rows", "all_rows_low", "all_rows_high", "added", "listed")
+    tables: dict[str, dict[str, Any]] = {"shattered": {name: [row[at] for row in rows] for at, name in enumerate(names)}}
+    if size.more_tasks:
+        by_gain = [expert for expert in range(size.experts) if kind(expert) == "ray"]
+        others = [expert for expert in range(size.experts) if kind(expert) != "ray"]
+        gain = [0.06 / 2**rank for rank in range(len(by_gain))] + [-0.001] * len(others)
+        tables["newline_scores"] = {
+            "task": [size.corpora + 4] * size.experts,
+            "expert": [*by_gain, *others],
+            "rank": list(range(size.experts)),
+            "rate": [0.03] * size.experts,
+            "encode_linear_r2": [0.11] * size.experts,
+            "encode_periodic_r2": [0.12 + max(one, 0.0) for one in gain],
+            "periodic_gain": [0.01 + max(one, 0.0) for one in gain],
+            "decode_r2": [0.31] * size.experts,
+            "held_out_linear_r2": [0.1] * size.experts,
+            "held_out_periodic_r2": [0.1 + one for one in gain],
+            "held_out_gain": gain,
+            "held_out_decode_r2": [0.28] * size.experts,
+        }
+    return tables
 
 
 HELD_OUT_TOKENS = 104_551
@@ -385,9 +521,9 @@ def _training_log(size: Size) -> dict[str, Any]:
     }
 
 
-def _windows(corpora: list[Corpus], months: Sentences, numbers: Sentences) -> dict[str, Any]:
-    report = [template % 3 == 0 for sentences in (months, numbers) for template in sentences.template]
-    parts = [*corpora, months.tokens, numbers.tokens]
+def _windows(corpora: list[Corpus], labelled: list[Sentences]) -> dict[str, Any]:
+    report = [template % 3 == 0 for sentences in labelled for template in sentences.template]
+    parts = [*corpora, *(sentences.tokens for sentences in labelled)]
     lengths = [len(part) for part in parts]
     before: list[Any] = [None] * sum(len(corpus) for corpus in corpora)
     return {
@@ -396,18 +532,19 @@ def _windows(corpora: list[Corpus], months: Sentences, numbers: Sentences) -> di
         "document": np.concatenate([np.arange(length) for length in lengths]),
         "ordinal": np.zeros(sum(lengths), int),
         "tokens": [tokens for part in parts for tokens in part],
-        "position": before + [*months.position.tolist(), *numbers.position.tolist()],
-        "label": before + [*months.label.tolist(), *numbers.label.tolist()],
-        "template": before + [*months.template.tolist(), *numbers.template.tolist()],
+        "position": before + [place for sentences in labelled for place in sentences.position.tolist()],
+        "label": before + [label for sentences in labelled for label in sentences.label.tolist()],
+        "template": before + [template for sentences in labelled for template in sentences.template.tolist()],
         "report": before + report,
     }
 
 
-def _vocabulary(corpora: int) -> dict[str, Any]:
-    rows = [(task, token, text) for task in range(corpora) for token, text in enumerate(VOCABULARY)]
-    for task, (name, labels) in enumerate(LABELS.items(), start=corpora):
-        rows += [(task, token, text) for token, text in enumerate(VOCABULARY)]
-        rows += [(task, FIRST_TOKENS[name] + label, f" {one}") for label, one in enumerate(labels)]
+def _vocabulary(size: Size) -> dict[str, Any]:
+    rows = [(task, token, text) for task in range(size.corpora) for token, text in enumerate(VOCABULARY)]
+    for number, task in enumerate(labelled_tasks(size), start=size.corpora):
+        if task.name in FIRST_TOKENS:
+            rows += [(number, token, text) for token, text in enumerate(VOCABULARY)]
+            rows += [(number, FIRST_TOKENS[task.name] + label, f" {one}") for label, one in enumerate(task.labels)]
     return {
         "task": [row[0] for row in rows],
         "token": [row[1] for row in rows],
@@ -422,7 +559,7 @@ def _per_expert(
     size: Size,
     firings: dict[int, dict[int, Fired]],
     corpora: list[Corpus],
-    labelled: tuple[Sentences, Sentences],
+    labelled: list[Sentences],
 ) -> dict[str, dict[str, Any]]:
     rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
     for expert in range(size.experts):
@@ -446,9 +583,18 @@ def _per_expert(
                 _evidence(later, rows, (task, expert), round(rates[task] * CORPORA[task][2]), fired, corpus)
         for sentences in labelled:
             _probed(random, rows, expert, made, rate, sentences, firings[expert].get(sentences.task))
+        for sentences in labelled:
+            _beside(
+                np.random.default_rng([expert, sentences.task]),
+                rows,
+                expert,
+                made,
+                sentences,
+                firings[expert].get(sentences.task),
+            )
     for table in ("points", "expert_stats", *_OF_CORPORA):
         rows[table].sort(key=lambda row: (row[0], row[1]))
-    return {table: dict(zip(_COLUMNS[table], map(list, zip(*rows[table], strict=True)), strict=True)) for table in _COLUMNS}
+    return {table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)} for table, names in _COLUMNS.items()}
 
 
 def _stats(task: int, expert: int, made: str, rate: float, importance: float, fired: Fired | None) -> tuple[Any, ...]:
@@ -604,11 +750,20 @@ def _probed(
             mean = map(float, fired.xyz[here].mean(axis=0))
             smoothed = (here.sum() + 20 * rate) / (of + 20)
             rows["label_stats"].append(
-                (sentences.task, int(label), expert, int(here.sum()), fires, float(smoothed / rate), *mean)
+                (
+                    sentences.task,
+                    int(label),
+                    expert,
+                    int(here.sum()),
+                    fires,
+                    float(smoothed / rate),
+                    _preference(fired, sentences, label),
+                    *mean,
+                )
             )
     covered = int(sum((fired.label == label).sum() >= of / 2 for label, of in zip(labels, counts, strict=True)))
     testable = len(fired.label) >= 50
-    for hypothesis in (0,) if sentences.name == "months" else (0, 1):
+    for hypothesis in {"months": (0,), "numbers": (0, 1)}.get(sentences.name, ()):
         supported = hypothesis == 0 and (made, sentences.name) in {("ring", "months"), ("line", "numbers")}
         value = float(_score(expert) if supported else random.uniform(-0.05, 0.3))
         p = 0.002 if supported else float(random.uniform(0.2, 1))
@@ -619,7 +774,89 @@ def _probed(
         )
 
 
+def _preference(fired: Fired, sentences: Sentences, label: int) -> float:
+    """Return how often the norm at a row of the label is above that at another row; half where they are equal."""
+    norm = np.zeros(len(sentences.label))
+    norm[fired.window] = fired.norm
+    own, other = norm[sentences.label == label][:, None], norm[sentences.label != label][None, :]
+    return float((own > other).mean() + (own == other).mean() / 2)
+
+
+def _beside(
+    random: np.random.Generator,
+    rows: dict[str, list[tuple[Any, ...]]],
+    expert: int,
+    made: str,
+    sentences: Sentences,
+    fired: Fired | None,
+) -> None:
+    """Add what schema 4 says of an expert and a task beside its orders."""
+    if fired is None or fired.label is None or len(fired.label) < 50:
+        return
+    rows["task_stats"].append((sentences.task, expert, len(fired.label), 14.2, 12, 0.9, 0.0005, 0.07))
+    n = len(fired.label) // 3
+    if sentences.name == "months":
+        value, p = (0.94, 0.004) if made == "ring" else (0.31 + 0.1 * random.random(), 0.6)
+        rows["scores"].append(
+            (
+                sentences.task,
+                1,
+                expert,
+                expert,
+                value,
+                value,
+                value - 0.05,
+                value + 0.04,
+                value,
+                n,
+                0.55,
+                12,
+                0.9,
+                3 * n,
+                True,
+                p,
+                p,
+                False,
+            )
+        )
+    if sentences.name == "cells":
+        shaped = made == "line"
+        value, p = (0.93, 0.01) if shaped else (0.2, 0.7)
+        rows["scores"] += [
+            (
+                sentences.task,
+                0,
+                expert,
+                expert,
+                value,
+                value,
+                value - 0.05,
+                value + 0.04,
+                value,
+                n,
+                0.3,
+                4,
+                0.9,
+                3 * n,
+                True,
+                p,
+                p,
+                shaped,
+            ),
+            (sentences.task, 1, expert, expert, 0.15, 0.14, 0.05, 0.22, 0.2, n, None, 4, 0.9, 3 * n, False, None, None, False),
+        ]
+    if sentences.name == "months" and made == "ring":
+        rows["mention_scores"].append(
+            (sentences.task, 0, expert, expert, 0.43, 0.41, 0.2, 0.6, 0.45, n, 0.38, 3, 0.6, 3 * n, True, 0.03, 0.03, False)
+        )
+
+
 EVALUATION_COLUMNS = ("task", "subject", "metric", "value", "tokens")
+_SCORES = (
+    *("task", "hypothesis", "expert", "rank", "ranking", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires"),
+    *("n_where_it_fires", "left_out_label", "covered", "covered_least", "active_rows", "testable", "p_order"),
+    *("p_order_adjusted", "order_supported"),
+)
 _COLUMNS = {
     "titles": ("expert", "title", "basis", "task", "measure", "value"),
     "expert_stats": (
@@ -632,12 +869,10 @@ _COLUMNS = {
     "expert_tokens": (*("task", "expert", "rank", "token", "count", "sampled", "share", "share_low", "share_high", "lift"),),
     "norm_histogram": ("task", "expert", "bin", "lower", "count"),
     "position_rates": ("task", "expert", "lower", "upper", "firings", "rate"),
-    "label_stats": ("task", "label", "expert", "fired", "fires", "lift", "x", "y", "z"),
-    "scores": (
-        *("task", "hypothesis", "expert", "rank", "ranking", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires"),
-        *("n_where_it_fires", "left_out_label", "covered", "covered_least", "active_rows", "testable", "p_order"),
-        *("p_order_adjusted", "order_supported"),
-    ),
+    "label_stats": ("task", "label", "expert", "fired", "fires", "lift", "preference", "x", "y", "z"),
+    "task_stats": ("task", "expert", "active_rows", "lift", "covered", "covered_least", "p_label", "preference_band"),
+    "scores": _SCORES,
+    "mention_scores": _SCORES,
 }
 _OF_CORPORA = ("top_firings", "expert_tokens", "norm_histogram", "position_rates")
 _SAMPLED_COLUMNS = {

@@ -25,6 +25,7 @@ from atlas.bake.overview import (
     cloud_payload,
     cloud_task,
     columns,
+    comparable,
     supported_orders,
     task_payload,
     task_scores,
@@ -97,11 +98,13 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
     templates = Templates(config.templates)
     about = about_html(config.about) if config.about else None
     with Store(atlas_path) as store, replacing(out_folder, config.overwrite) as site:
-        experts, scores, tasks = store.experts(), store.table("scores"), store.tasks()
+        experts, tasks = store.experts(), store.tasks()
+        scores = comparable(store.table("scores"), tasks)
         payloads = Payloads(site)
         _write_tasks(payloads, store, tasks)
         _write_finders(payloads, store, tasks, experts, scores)
-        shown = _write_experts(payloads, store, tasks, experts, scores)
+        pages = ExpertPages(store, {task.task: task for task in tasks}, experts)
+        shown = _write_experts(payloads, store, pages, experts, best_scores(experts, scores))
         fidelity = fidelity_payload(store.table("evaluation"), store.table("training_log"), tasks)
         payloads.write("fidelity", fidelity)
         manifest = payloads.write_manifest(
@@ -119,6 +122,8 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                     store.provenance(),
                     tasks,
                     Counts.of(experts, scores, tasks),
+                    store.table("absences"),
+                    jointly=pages.read_jointly,
                     evaluated=is_evaluated(fidelity),
                     title=config.title,
                     about=about,
@@ -153,12 +158,11 @@ def _write_finders(payloads: Payloads, store: Store, tasks: Sequence[Task], expe
 
 
 def _write_experts(
-    payloads: Payloads, store: Store, tasks: Sequence[Task], experts: pl.DataFrame, scores: pl.DataFrame
+    payloads: Payloads, store: Store, pages: ExpertPages, experts: pl.DataFrame, best_of: pl.DataFrame
 ) -> list[int | None]:
     """Write the payloads of all experts; return the task that each one's small cloud shows."""
-    pages = ExpertPages(store, {task.task: task for task in tasks}, experts, scores)
     rows = list(experts.iter_rows(named=True))
-    best = {row["expert"]: row for row in best_scores(experts, scores).iter_rows(named=True)}
+    best = {row["expert"]: row for row in best_of.iter_rows(named=True)}
     clouds: list[Cloud] = []
     for shard, few in enumerate(_shards(rows, EXPERT_SHARD)):
         numbers = [row["expert"] for row in few]

@@ -31,22 +31,69 @@ CATEGORIES: dict[Scheme, tuple[str, ...]] = {
 }
 MIN_CONTRAST = 3.0
 """Of a data colour on its panel."""
+LIGHTNESS_STEPS = 101
+IN_GAMUT = 1e-4
+"""How far outside sRGB a channel may lie before it is rounded to it."""
 # The cyclic scale's circle in OKLab: lightness of its centre, radius, and how far it leans out of even lightness. Leaning
 # gives readers who cannot tell the hues apart a light and a dark side of the year; all of it lies inside sRGB.
 CYCLE: dict[Scheme, tuple[float, float, float]] = {"light": (0.59, 0.11, 0.7), "dark": (0.72, 0.13, 0.7)}
 
 
 def label_colours(task: Task, scheme: Scheme) -> list[str]:
-    """Return one colour per label of a task, in label order."""
+    """Return one colour per label of a task, in label order: its own where it is given, made to be seen on the panel.
+
+    Labels without an order that are more than the categories share the colour of their class, if the task sorts them into
+    classes; else they stand round the hues.
+    """
+    if given := given_colours(task):
+        return [legible(colour, scheme) for colour in given]
     if task.cyclic:
         return cyclic(len(task.labels), scheme)
-    if task.hypotheses:
+    if is_ordered(task):
         values = np.array([label.value for label in task.labels])
         span = float(np.ptp(values)) or 1.0
         return ordered((values - values.min()) / span, scheme)
-    if len(task.labels) <= len(CATEGORIES[scheme]):
-        return list(CATEGORIES[scheme][: len(task.labels)])
-    return [CATEGORIES[scheme][0]] * len(task.labels)
+    categories = CATEGORIES[scheme]
+    if len(task.labels) <= len(categories):
+        return list(categories[: len(task.labels)])
+    classes = [one.class_of_label for one in task.hypotheses if one.class_of_label and len(one.classes) <= len(categories)]
+    if classes:
+        return [categories[number] for number in max(classes, key=lambda numbers: len(set(numbers)))]
+    return cyclic(len(task.labels), scheme)
+
+
+def given_colours(task: Task) -> list[str]:
+    """Return the colours that the task gives its labels; none unless each has one."""
+    given = [label.colour for label in task.labels if label.colour is not None]
+    return given if len(given) == len(task.labels) else []
+
+
+def is_ordered(task: Task) -> bool:
+    """Return whether a hypothesis says that the labels have an order."""
+    return any(hypothesis.shape in ("ring", "ordinal") for hypothesis in task.hypotheses)
+
+
+def legible(colour: str, scheme: Scheme) -> str:
+    """Return the colour with the least change of lightness, in OKLab, that makes it stand out from the panel.
+
+    The hue is kept; chroma gives way only where sRGB has no such colour of that lightness.
+    """
+    if contrast(colour, PANEL[scheme]) >= MIN_CONTRAST:
+        return colour
+    lightness, *chroma = _oklab(_linear(colour))
+    away = 0.0 if scheme == "light" else 1.0
+    steps = np.linspace(lightness, away, LIGHTNESS_STEPS)
+    kept = np.linspace(1, 0, LIGHTNESS_STEPS)[:, None] * np.array(chroma)
+    lab = np.concatenate(
+        [np.broadcast_to(steps[:, None, None], (len(steps), len(kept), 1)), np.broadcast_to(kept, (len(steps), *kept.shape))],
+        axis=2,
+    )
+    linear = _linear_from_oklab(lab)
+    # Grey is a colour of every lightness, so the last of each row is inside.
+    inside = np.all((linear >= -IN_GAMUT) & (linear <= 1 + IN_GAMUT), axis=2)
+    inside[:, -1] = True
+    most_chroma = linear[np.arange(len(steps)), inside.argmax(axis=1)]
+    return next(seen for step in most_chroma if contrast(seen := _hex(step), PANEL[scheme]) >= MIN_CONTRAST)
 
 
 def cyclic(count: int, scheme: Scheme) -> list[str]:

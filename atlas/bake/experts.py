@@ -27,6 +27,10 @@ STRONGEST = 20
 PER_BAND = 5
 """Contexts from each quarter of its norms, which say what the strongest do not."""
 STRATA = ("top", "q75", "q50", "q25", "q0")
+LEADING = 20
+"""Experts of a task about the place in a line that are said to go with it, unless their gain is large."""
+GAIN = 0.02
+"""Held-out periodic gain from which an expert is said to go with the place in a line whatever its rank."""
 LABEL_FIRINGS = 5
 """Fewest firings behind a class mean that is drawn: the least that the label-order test counts."""
 NORM_STEPS = 65_535
@@ -92,15 +96,25 @@ def _corpora(store: Store, tasks: Sequence[int]) -> dict[int, Corpus]:
 class ExpertPages:
     """Makes the payloads of expert pages from the tables that are small enough to hold whole."""
 
-    def __init__(self, store: Store, tasks: Mapping[int, Task], experts: pl.DataFrame, scores: pl.DataFrame) -> None:
+    def __init__(self, store: Store, tasks: Mapping[int, Task], experts: pl.DataFrame) -> None:
         self._tasks = tasks
         self._n_experts = len(experts)
         self._overview = {row["expert"]: row for row in experts.iter_rows(named=True)}
         self._corpora = _corpora(store, [task.task for task in tasks.values() if task.kind == "corpus"])
         vocabulary = store.table("vocabulary").filter(pl.col("task").is_in(list(self._corpora)))
         self._vocabulary = dict(vocabulary.select("token", "text").iter_rows())
-        self._scores = by_expert(scores)
+        self._scores = by_expert(_with_mentions(store, tasks))
         self._labels = by_expert(store.table("label_stats"))
+        self._task_stats = by_expert(store.table("task_stats"))
+        groups = _groups(store.table("shattered"))
+        self.read_jointly = len(groups)
+        """Hypotheses that a listed group of experts reads better together."""
+        self._groups = {
+            expert: [one for one in groups if expert in one["experts"]] for one in groups for expert in one["experts"]
+        }
+        newline = store.table("newline_scores")
+        leading = (pl.col("rank") < LEADING) & (pl.col("held_out_gain") > 0)
+        self._newline = by_expert(newline.filter(leading | (pl.col("held_out_gain") > GAIN)))
         self._seed: int = store.provenance()["settings"]["harvest"]["seed"]
 
     def payload(self, points: Mapping[int, Points]) -> dict[str, Any]:
@@ -130,7 +144,10 @@ class ExpertPages:
                         if of == expert
                     ],
                     "labels": self._label_columns(expert),
+                    "task_stats": _columns(self._task_stats.get(expert), "task", "p_label", "preference_band"),
                     "scores": _columns(self._scores.get(expert), *_SCORES),
+                    "groups": self._groups.get(expert, []),
+                    "newline": _columns(self._newline.get(expert), *_NEWLINE),
                 }
                 for expert in points
             },
@@ -177,7 +194,7 @@ class ExpertPages:
         }
 
     def _label_columns(self, expert: int) -> dict[str, Any]:
-        return _columns(self._labels.get(expert), "task", "label", "fired", "fires", "lift")
+        return _columns(self._labels.get(expert), "task", "label", "fired", "fires", "lift", "preference")
 
 
 def sentences_payload(store_windows: pl.DataFrame, vocabulary: pl.DataFrame, task: Task) -> dict[str, Any]:
@@ -213,7 +230,42 @@ def by_expert_and_task(frame: pl.DataFrame, experts: Sequence[int]) -> dict[int,
 _SCORES = (
     *("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires", "n_where_it_fires", "left_out_label"),
     *("covered", "active_rows", "testable", "p_order_adjusted", "order_supported"),
+    *("mention_words", "mention_documents", "mention_rows", "mention_low", "mention_high", "mention_active"),
 )
+_NEWLINE = ("task", "rate", "periodic_gain", "held_out_gain", "decode_r2", "held_out_decode_r2")
+
+
+def _with_mentions(store: Store, tasks: Mapping[int, Task]) -> pl.DataFrame:
+    """Return the scores, and with each what is read on natural mentions where it was measured."""
+    mentioned = store.mentioned()
+    named = [(number, *mentioned[task.name]) for number, task in tasks.items() if task.name in mentioned]
+    scores = store.table("scores")
+    words = pl.DataFrame(named, schema=["task", "mention_words", "mention_documents"], orient="row").cast(pl.Int32)
+    read = (
+        store.table("mention_scores")
+        .select(
+            *("task", "hypothesis", "expert"),
+            mention_rows="all_rows",
+            mention_low="all_rows_low",
+            mention_high="all_rows_high",
+            mention_active="active_rows",
+        )
+        .join(words, on="task")
+    )
+    return scores.join(read, on=["task", "hypothesis", "expert"], how="left", maintain_order="left")
+
+
+def _groups(shattered: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the listed groups of experts that read a hypothesis better together, the best one alone first."""
+    found = []
+    listed = shattered.filter("listed").sort("task", "hypothesis", "step")
+    for (task, hypothesis), steps in listed.partition_by("task", "hypothesis", as_dict=True, maintain_order=True).items():
+        together = steps.row(-1, named=True)
+        found.append(
+            {"task": task, "hypothesis": hypothesis, "experts": steps["expert"].to_list(), "alone": _short(steps["all_rows"][0])}
+            | {name: _short(together[name]) for name in ("all_rows", "all_rows_low", "all_rows_high")}
+        )
+    return found
 
 
 def _drawn(tables: Points) -> dict[int, pl.DataFrame]:

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from atlas.bake.arrays import STEPS
-from atlas.bake.colours import GROUND, LINE, MUTED, SCHEMES, TEXT, Scheme, label_colours, ordered
+from atlas.bake.colours import GROUND, LINE, MUTED, SCHEMES, TEXT, Scheme, given_colours, is_ordered, label_colours, ordered
 from atlas.store import Task
 
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -30,8 +30,11 @@ def skeletons(task: Task) -> dict[Scheme, dict[str, Any]]:
 
 
 def labels_per_mean(task: Task) -> int:
-    """Return how many neighbouring labels share one mark: a hundred class means are a tangle, ten means of ten a path."""
-    return 1 if len(task.labels) <= DIRECT_LABELS else -(-len(task.labels) // 10)
+    """Return how many neighbouring labels share one mark: a hundred class means are a tangle, ten means of ten a path.
+
+    Labels without an order have no neighbours.
+    """
+    return 1 if len(task.labels) <= DIRECT_LABELS or not _has_path(task) else -(-len(task.labels) // 10)
 
 
 def label_places(task: Task) -> list[float]:
@@ -112,9 +115,19 @@ def _coloraxis(task: Task, scheme: Scheme) -> dict[str, Any]:
     return {"colorscale": _stops(label_colours(task, scheme)), "showscale": False, **ends}
 
 
+def _has_path(task: Task) -> bool:
+    return task.cyclic or is_ordered(task)
+
+
 def _on_an_axis(task: Task) -> bool:
-    """Return whether there are too many ordered labels to be named: they are read off a colour axis."""
-    return not task.cyclic and len(task.labels) > DIRECT_LABELS
+    """Return whether there are too many ordered labels to be named: they are read off a colour axis.
+
+    A place that is no more than the label's number says nothing on an axis, unless it is also its name.
+    """
+    if task.cyclic or len(task.labels) <= DIRECT_LABELS or not is_ordered(task) or given_colours(task):
+        return False
+    counted = [label.value for label in task.labels] == list(range(len(task.labels)))
+    return not counted or all(str(number) in label.name for number, label in enumerate(task.labels))
 
 
 def _stops(colours: list[str]) -> list[list[Any]]:

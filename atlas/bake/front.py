@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 from markupsafe import Markup
 
 from atlas.bake.numbers import count, percent, significant
@@ -13,18 +14,39 @@ from atlas.bake.overview import Counts
 from atlas.bake.sayings import tested_tokens
 from atlas.store import Task
 
+SHOWN_ABSENCES = 3
+"""Absent tasks that are named at once; more are folded."""
+
 
 @dataclass(frozen=True)
 class TaskFact:
     """A labelled task on the first page."""
 
     title: str
-    labels: int
-    sentences: str
+    labels: str
+    hypotheses: str
+    """How many it has, in words."""
     training: str
     """How often its labels occurred in the training text."""
     supported: str
-    """Experts with a supported order."""
+    """Experts with a supported order, where one is tested."""
+
+
+@dataclass(frozen=True)
+class Absence:
+    """What this atlas lacks of a task, and why."""
+
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Absences:
+    """What this atlas lacks, by what it is of."""
+
+    title: str
+    rows: tuple[Absence, ...]
+    is_folded: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,11 @@ class FrontPage:
     summary: str
     groups: tuple[FactGroup, ...]
     tasks: tuple[TaskFact, ...]
+    order: str
+    """What is supported: an order, or where places have several numbers also an arrangement."""
+    jointly: str | None
+    """What several experts read better together."""
+    absences: tuple[Absences, ...]
     about: Markup | None
     """The author's own words."""
 
@@ -63,29 +90,59 @@ def front_page(
     provenance: Mapping[str, Any],
     tasks: Sequence[Task],
     counts: Counts,
+    absences: pl.DataFrame,
     *,
+    jointly: int,
     evaluated: bool,
     title: str | None = None,
     about: Markup | None = None,
 ) -> FrontPage:
     """Return the first page's words from what determined the result, with the author's own title and words where given.
 
-    `evaluated` says whether the atlas holds what `atlas evaluate` measures.
+    `jointly` counts the hypotheses that a listed group of experts reads better together; `evaluated` says whether the atlas
+    holds what `atlas evaluate` measures.
     """
-    model = provenance["model"]
+    model, order = provenance["model"], _order(tasks)
     return FrontPage(
         title=title or f"Atlas of {model['id']} · {model['hook']}",
-        summary=_summary(counts, tasks[0]),
+        summary=_summary(counts, tasks[0], order),
         groups=tuple(_groups(provenance, [task for task in tasks if task.kind == "corpus"], evaluated)),
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
+        order=order,
+        jointly=_jointly(jointly),
+        absences=tuple(_absences(absences)),
         about=about,
     )
 
 
-def _summary(counts: Counts, corpus: Task) -> str:
+def _order(tasks: Sequence[Task]) -> str:
+    is_mapped = any(hypothesis.shape == "map" for task in tasks for hypothesis in task.hypotheses)
+    return "order or arrangement" if is_mapped else "order"
+
+
+def _jointly(hypotheses: int) -> str | None:
+    if not hypotheses:
+        return None
+    are = "1 hypothesis is" if hypotheses == 1 else f"{count(hypotheses)} hypotheses are"
+    return f"{are} read better by several experts together; the pages of these experts say which."
+
+
+def _absences(absences: pl.DataFrame) -> list[Absences]:
+    """Return what the atlas lacks: tasks first; many of a kind are folded, as are remarks on data that is there."""
+    kinds = {"task": "Tasks that are absent", "rows": "Rows left out", "mentions": "No scores on running text"}
+    found = []
+    for what, title in kinds.items():
+        rows = absences.filter(pl.col("what") == what).select("title", "reason").rows()
+        if rows:
+            one = tuple(Absence(of, reason) for of, reason in rows)
+            found.append(Absences(f"{title} ({len(rows)})", one, is_folded=what != "task" or len(rows) > SHOWN_ABSENCES))
+    return found
+
+
+def _summary(counts: Counts, corpus: Task, order: str) -> str:
     return (
         f"{count(counts.experts)} experts: {count(counts.silent)} silent on {tested_tokens(corpus)}, "
-        f"{count(counts.dense)} dense, {count(counts.supported)} with a supported order "
+        f"{count(counts.dense)} dense, {count(counts.supported)} with a supported {order} "
         f"({count(counts.supported_above_luck)} of them above the best random projection), "
         f"{count(counts.without_claim)} without any claim."
     )
@@ -160,10 +217,16 @@ def _group(title: str, *facts: tuple[str, str | None], link: Link | None = None)
 def _task_fact(task: Task, counts: Counts) -> TaskFact:
     occurrences = [label.training_occurrences for label in task.labels]
     known = [number for number in occurrences if number is not None]
+    is_tested = any(hypothesis.of_label and hypothesis.shape != "classes" for hypothesis in task.hypotheses)
     return TaskFact(
         title=task.title,
-        labels=len(task.labels),
-        sentences=count(task.rows),
+        labels=count(len(task.labels)),
+        hypotheses=_hypotheses(len(task.hypotheses)),
         training=count(sum(known)) if len(known) == len(occurrences) else "unknown",
-        supported=count(counts.by_task.get(task.task, 0)),
+        supported=count(counts.by_task.get(task.task, 0)) if is_tested else "–",
     )
+
+
+def _hypotheses(n: int) -> str:
+    return "no hypothesis" if n == 0 else "1 hypothesis" if n == 1 else f"{n} hypotheses"
+

@@ -20,6 +20,8 @@ COLUMNS = (
     *("expert", "title", "basis", "title_task", "measure", "value"),
     *("firings", "rate", "importance", "mean_norm", "silent", "dense"),
 )
+R2 = "R²"
+"""The measure that experts are compared by; balanced accuracy of classes is another thing and never stands beside it."""
 BEST_COLUMNS = ("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "order_supported")
 
 
@@ -47,7 +49,9 @@ class Counts:
         luck = {
             (task.task, one.hypothesis): one.references.get("random_projection", 0.0) for task in tasks for one in task.hypotheses
         }
-        above = {row["expert"] for row in supported.iter_rows(named=True) if row["all_rows"] > luck[row["task"], row["hypothesis"]]}
+        above = {
+            row["expert"] for row in supported.iter_rows(named=True) if row["all_rows"] > luck[row["task"], row["hypothesis"]]
+        }
         claimed = (
             pl.col("silent")
             | pl.col("basis").is_in(["order", "task"])
@@ -64,9 +68,17 @@ class Counts:
         )
 
 
+def comparable(scores: pl.DataFrame, tasks: Sequence[Task]) -> pl.DataFrame:
+    """Return the scores that are an R²: those of classes are balanced accuracies, which no R² can be compared with."""
+    named = [(task.task, one.hypothesis) for task in tasks for one in task.hypotheses if one.measure == R2]
+    wanted = pl.DataFrame(named, schema={"task": scores.schema["task"], "hypothesis": scores.schema["hypothesis"]}, orient="row")
+    return scores.join(wanted, on=["task", "hypothesis"], how="semi", maintain_order="left")
+
+
 def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     """Return each expert's best hypothesis: its title's task before others, supported before not, then by ranking score.
 
+    `scores` are comparable with each other.
     One row, with BEST_COLUMNS, per expert from which something can be read at all: testable, interval above 0. The choice
     among those looks at ranking templates only, so that it does not flatter the printed score, from the report templates.
     """
@@ -164,10 +176,14 @@ def task_payload(task: Task) -> dict[str, Any]:
         "documents": task.documents,
         "cyclic": task.cyclic,
         "report_rows": task.report_rows,
+        "has_text": task.has_text,
         "hypotheses": [
             {
                 "hypothesis": hypothesis.hypothesis,
                 "title": hypothesis.title,
+                "shape": hypothesis.shape,
+                "measure": hypothesis.measure,
+                "of_label": hypothesis.of_label,
                 "description": hypothesis.description,
                 "testable": hypothesis.testable,
                 "references": {name: hypothesis.references[name] for name in REFERENCES if name in hypothesis.references},

@@ -52,6 +52,11 @@ def tested_tokens(corpus: Task) -> str:
     return f"{count(corpus.tokens)} tokens, which the dictionary was trained on"
 
 
+def rows_called(task: Task) -> str:
+    """Return what the rows of a labelled task are."""
+    return "sentences" if task.has_text else "rows"
+
+
 def _silent(expert: Row, corpus: Task) -> str:
     others = corpus.tokens - corpus.held_out_tokens
     elsewhere = f" It fired {count(expert['firings'])} times on the other {count(others)}." if expert["firings"] else ""
@@ -59,19 +64,37 @@ def _silent(expert: Row, corpus: Task) -> str:
 
 
 def _order(row: Row, task: Task, n_experts: int) -> str:
-    hypothesis = next(known for known in task.hypotheses if known.hypothesis == row["hypothesis"])
+    hypothesis = _hypothesis(row, task)
     reached = interval(row["all_rows"], row["all_rows_low"], row["all_rows_high"])
+    arrangement = _called(hypothesis)
     return (
-        f"The order of {task.title} ({hypothesis.title}) can be read from its code: R² {reached} on "
-        f"{count(task.report_rows)} sentences, better than shuffled orders (adjusted p {significant(row['p_order_adjusted'])}), "
+        f"The {arrangement} of {task.title} ({hypothesis.title}) can be read from its code: {hypothesis.measure} {reached} on "
+        f"{count(task.report_rows)} {rows_called(task)}, better than shuffled {arrangement}s "
+        f"(adjusted p {significant(row['p_order_adjusted'])}), "
         f"and {score(row['left_out_label'])} on labels left out of the fit." + _floor(row, hypothesis, n_experts)
     )
 
 
 def _others(rows: Sequence[Row], tasks: Mapping[int, Task]) -> str:
     titles = list(dict.fromkeys(tasks[row["task"]].title for row in rows))
-    orders = "One more order is" if len(rows) == 1 else f"{len(rows)} more orders are"
-    return f"{orders} supported, of {' and '.join(titles)}: see the scores."
+    called = {_called(_hypothesis(row, tasks[row["task"]])) for row in rows}
+    # A ring or a line is an arrangement too.
+    one = called.pop() if len(called) == 1 else "arrangement"
+    more = f"One more {one} is" if len(rows) == 1 else f"{len(rows)} more {one}s are"
+    return f"{more} supported, of {_listed(titles)}: see the scores."
+
+
+def _hypothesis(row: Row, task: Task) -> Hypothesis:
+    return next(known for known in task.hypotheses if known.hypothesis == row["hypothesis"])
+
+
+def _called(hypothesis: Hypothesis) -> str:
+    """Return what a supported hypothesis says that labels have: places in a space of several numbers have no order."""
+    return "arrangement" if hypothesis.shape == "map" else "order"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _floor(row: Row, hypothesis: Hypothesis, n_experts: int) -> str:
@@ -85,7 +108,9 @@ def _floor(row: Row, hypothesis: Hypothesis, n_experts: int) -> str:
 
 
 def _task(expert: Row, task: Task, supported: Sequence[Row]) -> str:
-    order = "" if any(row["task"] == task.task for row in supported) else " No order of them is supported."
+    testable = [_called(one) for one in task.hypotheses if one.of_label and one.shape != "classes"]
+    is_supported = any(row["task"] == task.task for row in supported)
+    order = f" No {testable[0]} of them is supported." if testable and not is_supported else ""
     return f"It fires on {task.title} far more than on other text ({_rests_on(expert)}).{order}"
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ DENSE_RATE = 0.1
 
 RATE_QUANTILES = (0, 10, 50, 90, 100)
 """Percentiles over experts at which the firing rate is kept."""
+
+TASK_ROWS = 1000
+"""Rows of a labelled task that FVU is measured on at most, evenly over them."""
 
 CE_PASSES = 5
 """Forward passes of the whole model over the tokens of cross-entropy."""
@@ -106,7 +109,7 @@ def evaluate(
         entropies = cross_entropies(text, smixae, pca, n_components)
         found += _entropy_figures(entropies)
     for number, task in enumerate(tasks, start=1):
-        x = task_rows(task, model, config.stream).x
+        x = task_rows(_measured_rows(task), model, config.stream).x
         on_task = Fidelity(smixae, pca)
         for block, n in row_blocks(x):
             on_task.update(block, n)
@@ -127,9 +130,15 @@ def evaluate(
     return measured(work)
 
 
+def _measured_rows(task: Task) -> Task:
+    """Return a task with at most `TASK_ROWS` of its rows."""
+    chosen = np.linspace(0, len(task.sentences) - 1, min(len(task.sentences), TASK_ROWS)).round().astype(int).tolist()
+    return replace(task, sentences=tuple(task.sentences[row] for row in chosen))
+
+
 def passed_tokens(model: LanguageModel, plan: HeldOut, config: EvaluationConfig, tasks: Sequence[Task]) -> int:
     """Return about how many tokens go through the model, once for each pass; a task's sentence counts as what it is padded to."""
-    sentences = sum(len(task.sentences) for task in tasks)
+    sentences = sum(len(_measured_rows(task).sentences) for task in tasks)
     return plan.pca_rows + plan.tokens + sentences * PADDING_STEP + _predicted_tokens(model, plan, config)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
+from atlas.errors import TaskError
 from atlas.probe.newline import NEWLINE_TASKS, newline_task
 from atlas.probe.tasks import Refused, Task, chosen_tasks, model_facts, unmet
 
@@ -45,7 +46,12 @@ def choose(names: Sequence[str] | None, sources: Sequence[str]) -> Chosen:
     newline = [name for name in NEWLINE_TASKS if names is None or name in names]
     others = None if names is None else [name for name in names if name not in NEWLINE_TASKS]
     tasks, refused = chosen_tasks(others, sources)
-    return Chosen(tasks, newline, refused)
+    taken = [
+        Refused(task.name, f"{task.name!r} is the name of a task that comes with Atlas; give it another.")
+        for task in tasks
+        if task.name in NEWLINE_TASKS
+    ]
+    return Chosen([task for task in tasks if task.name not in NEWLINE_TASKS], newline, [*refused, *taken])
 
 
 def available(chosen: Chosen, model: LanguageModel, config: StreamConfig, seed: int) -> Available:
@@ -59,9 +65,12 @@ def available(chosen: Chosen, model: LanguageModel, config: StreamConfig, seed: 
         else:
             absent.append(Absence(task.name, task.title, reason))
     for name in chosen.newline:
-        reason = unmet(("newline",), facts)
-        if reason is None:
+        title = f"Place in a line of {NEWLINE_TASKS[name]} characters"
+        if reason := unmet(("newline",), facts):
+            absent.append(Absence(name, title, reason))
+            continue
+        try:
             tasks.append(newline_task(NEWLINE_TASKS[name], model.tokenizer, config, seed))
-        else:
-            absent.append(Absence(name, f"Place in a line of {NEWLINE_TASKS[name]} characters", reason))
+        except TaskError as error:
+            absent.append(Absence(name, title, str(error)))
     return Available(tasks, absent)

@@ -28,7 +28,7 @@ class Corpus(NamedTuple):
 
 def whole_tables(found: Sequence[tuple[int, TaskTables]], corpus: Corpus) -> dict[str, dict[str, Column]]:
     """Return the tables of all tasks, each given with its number, with what only all of them together can say."""
-    numbered = [(number, dict(tables)) for number, tables in found]
+    numbered = [(number, _rated(tables)) for number, tables in found]
     _support(numbered, "scores", is_shown=True)
     _support(numbered, "mention_scores", is_shown=False)
     made: dict[str, list[Mapping[str, Column]]] = {}
@@ -39,6 +39,12 @@ def whole_tables(found: Sequence[tuple[int, TaskTables]], corpus: Corpus) -> dic
             made.setdefault(table, []).append({**of_task, **columns})
     # A task may lack a table; those that have it agree on its columns.
     return {**{table: stacked(parts) for table, parts in made.items()}, "titles": _titles(numbered, corpus)}
+
+
+def _rated(tables: TaskTables) -> dict[str, Mapping[str, Column]]:
+    """Return a task's tables with a place for the false discovery rate of each hypothesis, which a task without scores keeps."""
+    hypotheses = tables["hypotheses"]
+    return {**tables, "hypotheses": {**hypotheses, "q": np.full(len(hypotheses["name"]), np.nan)}}
 
 
 def _support(found: list[tuple[int, dict[str, Mapping[str, Column]]]], table: str, is_shown: bool) -> None:
@@ -56,7 +62,7 @@ def _support(found: list[tuple[int, dict[str, Mapping[str, Column]]]], table: st
             column = {name: _array(scores, name)[at] for name in scores}
             order = Order(column["testable"], column["p_order"], column["p_order_adjusted"])
             scored = Scores(*(column[name] for name in Scores._fields))
-            is_supported[at] = supported(order, scored, column["covered"], float(q[number]), stated["shape"][number])
+            is_supported[at] = supported(order, scored, column["covered"], float(q[number]), str(stated["shape"][number]))
         tables[table] = {**scores, "order_supported": is_supported}
         if is_shown:
             tables["hypotheses"] = {**stated, "q": q}
@@ -75,7 +81,7 @@ def _titles(found: Sequence[tuple[int, TaskTables]], corpus: Corpus) -> dict[str
     n_experts = len(corpus.rate)
     evidence: list[list[TaskEvidence]] = [[] for _ in range(n_experts)]
     for number, tables in found:
-        (name,), (family,) = tables["tasks"]["title"], tables["tasks"]["family"]
+        name, family = str(tables["tasks"]["title"][0]), str(tables["tasks"]["family"][0])
         labels = list(tables["labels"]["name"])
         rows = _array(tables["labels"], "rows")
         fired = np.zeros((n_experts, len(labels)), dtype=np.int64)
@@ -111,7 +117,7 @@ def _best_orders(tables: TaskTables) -> dict[int, tuple[str, float]]:
     columns = (_array(scores, name)[chosen].tolist() for name in ("expert", "hypothesis", "all_rows"))
     for expert, hypothesis, value in zip(*columns, strict=True):
         if expert not in best or value > best[expert][1]:
-            best[expert] = (shapes[hypothesis], value)
+            best[expert] = (str(shapes[hypothesis]), value)
     return best
 
 

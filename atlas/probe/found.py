@@ -11,20 +11,21 @@ from jaxtyping import Float, Float64, Int64
 from numpy.typing import NDArray
 
 from atlas.dictionary import Smixae
-from atlas.probe import references
+from atlas.probe import class_references, references
 from atlas.probe.config import ProbeConfig
 from atlas.probe.mentions import Mentioned
-from atlas.probe.newline import NewlineMeasures
 from atlas.probe.protocol import ByReference, by_reference
 from atlas.probe.rows import TaskRows, row_firings
 from atlas.probe.scores import (
     MIN_ACTIVE_ROWS,
     Fired,
     Joint,
+    NewlineMeasures,
     Order,
     Preference,
     Rows,
     Scores,
+    class_chance,
     class_scores,
     jointly,
     label_dependence,
@@ -84,7 +85,7 @@ class Found:
     references: list[dict[str, references.Reference]]
     """Of each hypothesis."""
     joint: list[Joint | None]
-    """Of each hypothesis: the experts that read it best together; None where its target is not a number of the label."""
+    """Of each hypothesis: the experts that read it best together; None of classes, and where the target is not of the label."""
     preference: Preference
     """Of all experts."""
     p_label: Float64[np.ndarray, "probed"]
@@ -123,7 +124,7 @@ def find(
         run=run,
         sentences=sentences,
         references=[
-            references.references(rows, x, embedding, hypothesis, of_rows, smixae.n_experts, smixae.d_code, config.seed)
+            _references(rows, x, embedding, hypothesis, of_rows, smixae, config.seed)
             for hypothesis, of_rows in zip(task.hypotheses, targets, strict=True)
         ],
         joint=[
@@ -134,8 +135,50 @@ def find(
         p_label=label_dependence(rows, among, len(sentences.experts), config.seed),
         mentions=mentions if isinstance(mentions, str) else _on_mentions(task, mentions, smixae.n_experts, config),
         newline=newline,
-        reference=by_reference(task, rows, fired, x, targets, smixae.n_experts, config.seed) if config.protocol == "reference" else None,
+        reference=by_reference(rows, fired, x, task.hypotheses, targets, smixae.n_experts, config.seed)
+        if config.protocol == "reference"
+        else None,
     )
+
+
+def _references(
+    rows: Rows,
+    x: Float[np.ndarray, "row d_in"],
+    embedding: Float[np.ndarray, "row d_embedding"] | None,
+    hypothesis: Hypothesis,
+    targets: Float64[np.ndarray, "row target"],
+    smixae: Smixae,
+    seed: int,
+) -> dict[str, references.Reference]:
+    """Return what a hypothesis reaches without any expert; chance only where labels say what it is."""
+    n_experts, d_code = smixae.n_experts, smixae.d_code
+    if hypothesis.shape == "classes":
+        classes, n_classes = targets[:, 0].astype(np.int64), len(hypothesis.class_names)
+        found = {
+            "random_projection": class_references.best_random_projection(rows, x, classes, n_classes, n_experts, d_code, seed),
+            "top_components": class_references.top_components(rows, x, classes, n_classes, d_code, seed),
+        }
+        if embedding is not None:
+            found["word_embedding"] = class_references.word_embedding(rows, embedding, classes, n_classes)
+        if hypothesis.of_label is None:
+            return {"chance": {"all_rows": 1 / n_classes}, **found}
+        return {
+            "chance": {"all_rows": class_chance(hypothesis.of_label[:, 0].astype(np.int64), n_classes, d_code, seed)},
+            **found,
+        }
+    penalty = _penalty(hypothesis)
+    found = {
+        "random_projection": references.best_random_projection(rows, x, targets, n_experts, d_code, seed, penalty),
+        "top_components": references.top_components(rows, x, targets, d_code, seed, penalty),
+    }
+    if embedding is not None:
+        found["word_embedding"] = references.word_embedding(rows, embedding, targets)
+    # Where rows of one label differ in the target, clusters tell no more of it than the mean.
+    return {"chance": references.chance(rows.n_labels) if hypothesis.of_label is not None else {"all_rows": 0.0}, **found}
+
+
+def _penalty(hypothesis: Hypothesis) -> float:
+    return RIDGE_PENALTY if hypothesis.probe == "ridge" else 0.0
 
 
 def _on_mentions(task: Task, mentions: Mentioned, n_experts: int, config: ProbeConfig) -> Probed:
@@ -148,9 +191,7 @@ def _on_mentions(task: Task, mentions: Mentioned, n_experts: int, config: ProbeC
     return _probed(mentions.rows, mentions.fired, n_experts, task, targets, config)
 
 
-def _of_rows(
-    hypothesis: Hypothesis, rows: Rows, kept: Int64[np.ndarray, "row"] | None
-) -> Float64[np.ndarray, "row target"]:
+def _of_rows(hypothesis: Hypothesis, rows: Rows, kept: Int64[np.ndarray, "row"] | None) -> Float64[np.ndarray, "row target"]:
     """Return the target of each row."""
     if hypothesis.of_label is not None:
         return hypothesis.of_label[rows.label].astype(np.float64)
@@ -185,13 +226,21 @@ def _probed(
         if hypothesis.shape == "classes":
             classes = of_rows[:, 0].astype(np.int64)
             found = class_scores(rows, among, len(experts), classes, len(hypothesis.class_names), config.seed)
-            of_label = None if hypothesis.of_label is None else np.eye(len(hypothesis.class_names))[hypothesis.of_label[:, 0].astype(int)]
+            of_label = (
+                None
+                if hypothesis.of_label is None
+                else np.eye(len(hypothesis.class_names))[hypothesis.of_label[:, 0].astype(int)]
+            )
             penalty = 0.0
         else:
-            penalty = RIDGE_PENALTY if hypothesis.probe == "ridge" else 0.0
-            found = scores(rows, among, given, of_rows, config.seed, penalty)
+            penalty = _penalty(hypothesis)
+            found = scores(given, of_rows, config.seed, penalty)
             of_label = hypothesis.of_label
-        order = untestable(len(experts)) if of_label is None else label_order(given, of_label, config.seed, config.n_permutations)
+        order = (
+            untestable(len(experts))
+            if of_label is None
+            else label_order(given, of_label, config.seed, config.n_permutations, penalty)
+        )
         tested.append(Tested(number, hypothesis, found, order))
     cell = fired.expert.astype(np.int64) * rows.n_labels + rows.label[fired.row]
     counts = np.bincount(cell, minlength=n_experts * rows.n_labels).reshape(n_experts, rows.n_labels)

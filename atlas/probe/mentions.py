@@ -50,7 +50,7 @@ def mention_rows(harvested: Tables, task: Task) -> Mentioned | str:
     documents, template = np.unique(
         np.stack([mentions["task"], _documents(harvested)[_windows(harvested, kept)]], axis=1), axis=0, return_inverse=True
     )
-    names = harvested["tasks"]["name"]
+    names = [str(name) for name in harvested["tasks"]["name"]]
     fold = np.array([_group(names[corpus], document) for corpus, document in documents.tolist()], dtype=np.int64)
     report = np.isin(fold, _REPORT)
     reason = _unusable(task, mentions["label"], fold, report)

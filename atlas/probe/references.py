@@ -3,91 +3,111 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
-from atlas.probe.scores import Fired, Rows, left_out_label, ranking_forms, scores, sums
+from atlas.probe.scores import Fired, Rows, ranking_scores, scores, sums
 
 RIDGE_PENALTY = 1.0
 """Of the word-embedding reference, on features of unit variance, as in the reference implementation's ridge probes."""
+
+BLOCK_CODES = 2**19
+"""Codes of random projections held at once."""
 
 Reference = dict[str, float]
 """Metric ► value."""
 
 
 def chance(n_labels: int) -> Reference:
-    """Return the R² that tight clusters at random places in three dimensions reach on average."""
-    return {"all_rows": 3 / (n_labels - 1)}
+    """Return the R² that tight clusters at random places in three dimensions reach on average; four or fewer are told exactly."""
+    return {"all_rows": min(1.0, 3 / (n_labels - 1))}
 
 
 def top_components(
-    rows: Rows, x: Float[np.ndarray, "row d_in"], targets: Float[np.ndarray, "label target"], n_components: int, seed: int
+    rows: Rows,
+    x: Float[np.ndarray, "row d_in"],
+    targets: Float[np.ndarray, "row target"],
+    n_components: int,
+    seed: int,
+    penalty: float = 0.0,
 ) -> Reference:
     """Return the scores of the widest principal components of the ranking rows."""
     training = x[~rows.report[rows.template]].astype(np.float64)
     axes = np.linalg.eigh(np.cov(training.T))[1][:, ::-1][:, :n_components]
-    return _best(rows, ((x - training.mean(axis=0)) @ axes)[:, None], targets, seed)
+    return _report_scores(rows, (x - training.mean(axis=0)) @ axes, targets, seed, penalty)
 
 
 def best_random_projection(
     rows: Rows,
     x: Float[np.ndarray, "row d_in"],
-    targets: Float[np.ndarray, "label target"],
+    targets: Float[np.ndarray, "row target"],
     n_projections: int,
     d_code: int,
     seed: int,
+    penalty: float = 0.0,
 ) -> Reference:
     """Return the scores of that random projection that ranks best, of as many as there are experts.
 
     This is what choosing the best of many experts gives by itself.
     """
-    directions = np.random.default_rng(seed).standard_normal((x.shape[1], n_projections * d_code))
+    rng = np.random.default_rng(seed)
     centred = x - x[~rows.report[rows.template]].mean(axis=0)
-    return _best(rows, (centred @ directions).reshape(len(x), n_projections, d_code), targets, seed)
+    width = max(1, BLOCK_CODES // len(x))
+    best, best_code = -np.inf, centred[:, :0]
+    for first in range(0, n_projections, width):
+        # A direction is a row of what is drawn, so the projections do not depend on how many are drawn at once.
+        directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
+        codes = (centred @ directions.T).reshape(len(x), -1, d_code)
+        ranking = ranking_scores(sums(rows, _always(codes), codes.shape[1]), targets, penalty)
+        if not best_code.size or ranking.max() > best:
+            best, best_code = ranking.max(), codes[:, int(ranking.argmax())].copy()
+    return _report_scores(rows, best_code, targets, seed, penalty)
 
 
 def word_embedding(
-    rows: Rows, embedding: Float[np.ndarray, "row d_embedding"], targets: Float[np.ndarray, "label target"]
+    rows: Rows, embedding: Float[np.ndarray, "row d_embedding"], targets: Float[np.ndarray, "row target"]
 ) -> Reference:
     """Return the scores of ridge regression on the label's static word embedding.
 
     It is a function of the label: over known labels it can only be near 1; left-out labels show what order it holds.
     """
     report = rows.report[rows.template]
-    ranking = embedding[~report]
+    ranking = embedding[~report].astype(np.float64)
     standard = (embedding - ranking.mean(axis=0)) / np.maximum(ranking.std(axis=0), 1e-12)
     features = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
     # The constant is not penalised.
     penalty = np.diag([RIDGE_PENALTY] * standard.shape[1] + [0.0])
-    truth = targets[rows.label]
-    train = features[~report]
-    gram, cross, label = train.T @ train, train.T @ truth[~report], rows.label[~report]
-
-    def errors(without: np.ndarray, test: np.ndarray) -> np.ndarray:
-        """Return squared error on the rows `test` of a fit to the ranking rows less those `without`, and their spread."""
-        less = train[without]
-        fitted = np.linalg.solve(gram - less.T @ less + penalty, cross - less.T @ truth[~report][without])
-        mean = truth[~report][~without].mean(axis=0)
-        return np.array([((truth[test] - features[test] @ fitted) ** 2).sum(), ((truth[test] - mean) ** 2).sum()])
-
-    known = errors(np.zeros(len(train), dtype=bool), report)
-    left = np.sum([errors(label == one, report & (rows.label == one)) for one in range(rows.n_labels)], axis=0)
+    train, aim, label = features[~report], targets[~report].astype(np.float64), rows.label[~report]
+    influence = np.linalg.solve(train.T @ train + penalty, features.T).T
+    predicted = influence @ (train.T @ aim)
+    left = np.zeros(2)
+    for one in range(rows.n_labels):
+        without, test = label == one, report & (rows.label == one)
+        # The fit without some rows, from their residuals in the fit with them (Hastie, Tibshirani & Friedman 2009, §7.10).
+        own = influence[~report][without] @ train[without].T
+        residual = np.linalg.solve(np.eye(len(own)) - own, aim[without] - predicted[~report][without])
+        moved = predicted[test] - influence[test] @ (train[without].T @ residual)
+        left += _errors(targets[test], moved, aim[~without])
+    known = _errors(targets[report], predicted[report], aim)
     return {"all_rows": float(1 - known[0] / known[1]), "left_out_label": float(1 - left[0] / left[1])}
 
 
-def _best(
-    rows: Rows, codes: Float[np.ndarray, "row unit d_code"], targets: Float[np.ndarray, "label target"], seed: int
-) -> Reference:
-    """Return the report scores of the always-active unit that ranks best."""
-    targets = targets - targets.mean(axis=0)
+def _errors(
+    truth: Float[np.ndarray, "row target"], predicted: Float64[np.ndarray, "row target"], aim: Float64[np.ndarray, "train target"]
+) -> Float64[np.ndarray, "2"]:
+    """Return squared error, and squared distance from the mean of the training targets `aim`."""
+    return np.array([((truth - predicted) ** 2).sum(), ((truth - aim.mean(axis=0)) ** 2).sum()])
+
+
+def _always(codes: Float[np.ndarray, "row unit d_code"]) -> Fired:
+    """Return firings of units that are active on every row."""
     n_rows, n_units, d_code = codes.shape
-    unit = np.tile(np.arange(n_units), n_rows)
-    fired = Fired(np.repeat(np.arange(n_rows), n_units), unit, codes.reshape(-1, d_code))
-    error, _ = ranking_forms(sums(rows, fired, n_units))
-    squared = np.einsum("lt,elm,mt->e", targets, error, targets)
-    best = unit == int(squared.argmin())
-    alone = Fired(fired.row[best], np.zeros(n_rows, dtype=np.int64), fired.code[best])
-    given = sums(rows, alone, 1)
-    return {
-        "all_rows": float(scores(rows, alone, given, targets, seed).all_rows[0]),
-        "left_out_label": float(left_out_label(given, targets)[0]),
-    }
+    unit, row = np.divmod(np.arange(n_units * n_rows), n_rows)
+    return Fired(row, unit, codes.swapaxes(0, 1).reshape(-1, d_code))
+
+
+def _report_scores(
+    rows: Rows, code: Float[np.ndarray, "row d_code"], targets: Float[np.ndarray, "row target"], seed: int, penalty: float
+) -> Reference:
+    """Return the report scores of one unit that is active on every row."""
+    found = scores(sums(rows, _always(code[:, None]), 1), targets, seed, penalty)
+    return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}

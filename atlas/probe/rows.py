@@ -39,9 +39,7 @@ class TaskRows(NamedTuple):
     """Sentences whose label would have been cut off."""
 
 
-def probed_sentences(
-    task: Task, model: LanguageModel, config: StreamConfig
-) -> tuple[list[Probed], Int64[np.ndarray, "row"]]:
+def probed_sentences(task: Task, model: LanguageModel, config: StreamConfig) -> tuple[list[Probed], Int64[np.ndarray, "row"]]:
     """Return the task's sentences as tokens, and which of them they are: all whose label ends before the window does."""
     width = window_width(model.tokenizer, config)
     specials = Specials(model.tokenizer)
@@ -73,7 +71,9 @@ def task_rows(
         return _given_rows(task, task.matrix, model)
     probed, kept = probed_sentences(task, model, config)
     if not probed:
-        raise TaskError(f"{task.title}: the labels of all {len(task.sentences):,} sentences lie beyond the window; give shorter texts.")
+        raise TaskError(
+            f"{task.title}: the labels of all {len(task.sentences):,} sentences lie beyond the window; give shorter texts."
+        )
     # A text may be probed at several places and is run once.
     of_text: dict[tuple[int, ...], int] = {}
     window = torch.tensor([of_text.setdefault(tuple(one.token_ids), len(of_text)) for one in probed])

@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 
 from atlas.activations.model import LanguageModel
 from atlas.dictionary import Checkpoint
+from atlas.errors import TaskError
 from atlas.harvest.harvest import describe_run
 from atlas.harvest.parts import STAGE as HARVEST
 from atlas.probe.available import Absence
@@ -43,8 +44,8 @@ def probe(
     work: Path,
     config: ProbeConfig,
     progress: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Score every expert on every hypothesis and keep the tables in `work/probe`.
+) -> list[Absence]:
+    """Score every expert on every hypothesis, keep the tables in `work/probe`, and return the tasks that turned out unusable.
 
     Raises:
         StageMissing: the harvest, whose firing rates lifts are measured against, has not finished.
@@ -53,22 +54,29 @@ def probe(
     inputs = probe_inputs(checkpoint, model, tasks, absent, work, config)
     stage = Stage(work, STAGE, inputs)
     if stage.holds():
-        return
+        return []
     require_harvest(work, {"checkpoint": checkpoint.sha256, "model": stage.inputs["model"], "dtype": model.dtype})
     harvested = finished(work, HARVEST)
+    unusable: list[Absence] = []
+    probed: list[Task] = []
     for task in tasks:
         part = Stage(work, _part(task), part_inputs(inputs, task))
-        if part.holds():
-            progress(f"{task.title}: already probed")
-        else:
-            part.finish(_tables_of(task, checkpoint, model, harvested, config, progress), {})
-    parts = [(number, finished(work, _part(task)).tables) for number, task in enumerate(tasks, start=FIRST_LABELLED)]
+        try:
+            if part.holds():
+                progress(f"{task.title}: already probed")
+            else:
+                part.finish(_tables_of(task, checkpoint, model, harvested, config, progress), {})
+            probed.append(task)
+        except TaskError as error:
+            progress(f"{error} The other tasks go on.")
+            unusable.append(Absence(task.name, task.title, str(error)))
+    parts = [(number, finished(work, _part(task)).tables) for number, task in enumerate(probed, start=FIRST_LABELLED)]
     tables = whole_tables(parts, _corpus(harvested))
-    if absent:
-        missing = absences([(one.name, one.title, "task", one.reason) for one in absent])
-        tables["absences"] = {name: [*missing[name], *tables.get("absences", {}).get(name, [])] for name in missing}
-    provenance = {"settings": {"probe": stage.inputs["settings"]}, "tasks": {name: tasks for name, tasks in inputs["tasks"].items()}}
-    stage.finish(tables, provenance)
+    missing = absences([(one.name, one.title, "task", one.reason) for one in (*absent, *unusable)])
+    tables["absences"] = {name: [*missing[name], *tables.get("absences", {}).get(name, [])] for name in missing}
+    named = {task.name: inputs["tasks"][task.name] for task in probed}
+    stage.finish(tables, {"settings": {"probe": stage.inputs["settings"]}, "tasks": named})
+    return unusable
 
 
 def _part(task: Task) -> str:
@@ -93,7 +101,9 @@ def _tables_of(
         run,
         smixae,
         None if embedding is None else embedding.cpu().numpy(),
-        mention_rows(harvested.tables, task) if task.natural_mentions else "A word of running text does not tell that it is meant.",
+        mention_rows(harvested.tables, task)
+        if task.natural_mentions
+        else "A word of running text does not tell that it is meant.",
         measures_of(task, model, smixae, config),
         config,
     )
@@ -117,7 +127,12 @@ def require_harvest(work: Path, known: Mapping[str, Any]) -> None:
 
 
 def unprobed(
-    checkpoint: Checkpoint, model: LanguageModel, tasks: Sequence[Task], absent: Sequence[Absence], work: Path, config: ProbeConfig
+    checkpoint: Checkpoint,
+    model: LanguageModel,
+    tasks: Sequence[Task],
+    absent: Sequence[Absence],
+    work: Path,
+    config: ProbeConfig,
 ) -> list[Task] | None:
     """Return the tasks that are still to be probed; None where the work folder holds the probe that these inputs give."""
     if not is_finished(work, HARVEST):
@@ -129,7 +144,12 @@ def unprobed(
 
 
 def probe_inputs(
-    checkpoint: Checkpoint, model: LanguageModel, tasks: Sequence[Task], absent: Sequence[Absence], work: Path, config: ProbeConfig
+    checkpoint: Checkpoint,
+    model: LanguageModel,
+    tasks: Sequence[Task],
+    absent: Sequence[Absence],
+    work: Path,
+    config: ProbeConfig,
 ) -> dict[str, Any]:
     """Return everything that determines the result of a probe."""
     return {

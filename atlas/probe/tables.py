@@ -32,7 +32,7 @@ def task_tables(
     trained: Int64[np.ndarray, "vocabulary"] | None,
 ) -> TaskTables:
     """Return the tables of one task; `rate` is each expert's firing rate on the corpus, `trained` the training text's counts."""
-    made = {
+    made: dict[str, Mapping[str, Column]] = {
         **_about(found, model, trained),
         "points": _points(found, frame),
         "label_stats": _label_stats(found, frame, rate),
@@ -52,9 +52,7 @@ def task_tables(
     return {table: columns for table, columns in made.items() if columns}
 
 
-def _about(
-    found: Found, model: LanguageModel, trained: Int64[np.ndarray, "vocabulary"] | None
-) -> dict[str, dict[str, Column]]:
+def _about(found: Found, model: LanguageModel, trained: Int64[np.ndarray, "vocabulary"] | None) -> dict[str, dict[str, Column]]:
     """Return the task, its labels, its sentences as tokens, and what these spell."""
     task, run, rows, n = found.task, found.run, found.sentences.rows, len(found.run.probed)
     ids = np.array(list(chain.from_iterable(one.token_ids for one in run.probed)), dtype=np.int32)
@@ -261,7 +259,7 @@ def _shattered(found: Found) -> dict[str, Column]:
 
 def _absences(found: Found) -> dict[str, Column]:
     task = found.task
-    said = [("rows", remark) for remark in task.remarks]
+    said: list[tuple[str, str]] = [("rows", remark) for remark in task.remarks]
     if isinstance(found.mentions, str):
         said.append(("mentions", found.mentions))
     return absences([(task.name, task.title, what, reason) for what, reason in said])
@@ -269,13 +267,15 @@ def _absences(found: Found) -> dict[str, Column]:
 
 def absences(rows: list[tuple[str, str, str, str]]) -> dict[str, Column]:
     """Return the table of what is not in the atlas: name and title of the task, what of it, and why."""
-    return {name: list(column) for name, column in zip(("name", "title", "what", "reason"), zip(*rows, strict=True), strict=True)} if rows else {}
+    return {name: [row[place] for row in rows] for place, name in enumerate(("name", "title", "what", "reason"))}
 
 
 def _newline(found: Found) -> dict[str, Column]:
     assert found.newline is not None
     measures = found.newline._asdict()
-    by_rank = np.argsort(-measures["held_out_gain"], kind="stable")
+    # Nothing is measured of an expert that is silent there.
+    there = np.flatnonzero(measures["rate"] > 0)
+    by_rank = there[np.argsort(-measures["held_out_gain"][there], kind="stable")]
     n = len(by_rank)
     return {
         "expert": by_rank.astype(np.int32),

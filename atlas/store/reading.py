@@ -44,7 +44,12 @@ class Hypothesis:
     measure: str
     """What its scores are: 'R²', of classes 'balanced accuracy'."""
     description: str
+    of_label: bool
+    """Whether its target is a function of the label; if not, no order of labels is tested."""
     classes: tuple[str, ...]
+    """Their names; none unless the shape is 'classes'."""
+    class_of_label: tuple[int, ...]
+    """Of each label, where it has one."""
     chance: float
     """What tight clusters at random places reach on average."""
     testable: int
@@ -77,6 +82,8 @@ class Task:
     """Corpus: tokens; labelled: sentences."""
     report_rows: int
     """Sentences whose template belongs to the report set; 0 for a corpus."""
+    has_text: bool
+    """Whether its rows are text; those of a user's matrix are numbers only."""
     templates: int
     labels: tuple[Label, ...]
     """In the task's own order; none for a corpus."""
@@ -154,11 +161,12 @@ class Store:
         labels = self._by_task(self.table("labels").sort("task", "label"))
         hypotheses = self._by_task(self.table("hypotheses").sort("task", "hypothesis"))
         references = self._by_task(self._frame("references"))
-        report_rows = dict(self._frame("report_rows").iter_rows())
+        sentences = {row["task"]: row for row in self._frame("sentences").iter_rows(named=True)}
         return tuple(
             Task(
                 **{name: row[name] for name in _PLAIN_TASK_FIELDS},
-                report_rows=report_rows.get(row["task"], 0),
+                report_rows=sentences[row["task"]]["report_rows"] if row["task"] in sentences else 0,
+                has_text=sentences[row["task"]]["has_text"] if row["task"] in sentences else True,
                 labels=tuple(
                     Label(label["name"], label["value"], label["colour"], label["rows"], label["training_occurrences"])
                     for label in labels.get(row["task"], [])
@@ -189,6 +197,10 @@ class Store:
     def contexts(self, *, strongest: int, per_band: int) -> pl.DataFrame:
         """Return the first rows of every stratum of `top_firings`, of all experts; 'top' has a number of its own."""
         return self._frame("contexts", strongest=strongest, per_band=per_band)
+
+    def mentioned(self) -> dict[str, tuple[int, int]]:
+        """Return, by the name of a labelled task, the natural mentions that its scores on these rest on, and their documents."""
+        return {labelled: (words, documents) for labelled, words, documents in self._frame("mentioned").iter_rows()}
 
     def norms(self) -> pl.DataFrame:
         """Return, per corpus and expert that fires there, its firings, rate and documents, and quantiles of its norm."""
@@ -354,7 +366,9 @@ def _hypothesis(row: dict[str, Any], references: list[dict[str, Any]]) -> Hypoth
         shape=row["shape"],
         measure=row["measure"],
         description=row["description"],
+        of_label=bool(row["targets"]),
         classes=tuple(row["classes"]),
+        class_of_label=tuple(int(target[0]) for target in row["targets"]) if row["classes"] else (),
         chance=row["chance"],
         testable=row["testable"],
         references={

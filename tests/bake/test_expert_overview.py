@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores, supported_orders, task_scores
+from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores, comparable, supported_orders, task_scores
 from atlas.store import Hypothesis, Task
 
 EXPERTS = pl.DataFrame(
@@ -29,8 +30,10 @@ def scores(*rows: tuple[int, int, int, float, bool, bool]) -> pl.DataFrame:
 
 def task(number: int, *luck: float) -> Task:
     """A task whose best random projections reach this much, hypothesis by hypothesis."""
-    hypotheses = tuple(Hypothesis(i, "", "", "ring", "", 0.2, 5, {"random_projection": one}) for i, one in enumerate(luck))
-    return Task(number, "", "", "labelled", "", "", False, 1, 1, 0, 1, 1, 1, 1, (), hypotheses)
+    hypotheses = tuple(
+        Hypothesis(i, "", "", "ring", "R²", "", True, (), (), 0.2, 5, {"random_projection": one}) for i, one in enumerate(luck)
+    )
+    return Task(number, "", "", "labelled", "", "", False, 1, 1, 0, 1, 1, 1, True, 1, (), hypotheses)
 
 
 def test_the_summary_counts_what_is_not_claimed() -> None:
@@ -56,6 +59,19 @@ def test_the_best_hypothesis_is_chosen_without_the_printed_score() -> None:
     best = best_scores(EXPERTS, rows)
     # Expert 0 stays with its title's task and takes the supported hypothesis; expert 3 has nothing testable.
     assert best.select("expert", "task", "hypothesis").rows() == [(0, 1, 1), (1, 1, 0)]
+
+
+def test_a_balanced_accuracy_is_never_compared_with_an_r2() -> None:
+    classes = Hypothesis(1, "", "", "classes", "balanced accuracy", "", True, ("a", "b"), (0, 1), 0.7, 5, {})
+    both = replace(task(1, 0.5), hypotheses=(*task(1, 0.5).hypotheses, classes))
+    rows = scores(
+        (1, 1, 0, 0.99, True, False), (1, 0, 0, 0.4, True, False), (2, 0, 0, 0.8, True, False), (1, 1, 1, 0.99, True, False)
+    )
+    left = comparable(rows, [both, task(2, 0.6)])
+    assert left.select("task", "hypothesis", "expert").rows() == [(1, 0, 0), (2, 0, 0)]
+    # The title's task before others: its R², however high the accuracy of its classes. Expert 1 has no R² at all.
+    assert best_scores(EXPERTS, left).select("expert", "task", "hypothesis").rows() == [(0, 1, 0)]
+    assert len(comparable(rows, [replace(both, hypotheses=(classes,))])) == 0
 
 
 def test_a_tasks_scores_are_the_best_of_its_own_hypotheses() -> None:

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from atlas.bake.colours import SCHEMES, Scheme
+from atlas.bake.colours import SCHEMES, Scheme, label_colours
 from atlas.bake.figures import label_places, labels_per_mean, skeletons
 from atlas.store import Hypothesis, Label, Task
 
-ORDER = Hypothesis(0, "linear", "linear", "ordinal", "", 0.03, 9, {})
+ORDER = Hypothesis(0, "linear", "linear", "ordinal", "R²", "", True, (), (), 0.03, 9, {})
 
 
 def task(labels: int, *, cyclic: bool = False, first: int = 0) -> Task:
-    named = tuple(Label(str(value), float(value), 10, None) for value in range(first, first + labels))
-    return Task(1, "t", "T", "labelled", "t", "", cyclic, 0, 0, 0, 0, 0, 0, 0, named, (ORDER,) if labels else ())
+    named = tuple(Label(str(value), float(value), None, 10, None) for value in range(first, first + labels))
+    return Task(1, "t", "T", "labelled", "t", "", cyclic, 0, 0, 0, 0, 0, 0, True, 0, named, (ORDER,) if labels else ())
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -42,3 +43,19 @@ def test_few_labels_are_named_and_many_are_read_off_an_axis() -> None:
 
 def test_a_task_with_a_single_label_has_a_scale() -> None:
     assert [stop for stop, _ in skeletons(task(1))["light"]["layout"]["coloraxis"]["colorscale"]] == [0, 1]
+
+
+def test_labels_without_an_order_have_no_neighbours_and_no_axis() -> None:
+    unordered = replace(task(28), hypotheses=())
+    assert labels_per_mean(unordered) == 1
+    axis = skeletons(unordered)["light"]["layout"]["coloraxis"]
+    assert axis["showscale"] is False
+    assert [colour for _, colour in axis["colorscale"]] == label_colours(unordered, "light")
+
+
+def test_an_axis_is_of_numbers_that_say_something() -> None:
+    letters = [replace(label, name=chr(65 + at)) for at, label in enumerate(task(26).labels)]
+    assert label_places(replace(task(26, first=1), labels=tuple(letters))) == [float(place) for place in range(26)]
+    assert skeletons(replace(task(26), labels=tuple(letters)))["light"]["layout"]["coloraxis"]["showscale"] is False
+    shifted = tuple(replace(label, value=label.value + 1) for label in letters)
+    assert "colorbar" in skeletons(replace(task(26), labels=shifted))["light"]["layout"]["coloraxis"]

@@ -8,11 +8,10 @@ import pytest
 from atlas.bake.sayings import chosen, sayings
 from atlas.store import Hypothesis, Label, Task
 
-RING = Hypothesis(0, "cyc_12m", "12-month ring", "ring", "", 0.27, 14, {"random_projection": 0.58})
-CORPUS = Task(0, "docs", "Docs", "corpus", "corpus", "", False, 318_402, 104_551, 52_275, 2_000, 318_402, 0, 0, (), ())
-MONTHS = Task(
-    1, "months", "Months", "labelled", "calendar", "", True, 900, 900, 0, 120, 120, 48, 10, (Label("May", 4.0, 10, 3),), (RING,)
-)
+RING = Hypothesis(0, "cyc_12m", "12-month ring", "ring", "R²", "", True, (), (), 0.27, 14, {"random_projection": 0.58})
+CORPUS = Task(0, "docs", "Docs", "corpus", "corpus", "", False, 318_402, 104_551, 52_275, 2_000, 318_402, 0, True, 0, (), ())
+MAY = Label("May", 4.0, None, 10, 3)
+MONTHS = Task(1, "months", "Months", "labelled", "calendar", "", True, 900, 900, 0, 120, 120, 48, True, 10, (MAY,), (RING,))
 EXPERT = {
     **{"basis": "order", "title_task": 1, "measure": "R² all rows", "value": 0.61, "silent": False, "dense": False},
     **{"firings": 900, "documents": 312, "rate": 0.085, "importance": 0.0031},
@@ -43,6 +42,31 @@ def test_a_score_below_the_floor_is_said_to_be() -> None:
 def test_a_task_without_order_says_so() -> None:
     text = said({"basis": "task", "measure": "lift", "value": 14.2}, SCORE | {"order_supported": False})
     assert "far more than on other text (lift 14.2). No order of them is supported." in text
+
+
+def test_a_supported_place_among_several_numbers_is_an_arrangement() -> None:
+    rgb = replace(RING, shape="map", title="RGB", hypothesis=1)
+    tasks = {0: CORPUS, 1: replace(MONTHS, title="Colours", hypotheses=(rgb,), has_text=False)}
+    sentences = sayings(EXPERT, [SCORE | {"hypothesis": 1}], tasks, n_experts=256)
+    assert (
+        "The arrangement of Colours (RGB) can be read from its code: R² 0.61 (0.54–0.67) on 48 rows, better than shuffled"
+        in (sentences[0])
+    )
+    assert "shuffled arrangements (adjusted p 0.0005)" in sentences[0]
+    both = tasks | {1: replace(tasks[1], hypotheses=(RING, rgb))}
+    said_of = sayings(EXPERT, [SCORE, SCORE | {"hypothesis": 1, "ranking": 0.3}], both, n_experts=256)
+    assert "One more arrangement is supported, of Colours: see the scores." in said_of
+    three = [SCORE, SCORE | {"hypothesis": 1, "ranking": 0.3}, SCORE | {"ranking": 0.2}]
+    assert "2 more arrangements are supported, of Colours: see the scores." in sayings(EXPERT, three, both, n_experts=256)
+
+
+def test_a_task_of_which_no_order_is_tested_is_not_said_to_lack_one() -> None:
+    classes = replace(RING, shape="classes", measure="balanced accuracy")
+    by_row = replace(RING, of_label=False)
+    for hypotheses in ((), (classes,), (by_row,)):
+        tasks = {0: CORPUS, 1: replace(MONTHS, hypotheses=hypotheses)}
+        sentences = sayings(EXPERT | {"basis": "task", "measure": "lift", "value": 14.2}, [], tasks, n_experts=256)
+        assert sentences[0].endswith("(lift 14.2).")
 
 
 def test_no_claim_is_said_plainly() -> None:

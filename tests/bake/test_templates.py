@@ -18,6 +18,9 @@ class Front:
     summary = "A summary"
     groups = ()
     tasks = ()
+    order = "order"
+    jointly = None
+    absences = ()
     about = None
 
 

@@ -1,4 +1,4 @@
-"""Shattered manifolds are found with all of their pieces; what adds nothing, or nothing that its order supports, is not listed."""
+"""Shattered manifolds are found with all of their pieces; what adds nothing, or has no order, is not listed."""
 
 from __future__ import annotations
 

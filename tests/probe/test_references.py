@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from atlas.probe import references
 from atlas.probe.references import best_random_projection, chance, top_components, word_embedding
 from atlas.probe.scores import Rows
 
@@ -25,7 +26,8 @@ def grid() -> Rows:
 ROWS = grid()
 REPORT = ROWS.report[ROWS.template]
 ANGLE = 2 * np.pi * np.arange(N_LABELS) / N_LABELS
-TARGETS = np.stack([np.sin(ANGLE), np.cos(ANGLE)], axis=1)
+OF_LABEL = np.stack([np.sin(ANGLE), np.cos(ANGLE)], axis=1)
+TARGETS = OF_LABEL[ROWS.label]
 
 
 def vectors(seed: int, noise: float = 1.0) -> np.ndarray:
@@ -38,7 +40,7 @@ def vectors(seed: int, noise: float = 1.0) -> np.ndarray:
 
 def errors(code: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Squared error and variance on `test`, of a plain fit to `train`."""
-    truth = TARGETS[ROWS.label]
+    truth = TARGETS
     design = np.column_stack([code, np.ones(len(code))]).astype(np.float64)
     predicted = design @ np.linalg.lstsq(design[train], truth[train], rcond=None)[0]
     return np.array([((truth - predicted)[test] ** 2).sum(), ((truth - truth[train].mean(axis=0))[test] ** 2).sum()])
@@ -62,7 +64,13 @@ def report_scores(code: np.ndarray) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize(("n_labels", "expected"), [(5, 0.75), (7, 0.5), (100, 3 / 99)])
+def directions(seed: int) -> np.ndarray:
+    """Twenty projections onto three numbers each."""
+    drawn = np.random.default_rng(seed).standard_normal((20 * 3, WIDTH), dtype=np.float32)
+    return drawn.reshape(20, 3, WIDTH).swapaxes(1, 2)
+
+
+@pytest.mark.parametrize(("n_labels", "expected"), [(2, 1), (4, 1), (5, 0.75), (7, 0.5), (100, 3 / 99)])
 def test_chance_of_random_clusters_follows_from_their_number(n_labels: int, expected: float) -> None:
     assert chance(n_labels) == {"all_rows": expected}
 
@@ -70,8 +78,7 @@ def test_chance_of_random_clusters_follows_from_their_number(n_labels: int, expe
 @pytest.mark.parametrize("seed", range(5))
 def test_random_projection_is_the_one_that_ranks_best(seed: int) -> None:
     x = vectors(seed)
-    directions = np.random.default_rng(seed).standard_normal((WIDTH, 20 * 3)).reshape(WIDTH, 20, 3)
-    projections = [x @ directions[:, i] for i in range(20)]
+    projections = [x @ direction for direction in directions(seed)]
 
     found = best_random_projection(ROWS, x, TARGETS, 20, 3, seed)
 
@@ -79,13 +86,20 @@ def test_random_projection_is_the_one_that_ranks_best(seed: int) -> None:
     assert found == pytest.approx(report_scores(best), abs=1e-4)
 
 
+def test_random_projections_do_not_depend_on_how_many_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = best_random_projection(ROWS, vectors(0), TARGETS, 20, 3, seed=0)
+
+    monkeypatch.setattr(references, "BLOCK_CODES", 3 * len(ROWS.label))
+
+    assert best_random_projection(ROWS, vectors(0), TARGETS, 20, 3, seed=0) == pytest.approx(whole, abs=1e-6)
+
+
 def test_random_projection_is_not_chosen_by_the_score_that_is_printed() -> None:
     """Over seeds, the one that ranks best is not always the one with the best report score."""
     lost = []
     for seed in range(5):
         x = vectors(seed)
-        directions = np.random.default_rng(seed).standard_normal((WIDTH, 20 * 3)).reshape(WIDTH, 20, 3)
-        best = max(report_scores(x @ directions[:, i])["all_rows"] for i in range(20))
+        best = max(report_scores(x @ direction)["all_rows"] for direction in directions(seed))
         lost.append(best - best_random_projection(ROWS, x, TARGETS, 20, 3, seed)["all_rows"])
 
     assert min(lost) > -1e-4
@@ -117,7 +131,7 @@ def test_word_embedding_names_known_labels_and_not_unknown_ones() -> None:
 
 def test_word_embedding_that_holds_the_order_tells_a_label_it_never_saw() -> None:
     rng = np.random.default_rng(0)
-    ordered = (TARGETS @ rng.standard_normal((2, 8)))[ROWS.label]
+    ordered = TARGETS @ rng.standard_normal((2, 8))
 
     assert word_embedding(ROWS, ordered, TARGETS)["left_out_label"] > 0.8
 
@@ -125,7 +139,8 @@ def test_word_embedding_that_holds_the_order_tells_a_label_it_never_saw() -> Non
 def test_word_embedding_is_ridge_regression_on_standardised_features() -> None:
     rng = np.random.default_rng(0)
     embedding = rng.standard_normal((N_LABELS, 12))[ROWS.label] + 0.5 * rng.standard_normal((len(ROWS.label), 12))
-    truth = TARGETS[ROWS.label]
+    # A number of the row, not of its label.
+    truth = 5 + TARGETS + 0.3 * rng.standard_normal(TARGETS.shape)
 
     def ridge(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         # Standardised over all ranking rows, whichever are fitted to; the constant is not penalised.
@@ -137,7 +152,7 @@ def test_word_embedding_is_ridge_regression_on_standardised_features() -> None:
         predicted = features @ np.linalg.lstsq(design, aim, rcond=None)[0]
         return np.array([((truth - predicted)[test] ** 2).sum(), ((truth - mean)[test] ** 2).sum()])
 
-    found = word_embedding(ROWS, embedding, TARGETS)
+    found = word_embedding(ROWS, embedding, truth)
 
     labels = [ROWS.label == label for label in range(N_LABELS)]
     assert found["all_rows"] == pytest.approx(r2(ridge(~REPORT, REPORT)))

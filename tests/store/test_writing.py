@@ -25,6 +25,9 @@ def test_lists_and_their_lists_come_back(tmp_path: Path) -> None:
         "name": ["ring"],
         "title": ["ring"],
         "shape": ["ring"],
+        "probe": ["linear"],
+        "measure": ["R²"],
+        "classes": [["one", "other"]],
         "description": [""],
         "targets": [[[1.0, 0.0], [0.0, 1.0]]],
         "chance": [0.5],
@@ -35,7 +38,7 @@ def test_lists_and_their_lists_come_back(tmp_path: Path) -> None:
     write_atlas(tmp_path / "a.duckdb", {"hypotheses": hypotheses})
     with Store(tmp_path / "a.duckdb") as store:
         (row,) = store.table("hypotheses").iter_rows(named=True)
-    assert row["targets"] == [[1.0, 0.0], [0.0, 1.0]]
+    assert row["targets"] == [[1.0, 0.0], [0.0, 1.0]] and row["classes"] == ["one", "other"]
     assert row["p_smallest"] is None and row["q"] is None
 
 

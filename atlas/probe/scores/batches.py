@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 from numpy.typing import NDArray
 
-BLOCK_NUMBERS = 200_000
+BLOCK_NUMBERS = 300_000
 """Numbers in one array of a block: small enough for a processor's cache, large enough that a block's overhead is nothing."""
 
 EPSILON = float(np.finfo(np.float64).eps)

@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from atlas.errors import TaskError
 from atlas.probe.scores.arrays import N_BOOTSTRAP, Fired, Rows, Scores
 from atlas.probe.scores.batches import Block, Grouped, blocks, grouped
-from atlas.probe.scores.newton import Fits, Problems, fit, standard_weights, told
-
-MAX_CLASSES = 64
-"""A fit solves for as many numbers as there are classes and features: its time grows with the cube of the classes."""
+from atlas.probe.scores.newton import Fits, Problems, fit, refuse_many, standard_weights, told
 
 N_ARRANGEMENTS = 200
 CLUSTER_ROWS = 30
@@ -33,21 +30,23 @@ def class_scores(
 ) -> Scores:
     """Return the balanced accuracy with which each expert tells the classes, 0 … n_classes - 1; one over their number is chance.
 
-    A row on which the expert fires is told by logistic or multinomial regression on the codes of the active training rows, a class
-    weighing as much as another over *all* training rows. A row on which it is silent is told the class that the largest share of is
-    silent in training. Balanced accuracy is the mean, over the classes that occur, of the share of a class' rows that are told right.
+    A row on which the expert fires is told by logistic or multinomial regression on the codes of the active training rows, a
+    class weighing as much as another over *all* training rows. A row on which it is silent is told the class of whose training
+    rows the largest share is silent. Balanced accuracy is the mean, over the classes that occur, of the share of a class' rows
+    that are told right.
 
     left_out_label is over the classes that at least two labels have, and NaN where fewer than two classes do. It takes a fit per
     label, so `leave_out` may name the experts that it is wanted of; it is NaN for the others.
 
     Raises:
-        TaskError: there are more than `MAX_CLASSES` classes, or fewer than two of them occur.
+        TaskError: there are more than 64 classes, or fewer than two of them occur.
     """
-    if n_classes > MAX_CLASSES:
-        raise TaskError(f"{n_classes:,} classes are more than the {MAX_CLASSES} that a probe tells apart. Group them into fewer.")
+    refuse_many(n_classes)
     counts = _counts(rows, classes, n_classes)
     if (counts.fold.sum(axis=0) > 0).sum() < 2:
-        raise TaskError("Fewer than two classes occur in the rows that experts are ranked on. Give a class to rows of other labels.")
+        raise TaskError(
+            "Fewer than two classes occur in the rows that experts are ranked on. Give a class to rows of other labels."
+        )
     fired = Fired(fired.row.astype(np.int64), fired.expert.astype(np.int64), fired.code)
     # Ranking rows first, so that an expert's training rows are the first of its firings.
     number = np.argsort(np.argsort(counts.fold_of == counts.n_folds, kind="stable"), kind="stable")
@@ -57,9 +56,7 @@ def class_scores(
     wanted = np.ones(n_experts, dtype=bool) if leave_out is None else leave_out
 
     work = _Work(counts, given, row, _bootstrap_weights(counts.template, seed), wanted)
-    found = Scores(
-        *(np.full(n_experts, np.nan) for _ in range(5)), np.zeros(n_experts, dtype=np.int64), np.full(n_experts, np.nan)
-    )
+    found = Scores(*(np.full(n_experts, 0 if name == "n_where_it_fires" else np.nan) for name in Scores._fields))
     n_features, n_pairs = fired.code.shape[1] + 1, n_classes * (n_classes - 1) // 2
     n_fits = max(counts.n_folds, rows.n_labels if wanted.any() else 1)
     per_expert = max(n_fits * n_pairs * n_features**2, n_fits * n_classes, counts.template.size, N_BOOTSTRAP)
@@ -72,7 +69,7 @@ def class_scores(
 def class_chance(label_classes: Int64[np.ndarray, "label"], n_classes: int, d_code: int, seed: int) -> float:
     """Return the mean balanced accuracy that tight clusters at random places, one per label, reach by the same kind of fit.
 
-    Over `N_ARRANGEMENTS` arrangements of places from a standard normal distribution in d_code dimensions, told at the same places.
+    Over `N_ARRANGEMENTS` arrangements of places, standard normal in d_code dimensions; told of the places that are fitted to.
     """
     place = np.random.default_rng(seed).standard_normal((N_ARRANGEMENTS, len(label_classes), d_code))
     class_of = np.tile(label_classes, (N_ARRANGEMENTS, 1))
@@ -214,7 +211,7 @@ def _left_out(
     counts, n_labels = work.counts, len(work.counts.label)
     class_of, n_classes = counts.class_of, counts.fold.shape[1]
     # A class that goes with its label cannot be told.
-    told_of = (counts.label > 0).sum(axis=0) >= 2
+    told_of = ((counts.label > 0).sum(axis=0) >= 2) & (counts.report_label.sum(axis=0) > 0)
     if told_of.sum() < 2:
         return np.full(int(chosen.sum()), np.nan)
     renumbered = np.cumsum(chosen) - 1

@@ -65,12 +65,12 @@ def jointly(
         best = int(np.argmax(ranking.round(9)))
         chosen.append(int(left[best]))
         found.append((float(ranking[best]), *search.report(chosen, seed)))
-    scored = np.array(found, dtype=np.float64).reshape(-1, 4)
+    ranked, all_rows, low, high = np.array(found, dtype=np.float64).reshape(-1, 4).T
     expert = np.array(chosen, dtype=np.int64)
-    added = np.diff(scored[:, 1], prepend=0.0)
+    added = np.diff(all_rows, prepend=0.0)
     passed = (added >= MIN_ADDED) & (np.nan_to_num(p_adjusted[expert], nan=1.0) <= ALPHA)
     listed = np.logical_and.accumulate(passed)
-    return Joint(expert, *scored.T, added, listed & (listed.sum() > 1))
+    return Joint(expert, ranked, all_rows, low, high, added, listed & (listed.sum() > 1))
 
 
 class _Search:
@@ -96,7 +96,6 @@ class _Search:
 
     def ranking(self, chosen: list[int], candidates: Int[np.ndarray, "candidate"]) -> Float64[np.ndarray, "candidate"]:
         """Return the cross-validated R² of ranking rows with each candidate beside the chosen experts."""
-        n = self._n_ranking
         held, held_ridge = self._held(chosen)
         d, n_held, n_targets = self._code.shape[1], held.shape[1], self._targets.shape[1]
         folds = [slice(*bounds) for bounds in zip(self._bounds[:-2], self._bounds[1:-1], strict=True)]
@@ -104,19 +103,18 @@ class _Search:
         width = n_held + d + 1
         for at, block in self._blocks(candidates):
             features, ridge = self._features(block)
-            features = features[:n].reshape(n, -1)
+            flat = features.reshape(-1, features.shape[2])
             gram = np.empty((len(folds), len(block), width, width))
             toward = np.empty((len(folds), len(block), width, n_targets))
             for f, fold in enumerate(folds):
-                here, known, truth = features[fold], held[:n][fold], self._targets[fold]
-                own = here.reshape(len(here), len(block), d + 1).transpose(1, 2, 0)
-                cross = (known.T @ here).reshape(n_held, len(block), d + 1).transpose(1, 0, 2)
+                own, known, truth = features[:, :, fold], held[fold], self._targets[fold]
+                cross = (flat[:, fold] @ known).reshape(len(block), d + 1, n_held)
                 gram[f, :, :n_held, :n_held] = known.T @ known
-                gram[f, :, :n_held, n_held:] = cross
-                gram[f, :, n_held:, :n_held] = cross.transpose(0, 2, 1)
+                gram[f, :, :n_held, n_held:] = cross.transpose(0, 2, 1)
+                gram[f, :, n_held:, :n_held] = cross
                 gram[f, :, n_held:, n_held:] = own @ own.transpose(0, 2, 1)
                 toward[f, :, :n_held] = known.T @ truth
-                toward[f, :, n_held:] = (here.T @ truth).reshape(len(block), d + 1, n_targets)
+                toward[f, :, n_held:] = (flat[:, fold] @ truth).reshape(len(block), d + 1, n_targets)
             shrink = np.concatenate([np.broadcast_to(held_ridge, (len(block), n_held)), ridge], axis=1)
             whole_gram, whole_toward = gram.sum(axis=0), toward.sum(axis=0)
             for f, fold in enumerate(folds):
@@ -156,8 +154,8 @@ class _Search:
         The constant is not shrunk: so it alone stands for rows where all are silent, even if in training there are none.
         """
         features, ridge = self._features(np.array(chosen, dtype=np.int64))
-        n = len(features)
-        return np.concatenate([np.ones((n, 1)), features.reshape(n, -1)], axis=1), np.concatenate([[0.0], ridge.ravel()])
+        n = features.shape[2]
+        return np.concatenate([np.ones((1, n)), features.reshape(-1, n)]).T, np.concatenate([[0.0], ridge.ravel()])
 
     def _blocks(self, candidates: Int[np.ndarray, "candidate"]) -> Iterator[tuple[int, Int[np.ndarray, "some"]]]:
         """Yield candidates as many at a time as fit into memory, with the place of the first."""
@@ -167,14 +165,14 @@ class _Search:
 
     def _features(
         self, experts: Int[np.ndarray, "some"]
-    ) -> tuple[Float64[np.ndarray, "row some feature"], Float64[np.ndarray, "some feature"]]:
+    ) -> tuple[Float64[np.ndarray, "some feature row"], Float64[np.ndarray, "some feature"]]:
         """Return [z, 1] where each expert fires, zeros elsewhere, and what is added to each one's normal equation.
 
         z is taken from its mean where the expert fires in ranking rows, which changes no fit but keeps it well conditioned; the
         ridge is a share of what it was before.
         """
         d = self._code.shape[1]
-        features = np.zeros((len(self._targets), len(experts), d + 1))
+        features = np.zeros((len(experts), d + 1, len(self._targets)))
         first, last = np.searchsorted(self._expert, experts), np.searchsorted(self._expert, experts, side="right")
         n_fired = last - first
         number = np.repeat(np.arange(len(experts)), n_fired)
@@ -188,8 +186,9 @@ class _Search:
 
         n = summed(np.ones(len(row)))
         mean = np.stack([summed(code[:, i]) for i in range(d)], axis=1) / np.maximum(n, 1)[:, None]
-        features[row, number, :d] = code - mean[number]
-        features[row, number, d] = 1.0
+        for i in range(d):
+            features[number, i, row] = code[:, i] - mean[number, i]
+        features[number, d, row] = 1.0
         squares = np.stack([*(summed(code[:, i] ** 2) for i in range(d)), n], axis=1)
         # A feature that never occurs has a coefficient of zero.
         return features, np.where(squares > 0, RIDGE * squares, 1.0)

@@ -76,7 +76,7 @@ def label_order(
     orders = _orders(given.rows.n_labels, seed, n_permutations)
     p, statistic = np.full(given.n_experts, np.nan), np.full(given.n_experts, np.nan)
     best = np.full(len(orders) - 1, -np.inf)
-    for experts in _alike(given, present, testable):
+    for experts in _alike(given, present, testable, len(orders)):
         scored = _scores_of_orders(given.of(experts), present[experts], truth, orders, penalty)
         observed, null = scored[:, 0], scored[:, 1:]
         p[experts] = (1 + (null >= observed[:, None] - TIE).sum(axis=1)) / len(orders)
@@ -89,6 +89,12 @@ def label_order(
     p_adjusted = np.full(given.n_experts, np.nan)
     p_adjusted[testable] = (1 + len(best) - below) / len(orders)
     return Order(testable, p, p_adjusted)
+
+
+def untestable(n_experts: int) -> Order:
+    """Return the null of a hypothesis whose targets are no function of the label, so that there is no order to test."""
+    unknown = np.full(n_experts, np.nan)
+    return Order(np.zeros(n_experts, dtype=bool), unknown, unknown)
 
 
 def ranking_forms(
@@ -120,8 +126,8 @@ def supported(
 ) -> Bool[np.ndarray, "expert"]:
     """Return which experts may be called by the hypothesis' order.
 
-    They cover `MIN_COVERED` labels; the adjusted p and the hypothesis' q (NaN: not tested) are at most `ALPHA`; the left-out-label
-    score and the low end of the interval of the all-row score are above 0. No expert has an order of classes.
+    They cover `MIN_COVERED` labels; the adjusted p and the hypothesis' q (NaN: not tested) are at most `ALPHA`; the
+    left-out-label score and the low end of the interval of the all-row score are above 0. Classes have no order.
     """
     return (
         order.testable
@@ -153,14 +159,15 @@ def _orders(n_labels: int, seed: int, n_permutations: int) -> Int64[np.ndarray, 
 
 
 def _alike(
-    given: Sums, present: Bool[np.ndarray, "expert label"], testable: Bool[np.ndarray, "expert"]
+    given: Sums, present: Bool[np.ndarray, "expert label"], testable: Bool[np.ndarray, "expert"], n_orders: int
 ) -> Iterator[Int64[np.ndarray, "chosen"]]:
-    """Return the testable experts in blocks that have equally many labels present, and whose forms fit into memory."""
+    """Return the testable experts in blocks that have equally many labels present, and whose forms and scores fit into memory."""
     counts = present.sum(axis=1)
     for n_present in np.unique(counts[testable]).tolist():
         experts = np.flatnonzero(testable & (counts == n_present))
-        # The copies that are made on the way to a form, and the form.
-        width = max(1, BLOCK_NUMBERS // (6 * _form_parts(given) * given.rows.n_labels + 3 * n_present**2))
+        # With the copies that are made on the way.
+        numbers = 6 * _form_parts(given) * given.rows.n_labels + 3 * n_present**2 + 3 * n_orders
+        width = max(1, BLOCK_NUMBERS // numbers)
         for first in range(0, len(experts), width):
             yield experts[first : first + width]
 
@@ -241,7 +248,8 @@ def _permuted(
     in_order = truth.T[:, orders]
     if present.all():
         return np.broadcast_to(in_order, (len(present), *in_order.shape))
-    kept = present[:, orders].reshape(len(present), -1).nonzero()[1]
+    kept = np.flatnonzero(present[:, orders]).reshape(len(present), -1)
+    kept -= orders.size * np.arange(len(present))[:, None]
     chosen = np.take(in_order.reshape(len(in_order), -1), kept, axis=1)
     return chosen.reshape(len(in_order), len(present), len(orders), -1).swapaxes(0, 1)
 

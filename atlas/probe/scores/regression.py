@@ -1,4 +1,4 @@
-"""How well numbers can be read from every expert, from sums per (expert, fold) and (expert, label): definitions in docs/measures.md."""
+"""How well numbers can be read from every expert, by least squares or ridge regression: definitions in docs/measures.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 
 from atlas.probe.scores.arrays import N_BOOTSTRAP, Scores
-from atlas.probe.scores.sums import Sums, cell_sums, others
+from atlas.probe.scores.sums import Sums, cell_sums, others, totals
 
 RIDGE = 1e-6
 """Share of each feature's own sum of squares added to its normal equation, so that a singular one can be solved."""
@@ -47,17 +47,13 @@ def scores(given: Sums, targets: Float[np.ndarray, "row target"], seed: int, pen
     return Scores(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def ranking_scores(
-    given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0
-) -> Float64[np.ndarray, "expert"]:
+def ranking_scores(given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0) -> Float64[np.ndarray, "expert"]:
     """Return the cross-validated R² on ranking rows alone, by which experts are ranked."""
     truth = _centred(given, targets)
     return np.concatenate([_ranking(part, truth, penalty) for part in given.blocks(_numbers(given, truth))])
 
 
-def left_out_label(
-    given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0
-) -> Float64[np.ndarray, "expert"]:
+def left_out_label(given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0) -> Float64[np.ndarray, "expert"]:
     """Return R² on report rows, each label predicted by a fit to the ranking rows of all other labels."""
     truth = _centred(given, targets)
     return np.concatenate([_left_out_label(part, truth, penalty) for part in given.blocks(_numbers(given, truth))])
@@ -149,7 +145,7 @@ def _moments(cell: Int64[np.ndarray, "row"], n_cells: int, truth: Float64[np.nda
     cell, truth = cell[known], truth[known]
     n = np.bincount(cell, minlength=n_cells).astype(np.float64)
     total = cell_sums(cell, n_cells, truth, np.ones((len(cell), 1)))[..., 0]
-    return _Moments(n, total, np.bincount(cell, weights=(truth**2).sum(axis=1), minlength=n_cells))
+    return _Moments(n, total, totals(cell, (truth**2).sum(axis=1), n_cells))
 
 
 def _active(given: Sums, cell: Int64[np.ndarray, "row"], n_cells: int, truth: Float64[np.ndarray, "row target"]) -> _Active:
@@ -158,10 +154,8 @@ def _active(given: Sums, cell: Int64[np.ndarray, "row"], n_cells: int, truth: Fl
     size = given.n_experts * n_cells
     gram = cell_sums(at, size, features, features)
     cross = cell_sums(at, size, features, here)
-    square = np.bincount(at, weights=(here**2).sum(axis=1), minlength=size)
-    return _Active(
-        *(total.reshape(given.n_experts, n_cells, *total.shape[1:]) for total in (gram, cross, square.astype(np.float64)))
-    )
+    square = totals(at, (here**2).sum(axis=1), size)
+    return _Active(*(total.reshape(given.n_experts, n_cells, *total.shape[1:]) for total in (gram, cross, square)))
 
 
 def _silent_mean(rows: _Moments, active: _Moments) -> Float64[np.ndarray, "*cells target"]:
@@ -211,7 +205,7 @@ def _report_errors(
     # As if every row were silent, then active rows put right.
     error = rows.around(fitted.silent[:, None])
     excess = squared - ((truth[row] - fitted.silent[expert]) ** 2).sum(axis=1)
-    error += np.bincount(expert * n_templates + place[row], weights=excess, minlength=error.size).reshape(error.shape)
+    error += totals(expert * n_templates + place[row], excess, error.size).reshape(error.shape)
     return error, rows.around(truth[place < 0].mean(axis=0))
 
 
@@ -222,8 +216,8 @@ def _where_it_fires(
     row, expert, squared = _active_report_errors(given, truth, fitted)
     spread = ((truth[row] - fitted.active[expert]) ** 2).sum(axis=1)
     n = np.bincount(expert, minlength=given.n_experts)
-    error = np.bincount(expert, weights=squared, minlength=given.n_experts)
-    variance = np.bincount(expert, weights=spread, minlength=given.n_experts)
+    error = totals(expert, squared, given.n_experts)
+    variance = totals(expert, spread, given.n_experts)
     known = (n > 1) & (variance > ROUNDING * n * (truth**2).sum(axis=1).mean())
     return _r2(error, np.where(known, variance, 0.0)), n.astype(np.int64)
 

@@ -93,6 +93,13 @@ def sums(rows: Rows, fired: Fired, n_experts: int) -> Sums:
     return Sums(rows, fold[rows.template], len(ranking) + 1, ordered, start)
 
 
+def totals(
+    cell: Int64[np.ndarray, "firing"], weights: Float64[np.ndarray, "firing"], n_cells: int
+) -> Float64[np.ndarray, "cell"]:
+    """Return the sum of the weights of each cell; unlike `numpy.bincount` it is a float where there is nothing to sum, too."""
+    return np.bincount(cell, weights=weights, minlength=n_cells).astype(np.float64, copy=False)
+
+
 def cell_sums(
     cell: Int64[np.ndarray, "firing"],
     n_cells: int,
@@ -106,7 +113,7 @@ def cell_sums(
             if left is right and j < i:
                 total[:, i, j] = total[:, j, i]
             else:
-                total[:, i, j] = np.bincount(cell, weights=left[:, i] * right[:, j], minlength=n_cells)
+                total[:, i, j] = totals(cell, left[:, i] * right[:, j], n_cells)
     return total
 
 

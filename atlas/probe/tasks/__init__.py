@@ -1,8 +1,10 @@
 """Labelled data sets: those that come with Atlas, and a user's own."""
 
 from atlas.probe.tasks.choice import Refused, chosen_tasks
+from atlas.probe.tasks.draft import draft
 from atlas.probe.tasks.needs import ModelFacts, model_facts, unmet
 from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS, builtin_tasks, load_task
+from atlas.probe.tasks.source import toml_beside
 from atlas.probe.tasks.task import Hypothesis, Need, Probe, Sentence, Shape, Task
 from atlas.probe.tasks.user import user_task
 
@@ -19,8 +21,10 @@ __all__ = [
     "Task",
     "builtin_tasks",
     "chosen_tasks",
+    "draft",
     "load_task",
     "model_facts",
+    "toml_beside",
     "unmet",
     "user_task",
 ]

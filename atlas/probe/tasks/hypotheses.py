@@ -75,7 +75,7 @@ def with_labels(hypothesis: Hypothesis, kept: Sequence[int]) -> Hypothesis:
         return replace(hypothesis, of_label=of_label)
     left, index = np.unique(of_label[:, 0], return_inverse=True)
     names = tuple(hypothesis.class_names[int(n)] for n in left)
-    probe: Probe = "logistic" if hypothesis.probe == "multinomial" and len(names) == 2 else hypothesis.probe
+    probe: Probe = "logistic" if len(names) == 2 < len(hypothesis.class_names) else hypothesis.probe
     return replace(hypothesis, of_label=index[:, None].astype(np.float64), class_names=names, probe=probe)
 
 

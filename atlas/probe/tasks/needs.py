@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from atlas.probe.tasks.task import Need, Task
+from atlas.probe.tasks.task import Need
 
 _WORDS = ("Paris", "June", "NASA", "A", "The")
 _SPACED = ("one two", "a b", "the end")
@@ -39,8 +40,8 @@ def model_facts(tokenizer: Any, is_causal: bool) -> ModelFacts:
     )
 
 
-def unmet(task: Task, facts: ModelFacts) -> str | None:
-    """Return in one line why a model cannot give a task what it needs; None where it can."""
+def unmet(needs: Sequence[Need], facts: ModelFacts) -> str | None:
+    """Return in one sentence why a model cannot give a task what it needs; None where it can."""
     lacking: dict[Need, str] = {}
     if not facts.keeps_case:
         lacking["case"] = "capital letters, which the model's tokenizer makes small"
@@ -48,5 +49,5 @@ def unmet(task: Task, facts: ModelFacts) -> str | None:
         lacking["newline"] = "newlines, which the model's tokenizer does not keep"
     if not facts.is_causal:
         lacking["causal"] = "a head that predicts the next token, which the model does not have"
-    reasons = [lacking[need] for need in task.needs if need in lacking]
-    return f"{task.title} needs {', and '.join(reasons)}." if reasons else None
+    reasons = [lacking[need] for need in needs if need in lacking]
+    return f"It needs {', and '.join(reasons)}." if reasons else None

@@ -65,7 +65,8 @@ def task_of_templates(raw: dict[str, Any], path: Path) -> Task:
     name, title, family = stated.text("name"), stated.text("title"), stated.text("family")
     labels, values = stated_labels(stated)
     if len(labels) < 2:
-        raise TaskError(f"{stated.who} has {len(labels)} labels; a task takes at least 2.")
+        said = f"only the label {labels[0]!r}" if labels else "no labels"
+        raise TaskError(f"{stated.who} has {said}; a task takes at least 2.")
     groups, texts = _templates(stated, path)
     per_label = stated.whole("templates_per_label", len(texts))
     if per_label > len(texts):

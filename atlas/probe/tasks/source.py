@@ -40,25 +40,40 @@ def read_source(source: str) -> Source:
     path = Path(source)
     if path.suffix == ".toml":
         return _described(read_toml(path), path)
-    if path.is_file() and is_table(path):
-        beside = toml_beside(path)
-        if not beside.is_file():
-            return Source(table_stem(path), f"the task in '{path}'", {}, read_table(path), None)
-        raw = read_toml(beside)
-        if "matrix" in raw:
-            return _described(raw, beside)
+    beside = toml_beside(source)
+    if not (is_table(path) and path.is_file() and beside.is_file()):
+        return bare_source(source)
+    raw = read_toml(beside)
+    if "matrix" not in raw:
         named = raw.setdefault("data", path.name)
         if isinstance(named, str) and (beside.parent / named).resolve() != path.resolve():
             raise TaskError(f"'{beside}' describes '{named}', not '{path}'; rename one of them.")
-        return _described(raw, beside)
+    return _described(raw, beside)
+
+
+def bare_source(source: str) -> Source:
+    """Return a table, or a data set of the hub, without what a TOML file says of it.
+
+    Raises:
+        TaskError: it is not there, or cannot be read.
+    """
+    path = Path(source)
+    if path.is_file() and is_table(path):
+        return Source(table_stem(path), f"the task in '{path}'", {}, read_table(path), None)
     if is_hub_id(source):
-        return Source(re.split("[/:]", source)[1], f"the task of the data set '{source}'", {}, hub_table(source), None)
-    raise TaskError(f"No task at '{source}'. Give {kinds()}, a .toml that describes one, or a data set's hub id.")
+        return Source(_hub_stem(source), f"the task of the data set '{source}'", {}, hub_table(source), None)
+    raise TaskError(f"No table at '{source}'. Give {kinds()}, a .toml that describes one, or a data set's hub id.")
 
 
-def toml_beside(path: Path) -> Path:
-    """Return where the TOML file that describes a table is looked for."""
-    return path.with_name(f"{table_stem(path)}.toml")
+def toml_beside(source: str) -> Path:
+    """Return the TOML file that describes a table, beside it; of a data set's hub id in the working folder."""
+    path = Path(source)
+    return path.with_name(f"{table_stem(path)}.toml") if is_table(path) else Path(f"{_hub_stem(source)}.toml")
+
+
+def _hub_stem(source: str) -> str:
+    """Return the name of a data set without its owner, configuration and split."""
+    return re.split("[/:]", source)[1] if "/" in source else source
 
 
 def _described(raw: dict[str, Any], path: Path) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def stated_values(stated: Stated, labels: tuple[str, ...]) -> list[float]:
         TaskError: there are not as many values as labels.
     """
     if not stated.has("values"):
-        return [float(label) for label in labels] if are_numbers(labels) else [float(n) for n in range(len(labels))]
+        return [float(label) for label in labels] if _are_finite(labels) else [float(n) for n in range(len(labels))]
     values = stated.numbers("values")
     if len(values) != len(labels):
         raise TaskError(f"{stated.who} has {len(values)} values for {len(labels)} labels; give one for each.")
@@ -207,6 +207,10 @@ def shortened(value: Any) -> str:
     """Return a value in one line of at most 60 characters."""
     said = repr(value)
     return said if len(said) <= 60 else f"{said[:59]}…"
+
+
+def _are_finite(words: Sequence[str]) -> bool:
+    return are_numbers(words) and all(is_number(float(word)) for word in words)
 
 
 def _are_texts(value: Any) -> bool:

@@ -87,7 +87,7 @@ def task_of_rows(source: Source) -> Task:
     colours = stated_colours(stated, len(labels.names))
     task = Task(
         name=name,
-        title=stated.text("title", _title(name)),
+        title=stated.text("title", readable(name)),
         family=stated.text("family", name),
         description=stated.text("description", f"{len(rows):,} rows of {source.table.name[:1].lower()}{source.table.name[1:]}."),
         cyclic=stated.flag("cyclic", False),
@@ -116,6 +116,12 @@ def last_mention(text: str, label: str) -> tuple[int, int] | None:
     return None
 
 
+def readable(name: str) -> str:
+    """Return a name as a title has it."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
 class _Row(NamedTuple):
     """A row that is kept."""
 
@@ -127,11 +133,6 @@ class _Row(NamedTuple):
     group: str
     start: int = 0
     end: int = 0
-
-
-def _title(name: str) -> str:
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
 
 
 def _labelled(stated: Stated, source: Source, remarks: list[str]) -> tuple[Labels, list[_Row]]:

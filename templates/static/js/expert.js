@@ -6,6 +6,7 @@
   const HOVER_TOKENS = 5;
   const CONTEXT_TOKENS = 12;
   const NORM_STEPS = 65535;
+  const FEW = 2;         // tasks that are named though the expert hardly fires on them
   const AT_FIRST = 10;   // of the strongest contexts; the others are folded
   const STRATA = { top: "Strongest", q75: "Highest quarter by norm", q50: "Second quarter", q25: "Third quarter", q0: "Lowest quarter" };
 
@@ -84,7 +85,7 @@
     #fill(state) {
       const { data } = this.#expert;
       this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, sentence)));
-      this.#section("scores", data.scores.task.length, () => this.#scores());
+      this.#section("scores", data.scores.task.length || data.newline.task.length, () => [...this.#scores(), ...this.#lines()]);
       this.#part("corpora").hidden = data.corpora.length < 2;
       this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#task(task).name }, this.#task(task).title)));
       this.#evidence(state);
@@ -140,7 +141,8 @@
       const norm = (at) => drawn.norm[at] / NORM_STEPS * wanted.norm.most;
       const label = (at) => sentences.label[sentences.row.get(drawn.window[at])];
       const points = drawn.norm.length;
-      const supported = data.scores.task.some((scored, at) => scored === task.task && data.scores.order_supported[at]);
+      const supported = this.#rows().filter((row) => row.task === task && row.order_supported).map((row) => hypothesis(row).shape);
+      const joined = supported.some((shape) => shape !== "map");
       this.#part("drawn").replaceChildren(this.#caption(task, points, wanted, supported));
       await this.#scene.show({
         title: `Cloud of expert ${state.expert}, coloured by ${task.labels.name.length ? task.title : "norm"}`,
@@ -148,11 +150,14 @@
         x: wanted.x, y: wanted.y, z: wanted.z,
         colour: Float32Array.from({ length: points }, (_, at) => (sentences ? task.labels.place[label(at)] : norm(at))),
         means: this.#means(wanted.means),
-        joined: supported, closed: task.cyclic,
+        joined, closed: task.cyclic,
         origin: wanted.origin, camera: state.camera, key: `${state.expert}/${this.#resets}`,
-        describe: (at) => (sentences
-          ? describe(this.#sentence(sentences, drawn.window[at]), task.labels.name[label(at)], norm(at))
-          : describe(this.#hovered(hover, at), null, norm(at))),
+        describe: (at) => {
+          if (!sentences) return describe(this.#hovered(hover, at), [], norm(at));
+          const name = task.labels.name[label(at)];
+          const window = drawn.window[at];
+          return task.has_text ? describe(this.#sentence(sentences, window), [name], norm(at)) : describe(null, [name, `row ${count(window)}`], norm(at));
+        },
       });
     }
 
@@ -160,7 +165,7 @@
       const many = points < kept ? `${count(points)} of ${count(kept)} firings` : `${count(points)} firings`;
       if (!task.labels.name.length) return `${many} on ${this.#corpusName(task.task)}, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes.`;
       const several = task.labels_per_mean > 1 ? ` of ${task.labels_per_mean} labels each` : "";
-      const marks = !means?.text.length ? "" : `; large marks are class means${several}${supported ? ", joined in label order" : ". Order not supported, so they are not joined"}`;
+      const marks = !means?.text.length ? "" : `; large marks are class means${several}${joining(task, supported)}`;
       return `${many} at the labels of ${task.title}${marks}.`;
     }
 
@@ -198,36 +203,62 @@
 
     // --- the evidence ---
 
+    // One object per score: the columns, its task, and the group of experts that read the hypothesis better together.
+    #rows() {
+      const { scores, groups } = this.#expert.data;
+      return rowsOf(scores).map((row) => ({
+        ...row, task: this.#task(row.task), group: groups.find((one) => one.task === row.task && one.hypothesis === row.hypothesis),
+      }));
+    }
+
+    // What is supported or read jointly stands first, then what else was tested, folded; classes stand behind, by a measure of
+    // their own.
     #scores() {
-      const { scores } = this.#expert.data;
-      const rows = scores.task.map((task, at) => ({ ...Object.fromEntries(Object.entries(scores).map(([name, column]) => [name, column[at]])), task: this.#task(task) }));
-      rows.sort((one, other) => other.order_supported - one.order_supported || other.all_rows - one.all_rows);
-      const tested = rows.filter((row) => row.testable);
-      const rest = rows.filter((row) => !row.testable);
-      const shown = Math.max(1, tested.filter((row) => row.order_supported).length);
-      const folded = tested.slice(shown);
+      const rows = this.#rows().sort((one, other) => other.order_supported - one.order_supported || Boolean(other.group) - Boolean(one.group) || other.all_rows - one.all_rows);
+      const rest = rows.filter((row) => !row.testable && hypothesis(row).of_label);
+      const byRow = rows.filter((row) => !hypothesis(row).of_label);
+      const tested = rows.filter((row) => row.testable && !byRow.includes(row));
+      const [orders, classes] = [tested.filter((row) => !isClasses(row)), tested.filter(isClasses)];
+      const named = orders.filter((row) => row.order_supported || row.group);
+      const first = named.length || !orders.length ? named : orders.slice(0, 1);
+      const others = orders.slice(first.length);
+      const home = classes.filter((row) => row.task.task === this.#field("title_task"));
+      const away = classes.filter((row) => !home.includes(row));
       return [
-        ...tested.slice(0, shown).map((row) => this.#score(row)),
-        ...(folded.length ? [make("details", {}, make("summary", {}, `${folded.length} more tested, order not supported`), ...folded.map((row) => this.#score(row)))] : []),
+        ...first.map((row) => this.#score(row)),
+        ...folded(`${others.length} more tested, ${called(others)} not supported`, others.map((row) => this.#score(row))),
+        ...folded(`${byRow.length} more whose target goes row by row`, byRow.map((row) => this.#score(row))),
+        ...home.map((row) => this.#score(row)),
+        ...folded(`${away.length} more by classes`, away.map((row) => this.#score(row))),
         ...(rest.length ? [make("p", { class: "note" }, `Not tested, for want of active rows: ${rest.map((row) => `${row.task.title}, ${hypothesis(row).title} (n ${count(row.active_rows)})`).join("; ")}.`)] : []),
       ];
     }
 
     #score(row) {
-      const { title, references, testable } = hypothesis(row);
-      const result = { of: `${row.task.title}, ${title}`, value: row.all_rows, low: row.all_rows_low, high: row.all_rows_high };
-      const facts = [
-        `n ${count(row.task.report_rows)} sentences, fires in ${count(row.n_where_it_fires)}`,
-        `covers ${row.covered} of ${row.task.labels.name.length} labels`,
-        `left-out labels R² ${score(row.left_out_label)}`,
-        `adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`,
-      ];
+      const { title, measure, references } = hypothesis(row);
+      const result = { of: `${row.task.title}, ${title}`, measure, value: row.all_rows, low: row.all_rows_low, high: row.all_rows_high };
+      const said = verdict(row);
       return make("div", { class: "score" },
         make("p", { class: "score-head" }, make("span", {}, make("b", {}, row.task.title), ` · ${title}`),
-          make("span", { class: row.order_supported ? "supported" : "unsupported" }, row.order_supported ? "order supported" : "order not supported"),
-          make("span", { class: "figure" }, `R² ${interval(row.all_rows, row.all_rows_low, row.all_rows_high)}`)),
+          make("span", { class: row.order_supported ? "supported" : "unsupported" }, said),
+          make("span", { class: "figure" }, `${measure} ${interval(row.all_rows, row.all_rows_low, row.all_rows_high)}`)),
         atlas.strip(result, references, { width: Math.min(560, this.#part("findings").clientWidth), long: true }),
-        make("p", { class: "note" }, facts.join(" · ")));
+        make("p", { class: "note" }, facts(row).join(" · ")),
+        ...(row.mention_rows === null ? [] : [make("p", { class: "note" }, mentioned(row))]),
+        ...(row.group ? [this.#together(row)] : []));
+    }
+
+    #together({ group, ...row }) {
+      const others = group.experts.filter((expert) => expert !== atlas.route.state.expert);
+      const links = others.flatMap((expert, at) => [at === 0 ? "" : at === others.length - 1 ? " and " : ", ", make("a", { href: atlas.route.link({ expert }) }, String(expert))]);
+      const { measure } = hypothesis(row);
+      return make("p", { class: "note together" }, `Read together with expert${others.length > 1 ? "s" : ""} `, ...links, `: ${measure} ${interval(group.all_rows, group.all_rows_low, group.all_rows_high)}; best alone ${score(group.alone)}.`);
+    }
+
+    // How it goes with the place in a line, of tasks about that.
+    #lines() {
+      return rowsOf(this.#expert.data.newline).map((row) => make("p", { class: "note" }, make("b", {}, this.#task(row.task).title),
+        `: periodic gain ${measured(row.periodic_gain)} in-sample, ${measured(row.held_out_gain)} held out; the place is read from its code with R² ${score(row.decode_r2)}, held out ${score(row.held_out_decode_r2)}. It fires on ${percent(row.rate)} of these tokens.`));
     }
 
     #contexts({ contexts, sampled }) {
@@ -261,21 +292,27 @@
     }
 
     #labels() {
-      const { labels } = this.#expert.data;
+      const { labels, task_stats } = this.#expert.data;
       const tasks = [...new Set(labels.task)];
-      return tasks.map((number_) => {
+      const [open, closed] = [[], []];
+      for (const number_ of tasks) {
         const task = this.#task(number_);
         const at = labels.task.flatMap((one, index) => (one === number_ ? [index] : []));
         const covered = at.filter((index) => labels.fires[index] >= 0.5).length;
-        const rows = at.map((index) => this.#label(task, labels, index));
+        const stats = rowsOf(task_stats).find((row) => row.task === number_);
+        const rows = at.map((index) => this.#label(task, labels, index, stats?.preference_band));
         const details = make("details", {}, make("summary", {}, `${task.title}: fires on at least half the rows of ${covered} of ${task.labels.name.length} labels`),
-          make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` }, table(["Label", "", "Fires", "Rows", "Lift"], rows)));
+          make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` }, table(["Label", "", "Fires", "Rows", "Lift", "Preference"], rows)),
+          make("p", { class: "note" }, onTask(stats)));
         details.open = number_ === this.#field("title_task") || task.name === asked(atlas.route.state);
-        return details;
-      });
+        (covered || details.open ? open : closed).push(details);
+      }
+      // Of most tasks an expert fires on a few stray rows: they are one line together.
+      const more = closed.length === 1 ? "1 more task" : `${closed.length} more tasks`;
+      return [...open, ...(closed.length > FEW ? folded(`${more} of which it fires on no label in half of its rows`, closed) : closed)];
     }
 
-    #label(task, labels, at) {
+    #label(task, labels, at, band) {
       const label = labels.label[at];
       const swatch = make("span", { class: "swatch" });
       swatch.style.setProperty("--light", task.labels.colours.light[label]);
@@ -285,7 +322,8 @@
         make("td", { class: "bar" }, bar(labels.fires[at])),
         make("td", {}, percent(labels.fires[at])),
         make("td", {}, `${count(labels.fired[at])} of ${count(task.labels.rows[label])}`),
-        make("td", {}, `${number(labels.lift[at])}×`));
+        make("td", {}, `${number(labels.lift[at])}×`),
+        preferred(labels.preference[at], band));
     }
 
     #norms({ task, stats, norms: { bin, lower, count: counts } }) {
@@ -326,6 +364,65 @@
 
   const hypothesis = (row) => row.task.hypotheses.find((one) => one.hypothesis === row.hypothesis);
 
+  const isClasses = (row) => hypothesis(row).shape === "classes";
+  // Places in a space of several numbers have an arrangement, no order.
+  const laid = (shape) => (shape === "map" ? "arrangement" : "order");
+  const called = (rows) => [...new Set(rows.map((row) => laid(hypothesis(row).shape)))].sort().reverse().join(" or ");
+  const named = (task) => (task.has_text ? "sentences" : "rows");
+
+  // What follows a caption's class means: whether they are joined in label order, and why not.
+  function joining(task, supported) {
+    if (supported.some((shape) => shape !== "map")) return ", joined in label order";
+    if (supported.length) return ". Their arrangement is supported; there is no order to join them in";
+    const tested = task.hypotheses.some(({ shape, of_label }) => of_label && (shape === "ring" || shape === "ordinal"));
+    return tested ? ". Order not supported, so they are not joined" : "";
+  }
+
+  // How a score stands against shuffled labels. Classes have no order: they are only read better or no better than shuffled ones.
+  function verdict(row) {
+    const { shape, of_label } = hypothesis(row);
+    if (!of_label) return "no order of labels to test";
+    if (shape === "classes") return row.p_order_adjusted <= 0.05 ? "better than shuffled classes" : "no better than shuffled classes";
+    return `${laid(shape)} ${row.order_supported ? "" : "not "}supported`;
+  }
+
+  function facts(row) {
+    const { measure, shape, of_label, testable, references } = hypothesis(row);
+    return [
+      `n ${count(row.task.report_rows)} ${named(row.task)}, fires in ${count(row.n_where_it_fires)}`,
+      `covers ${row.covered} of ${row.task.labels.name.length} labels`,
+      ...(row.left_out_label === null ? [] : [`left-out labels ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}`]),
+      ...(of_label ? [`adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`] : ["its target goes row by row, not by label"]),
+      ...(shape === "classes" && references.chance !== undefined ? ["chance is simulated: clusters at random places"] : []),
+    ];
+  }
+
+  function mentioned(row) {
+    const { measure } = hypothesis(row);
+    return `On ${count(row.mention_words)} words of held-out text (${count(row.mention_documents)} documents), of which it fires on ${count(row.mention_active)}: ${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}.`;
+  }
+
+  // AUROC of the norm for a label; an arrow where it is outside the band that shuffled labels reach.
+  function preferred(value, band) {
+    const away = band === undefined || Math.abs(value - 0.5) <= band ? "" : value > 0.5 ? "↑" : "↓";
+    const meaning = { "↑": "above the band", "↓": "below the band" }[away];
+    return make("td", meaning ? { title: meaning } : {}, score(value), make("span", { class: "arrow", ...(meaning ? { role: "img", "aria-label": meaning } : {}) }, away));
+  }
+
+  function onTask(stats) {
+    const what = "Preference: how often its norm on the label is above that on another row (½: no preference; a ring has none)";
+    if (!stats) return `${what}. It fires on too few rows for a test.`;
+    const { preference_band: band, p_label: p } = stats;
+    return `${what}; an arrow where outside ${score(0.5 - band)}–${score(0.5 + band)}, which shuffled labels keep to. Its codes depend on the label at all: p ${number(p)}, as nearly all experts’ do.`;
+  }
+
+  const measured = (value) => number(Number(value.toFixed(4)));
+
+  // Columns ► one object per row.
+  const rowsOf = (columns) => columns.task.map((_, at) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[at]])));
+
+  const folded = (title, nodes) => (nodes.length ? [make("details", {}, make("summary", {}, title), ...nodes)] : []);
+
   const split = (words, at) => ({ before: words.slice(0, at), firing: words[at], after: words.slice(at + 1) });
 
   // The way that most letters of a context run; its first letter would turn a line around for one word.
@@ -344,9 +441,9 @@
     return make("span", { class: "context", dir: direction([...before, firing, ...after].join("")) }, side("before", before, lead), mark, side("after", after));
   }
 
-  function describe(context, label, norm) {
-    const what = [label === null ? [] : [`${label}`], [`norm ${number(norm)}`]].flat().join(" · ");
-    return [make("p", { class: "note" }, what), line(context, 1)];
+  function describe(context, about, norm) {
+    const what = make("p", { class: "note" }, [...about, `norm ${number(norm)}`].join(" · "));
+    return context ? [what, line(context, 1)] : [what];
   }
 
   function bar(share) {

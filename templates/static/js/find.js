@@ -26,10 +26,11 @@
   const words = (query) => folded(query).split(/\s+/).filter(Boolean).map((word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word));
 
   class Finder {
-    #manifest; #index = null; #labels = new Map(); #scores = new Map(); #titles;
+    #manifest; #index = null; #labels = new Map(); #scores = new Map(); #titles; #order;
 
     constructor(manifest) {
       this.#manifest = manifest;
+      this.#order = manifest.tasks.some(({ hypotheses }) => hypotheses.some(({ shape }) => shape === "map")) ? "order or arrangement" : "order";
       this.#titles = manifest.experts.title.map(folded);
     }
 
@@ -170,7 +171,7 @@
       }
       if (order) {
         const test = (row) => (task ? orders[row].includes(task.task) : orders[row].length > 0);
-        filters.push({ text: "order supported", test, without: { order: false } });
+        filters.push({ text: `${this.#order} supported`, test, without: { order: false } });
       }
       return filters;
     }

@@ -88,7 +88,7 @@
       const hypothesis = task?.hypotheses.find((one) => one.hypothesis === best.hypothesis);
       whose.textContent = hypothesis?.title ?? "";
       whose.title = best ? `The score is of ${task.title}, ${hypothesis.title}` : "";
-      return best ? atlas.strip({ of: `${task.title}, ${hypothesis.title}`, ...best }, hypothesis.references, { width: STRIP }) : make("span");
+      return best ? atlas.strip({ of: `${task.title}, ${hypothesis.title}`, measure: hypothesis.measure, ...best }, hypothesis.references, { width: STRIP }) : make("span");
     }
 
     async #see({ target: item, isIntersecting }) {

@@ -1,5 +1,6 @@
 "use strict";
-// The score strip: an axis from 0 to 1, a dot with its interval, and ticks for what is reached without any expert.
+// The score strip: an axis from 0 to 1, a dot with its interval, and ticks for what is reached without any expert. A strip is of one
+// measure: an R² or a balanced accuracy, each beside references of its own kind.
 (() => {
   const { draw, score } = atlas.words;
   const REFERENCES = {
@@ -10,9 +11,9 @@
   };
   const clip = (value) => Math.max(0, Math.min(1, value));
 
-  function spoken({ of, value, low, high }, references) {
+  function spoken({ of, measure, value, low, high }, references) {
     const beside = Object.entries(references).map(([name, reached]) => `${REFERENCES[name].title} ${score(reached)}`);
-    return [`${of}: R² ${score(value)}, 95 % interval ${score(low)} to ${score(high)}`, ...beside].join("; ");
+    return [`${of}: ${measure} ${score(value)}, 95 % interval ${score(low)} to ${score(high)}`, ...beside].join("; ");
   }
 
   // Label rows under a long strip: each label goes to the first row where it touches no other.
@@ -29,7 +30,7 @@
     });
   }
 
-  // result: { of, value, low, high }; references: name -> value. `long` writes the references' names below the axis.
+  // result: { of, measure, value, low, high }; references: name -> value. `long` writes the references' names below the axis.
   function strip(result, references, { width, long = false }) {
     const pad = 5;
     const at = (value) => pad + clip(value) * (width - 2 * pad);

@@ -1,0 +1,103 @@
+"""What a classification reaches without any expert, on the same rows and folds: the marks that its scores are read against.
+
+Chance is `atlas.probe.scores.class_chance`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64
+
+from atlas.probe.references import BLOCK_CODES, RIDGE_PENALTY, Reference
+from atlas.probe.scores import Fired, Rows, class_scores, ranking_scores, sums
+from atlas.probe.scores.newton import standard_weights
+
+N_CANDIDATES = 32
+"""Random projections that classes are told from, of all that are drawn: those whose codes predict best which class a row has."""
+
+
+def top_components(
+    rows: Rows, x: Float[np.ndarray, "row d_in"], classes: Int64[np.ndarray, "row"], n_classes: int, n_components: int, seed: int
+) -> Reference:
+    """Return the scores of the widest principal components of the ranking rows."""
+    training = x[~rows.report[rows.template]].astype(np.float64)
+    axes = np.linalg.eigh(np.cov(training.T))[1][:, ::-1][:, :n_components]
+    found = class_scores(rows, _always(((x - training.mean(axis=0)) @ axes)[:, None]), 1, classes, n_classes, seed)
+    return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
+
+
+def best_random_projection(
+    rows: Rows,
+    x: Float[np.ndarray, "row d_in"],
+    classes: Int64[np.ndarray, "row"],
+    n_classes: int,
+    n_projections: int,
+    d_code: int,
+    seed: int,
+) -> Reference:
+    """Return the scores of that random projection that ranks best, of as many as there are experts.
+
+    Of all, the `N_CANDIDATES` with the largest ranking R² of the classes' indicators by least squares are told from.
+    """
+    rng = np.random.default_rng(seed)
+    centred = x - x[~rows.report[rows.template]].mean(axis=0)
+    indicators = (classes[:, None] == np.arange(n_classes)).astype(np.float64)
+    width = max(1, BLOCK_CODES // len(x))
+    candidates = np.zeros((len(x), 0, d_code), dtype=centred.dtype)
+    predicted = np.zeros(0)
+    for first in range(0, n_projections, width):
+        directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
+        codes = (centred @ directions.T).reshape(len(x), -1, d_code)
+        r2 = np.concatenate([predicted, ranking_scores(sums(rows, _always(codes), codes.shape[1]), indicators)])
+        chosen = np.argsort(-r2, kind="stable")[:N_CANDIDATES]
+        candidates, predicted = np.concatenate([candidates, codes], axis=1)[:, chosen], r2[chosen]
+    n = candidates.shape[1]
+    fired = _always(candidates)
+    ranking = class_scores(rows, fired, n, classes, n_classes, seed, np.zeros(n, dtype=bool)).ranking
+    best = int(ranking.argmax())
+    found = class_scores(rows, _always(candidates[:, best : best + 1]), 1, classes, n_classes, seed)
+    return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
+
+
+def word_embedding(
+    rows: Rows, embedding: Float[np.ndarray, "row d_embedding"], classes: Int64[np.ndarray, "row"], n_classes: int
+) -> Reference:
+    """Return the scores of ridge regression of the classes' indicators on the label's static word embedding, the largest told.
+
+    All classes weigh the same. Known labels it can only name; left-out labels show whether their classes lie apart in it.
+    """
+    report = rows.report[rows.template]
+    ranking = embedding[~report].astype(np.float64)
+    standard = (embedding - ranking.mean(axis=0)) / np.maximum(ranking.std(axis=0), 1e-12)
+    # Ridge weights lie in the span of the rows they are fitted to: few directions, as many rows have one label's embedding.
+    axes = np.linalg.svd(np.unique(standard[~report], axis=0), full_matrices=False)[2]
+    standard = standard @ axes.T
+    features = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
+    # The constant is not penalised.
+    penalty = np.diag([RIDGE_PENALTY] * standard.shape[1] + [0.0])
+    indicators = (classes[:, None] == np.arange(n_classes)).astype(np.float64)
+
+    def right(train: Bool[np.ndarray, "row"], test: Bool[np.ndarray, "row"]) -> Float64[np.ndarray, "class"]:
+        """Return how many rows of each class are told right, of those `test`, by a fit to those `train`."""
+        weight = standard_weights(np.bincount(classes[train], minlength=n_classes))[classes[train], None]
+        weighted = features[train] * weight
+        fitted = np.linalg.solve(weighted.T @ features[train] + penalty, weighted.T @ indicators[train])
+        told = (features[test] @ fitted).argmax(axis=1)
+        return np.bincount(classes[test][told == classes[test]], minlength=n_classes).astype(np.float64)
+
+    of = np.bincount(classes[report], minlength=n_classes)
+    labels_of = np.array([len(np.unique(rows.label[~report & (classes == k)])) for k in range(n_classes)])
+    told_of = (labels_of >= 2) & (of > 0)
+    left = np.nan
+    if told_of.sum() >= 2:
+        labels = [rows.label == label for label in range(rows.n_labels)]
+        hits = np.sum([right(~report & ~this, report & this) for this in labels], axis=0)
+        left = float((hits[told_of] / of[told_of]).mean())
+    return {"all_rows": float((right(~report, report)[of > 0] / of[of > 0]).mean()), "left_out_label": left}
+
+
+def _always(codes: Float[np.ndarray, "row unit d_code"]) -> Fired:
+    """Return firings of units that are active on every row."""
+    n_rows, n_units, d_code = codes.shape
+    unit, row = np.divmod(np.arange(n_units * n_rows), n_rows)
+    return Fired(row, unit, codes.swapaxes(0, 1).reshape(-1, d_code))

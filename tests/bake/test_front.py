@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from atlas.bake.front import SHOWN_ABSENCES, FrontPage, front_page
+from atlas.bake.overview import Counts
+from atlas.store import Store
+from synthetic import Size, write_synthetic
+
+NONE = pl.DataFrame(schema={name: pl.String for name in ("name", "title", "what", "reason")})
+
+
+@pytest.fixture(scope="module")
+def atlas_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic atlas with tasks of every kind."""
+    return write_synthetic(tmp_path_factory.mktemp("front") / "atlas.duckdb", size=Size(more_tasks=True))
+
+
+def front(path: Path, absences: pl.DataFrame = NONE, **changed: Any) -> FrontPage:
+    """The front page of an atlas that lacks this."""
+    with Store(path) as store:
+        tasks = store.tasks()
+        counts = Counts.of(store.experts(), store.table("scores"), tasks)
+        return front_page(store.provenance(), tasks, counts, absences, **({"jointly": 0, "evaluated": True} | changed))
+
+
+def lacking(what: str, n: int) -> pl.DataFrame:
+    return NONE.vstack(pl.DataFrame({"name": ["x"] * n, "title": ["X"] * n, "what": [what] * n, "reason": ["Because."] * n}))
+
+
+def test_each_task_says_how_many_hypotheses_it_has_and_a_dash_where_no_order_is_tested(atlas_path: Path) -> None:
+    facts = {task.title: (task.labels, task.hypotheses, task.supported) for task in front(atlas_path).tasks}
+    assert facts["Months"] == ("12", "2 hypotheses", "8")
+    assert facts["Body parts"] == ("16", "no hypothesis", "–")
+    assert facts["Cell types"] == ("4", "2 hypotheses", "5")
+
+
+def test_where_places_have_several_numbers_an_arrangement_is_supported_too(atlas_path: Path, tmp_path: Path) -> None:
+    assert front(atlas_path).order == "order or arrangement"
+    assert "13 with a supported order or arrangement (" in front(atlas_path).summary
+    assert front(write_synthetic(tmp_path / "few.duckdb")).order == "order"
+
+
+def test_absent_tasks_stand_first_and_many_are_folded(atlas_path: Path) -> None:
+    few = front(atlas_path, pl.concat([lacking("mentions", 1), lacking("rows", 2), lacking("task", SHOWN_ABSENCES)])).absences
+    assert [(one.title, one.is_folded) for one in few] == [
+        *[("Tasks that are absent (3)", False), ("Rows left out (2)", True), ("No scores on running text (1)", True)]
+    ]
+    assert few[0].rows[0].reason == "Because."
+    (many,) = front(atlas_path, lacking("task", SHOWN_ABSENCES + 1)).absences
+    assert many.is_folded
+    assert front(atlas_path).absences == ()
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(0, None), (1, "1 hypothesis is read better by several"), (3, "3 hypotheses are read better by several")]
+)
+def test_what_several_experts_read_together_is_counted(atlas_path: Path, n: int, said: str | None) -> None:
+    jointly = front(atlas_path, jointly=n).jointly
+    assert jointly is None if said is None else jointly is not None and jointly.startswith(said)
