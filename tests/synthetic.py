@@ -767,9 +767,11 @@ def _probed(
         supported = hypothesis == 0 and (made, sentences.name) in {("ring", "months"), ("line", "numbers")}
         value = float(_score(expert) if supported else random.uniform(-0.05, 0.3))
         p = 0.002 if supported else float(random.uniform(0.2, 1))
+        rings = (sentences.name, hypothesis) != ("numbers", 0)  # of two targets, one is read worse than both
         rows["scores"].append(
             (sentences.task, hypothesis, expert, expert, value + 0.01, value, value - 0.07, value + 0.06)
-            + (value + 0.05, len(fired.label) // 3, value - 0.1, covered, 0.9 if covered else None)
+            + (value + 0.05, len(fired.label) // 3, value - 0.1, value - (0.15 if rings else 0.1))
+            + (covered, 0.9 if covered else None)
             + (len(fired.label), testable, p if testable else None, p if testable else None, supported)
         )
 
@@ -794,67 +796,50 @@ def _beside(
     if fired is None or fired.label is None or len(fired.label) < 50:
         return
     rows["task_stats"].append((sentences.task, expert, len(fired.label), 14.2, 12, 0.9, 0.0005, 0.07))
-    n = len(fired.label) // 3
+    n, ring, line = len(fired.label) // 3, made == "ring", made == "line"
+    of = (sentences.task, expert)
     if sentences.name == "months":
-        value, p = (0.94, 0.004) if made == "ring" else (0.31 + 0.1 * random.random(), 0.6)
-        rows["scores"].append(
-            (
-                sentences.task,
-                1,
-                expert,
-                expert,
-                value,
-                value,
-                value - 0.05,
-                value + 0.04,
-                value,
-                n,
-                0.55,
-                12,
-                0.9,
-                3 * n,
-                True,
-                p,
-                p,
-                False,
-            )
-        )
+        value, p = (0.94, 0.004) if ring else (0.31 + 0.1 * random.random(), 0.6)
+        rows["scores"].append(_scored(of, 1, (value, value - 0.05, value + 0.04), (0.55, None), (n, 12, 0.9), p))
+        if ring:
+            rows["mention_scores"].append(_scored(of, 0, (0.41, 0.2, 0.6), (0.38, 0.2), (n, 3, 0.6), 0.03))
     if sentences.name == "cells":
-        shaped = made == "line"
-        value, p = (0.93, 0.01) if shaped else (0.2, 0.7)
-        rows["scores"] += [
-            (
-                sentences.task,
-                0,
-                expert,
-                expert,
-                value,
-                value,
-                value - 0.05,
-                value + 0.04,
-                value,
-                n,
-                0.3,
-                4,
-                0.9,
-                3 * n,
-                True,
-                p,
-                p,
-                shaped,
-            ),
-            (sentences.task, 1, expert, expert, 0.15, 0.14, 0.05, 0.22, 0.2, n, None, 4, 0.9, 3 * n, False, None, None, False),
-        ]
-    if sentences.name == "months" and made == "ring":
-        rows["mention_scores"].append(
-            (sentences.task, 0, expert, expert, 0.43, 0.41, 0.2, 0.6, 0.45, n, 0.38, 3, 0.6, 3 * n, True, 0.03, 0.03, False)
-        )
+        value, p = (0.93, 0.01) if line else (0.2, 0.7)
+        rows["scores"].append(_scored(of, 0, (value, value - 0.05, value + 0.04), (0.3, 0.1), (n, 4, 0.9), p, supported=line))
+        rows["scores"].append(_scored(of, 1, (0.14, 0.05, 0.22), (None, None), (n, 4, 0.9), None))
+
+
+def _scored(
+    of: tuple[int, int],
+    hypothesis: int,
+    all_rows: tuple[float, float, float],
+    left_out: tuple[float | None, float | None],
+    fires: tuple[int, int, float],
+    p: float | None,
+    *,
+    supported: bool = False,
+) -> tuple[Any, ...]:
+    """Return a row of scores: of a task and expert, with an interval, on left-out labels and directions, on report rows that it
+    fires on and labels that it covers; testable if there is a p.
+    """
+    (task, expert), (value, *_), (n, *covered) = of, all_rows, fires
+    where = (value + 0.02, *all_rows, value + 0.05, n, *left_out, *covered)
+    return (task, hypothesis, expert, expert, *where, 3 * n, p is not None, p, p, supported)
 
 
 EVALUATION_COLUMNS = ("task", "subject", "metric", "value", "tokens")
 _SCORES = (
     *("task", "hypothesis", "expert", "rank", "ranking", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires"),
-    *("n_where_it_fires", "left_out_label", "covered", "covered_least", "active_rows", "testable", "p_order"),
+    *(
+        "n_where_it_fires",
+        "left_out_label",
+        "left_out_direction",
+        "covered",
+        "covered_least",
+        "active_rows",
+        "testable",
+        "p_order",
+    ),
     *("p_order_adjusted", "order_supported"),
 )
 _COLUMNS = {

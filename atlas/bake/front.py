@@ -36,7 +36,8 @@ class TaskFact:
 class Absence:
     """What this atlas lacks of a task, and why."""
 
-    title: str
+    titles: str
+    """Of one task or several."""
     reason: str
 
 
@@ -134,8 +135,11 @@ def _absences(absences: pl.DataFrame) -> list[Absences]:
     for what, title in kinds.items():
         rows = absences.filter(pl.col("what") == what).select("title", "reason").rows()
         if rows:
-            one = tuple(Absence(of, reason) for of, reason in rows)
-            found.append(Absences(f"{title} ({len(rows)})", one, is_folded=what != "task" or len(rows) > SHOWN_ABSENCES))
+            by_reason: dict[str, list[str]] = {}
+            for of, reason in rows:
+                by_reason.setdefault(reason, []).append(of)
+            lines = tuple(Absence(", ".join(dict.fromkeys(titles)), reason) for reason, titles in by_reason.items())
+            found.append(Absences(f"{title} ({len(rows)})", lines, is_folded=what != "task" or len(lines) > SHOWN_ABSENCES))
     return found
 
 
@@ -229,4 +233,3 @@ def _task_fact(task: Task, counts: Counts) -> TaskFact:
 
 def _hypotheses(n: int) -> str:
     return "no hypothesis" if n == 0 else "1 hypothesis" if n == 1 else f"{n} hypotheses"
-

@@ -41,8 +41,10 @@ def choose(names: Sequence[str] | None, sources: Sequence[str]) -> Chosen:
     """Return the tasks of these names that come with Atlas (None: all), and the user's own.
 
     Raises:
-        TaskError: there is no task of that name.
+        TaskError: there is no task of that name, or none was asked for.
     """
+    if names == [] and not sources:
+        raise TaskError("--tasks none leaves nothing to probe; name tasks, or give one of your own with --task.")
     newline = [name for name in NEWLINE_TASKS if names is None or name in names]
     others = None if names is None else [name for name in names if name not in NEWLINE_TASKS]
     tasks, refused = chosen_tasks(others, sources)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int64
 from numpy.typing import NDArray
 
 from atlas.dictionary import Smixae
+from atlas.errors import TaskError
 from atlas.probe import class_references, references
 from atlas.probe.config import ProbeConfig
 from atlas.probe.mentions import Mentioned
@@ -30,6 +31,7 @@ from atlas.probe.scores import (
     jointly,
     label_dependence,
     label_order,
+    left_out_direction,
     preference,
     scores,
     sums,
@@ -50,6 +52,8 @@ class Tested:
     hypothesis: Hypothesis
     scores: Scores
     order: Order
+    left_out_direction: Float64[np.ndarray, "probed"]
+    """NaN of classes."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,12 @@ def find(
     newline: NewlineMeasures | None,
     config: ProbeConfig,
 ) -> Found:
-    """Return everything found on one task; `embedding` is the static one of each row's label, where rows have text."""
-    rows = Rows(
-        label=np.array([one.sentence.label for one in run.probed], dtype=np.int64),
-        template=np.array([one.sentence.template for one in run.probed], dtype=np.int64),
-        fold=task.folds(),
-        report=task.report(),
-        n_labels=len(task.labels),
-    )
+    """Return everything found on one task; `embedding` is the static one of each row's label, where rows have text.
+
+    Raises:
+        TaskError: too few rows are left.
+    """
+    rows = _labelled(task, run)
     fired = Fired(*(column.cpu().numpy() for column in row_firings(run.x, smixae)))
     targets = [_of_rows(hypothesis, rows, run.kept) for hypothesis in task.hypotheses]
     sentences = _probed(rows, fired, smixae.n_experts, task, dict(enumerate(targets)), config)
@@ -138,6 +140,28 @@ def find(
         reference=by_reference(rows, fired, x, task.hypotheses, targets, smixae.n_experts, config.seed)
         if config.protocol == "reference"
         else None,
+    )
+
+
+def _labelled(task: Task, run: TaskRows) -> Rows:
+    """Return the rows with their labels, without templates of which no sentence is left: a bootstrap would draw nothing.
+
+    Raises:
+        TaskError: no row is left of the report set, or none of the others.
+    """
+    used, template = np.unique([one.sentence.template for one in run.probed], return_inverse=True)
+    report = task.report()[used]
+    if report.all() or not report.any():
+        raise TaskError(
+            f"{task.title}: of {len(task.sentences):,} rows {len(run.probed):,} are left, all in one half of those that scores are "
+            "fitted to and measured on; give shorter texts, or more groups."
+        )
+    return Rows(
+        label=np.array([one.sentence.label for one in run.probed], dtype=np.int64),
+        template=template.astype(np.int64),
+        fold=task.folds()[used],
+        report=report,
+        n_labels=len(task.labels),
     )
 
 
@@ -188,6 +212,13 @@ def _on_mentions(task: Task, mentions: Mentioned, n_experts: int, config: ProbeC
         for number, hypothesis in enumerate(task.hypotheses)
         if hypothesis.of_label is not None
     }
+    # A class is read only beside another.
+    ranking = ~mentions.rows.report[mentions.rows.template]
+    targets = {
+        number: of_rows
+        for number, of_rows in targets.items()
+        if task.hypotheses[number].shape != "classes" or np.ptp(of_rows[ranking]) > 0
+    }
     return _probed(mentions.rows, mentions.fired, n_experts, task, targets, config)
 
 
@@ -231,17 +262,18 @@ def _probed(
                 if hypothesis.of_label is None
                 else np.eye(len(hypothesis.class_names))[hypothesis.of_label[:, 0].astype(int)]
             )
-            penalty = 0.0
+            penalty, direction = 0.0, np.full(len(experts), np.nan)
         else:
             penalty = _penalty(hypothesis)
             found = scores(given, of_rows, config.seed, penalty)
+            direction = left_out_direction(given, of_rows, penalty)
             of_label = hypothesis.of_label
         order = (
             untestable(len(experts))
             if of_label is None
             else label_order(given, of_label, config.seed, config.n_permutations, penalty)
         )
-        tested.append(Tested(number, hypothesis, found, order))
+        tested.append(Tested(number, hypothesis, found, order, direction))
     cell = fired.expert.astype(np.int64) * rows.n_labels + rows.label[fired.row]
     counts = np.bincount(cell, minlength=n_experts * rows.n_labels).reshape(n_experts, rows.n_labels)
     return Probed(rows, fired, experts, counts, tested)

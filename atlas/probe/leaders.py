@@ -104,7 +104,7 @@ def _of_task(tables: Mapping[str, Mapping[str, Column]], name: str, number: int,
                 here = here[np.argsort(-np.asarray(table["mean"])[here], kind="stable")]
             experts = _experts(table, here[:top], titles, columns)
             references = _references(tables, row) if kind == "sentences" else {}
-            testable = row["testable"] if kind == "sentences" else int(np.sum(np.asarray(table.get("testable", here))[here] > 0))
+            testable = len(here) if kind == "reference" else int(np.asarray(table["testable"])[here].sum())
             found.append(Leaders(name, row["name"], row["title"], _measure(row, kind), labels, testable, references, experts))
     for table_name, ranked in RANKED.items() if kind == "reference" else ():
         table = tables.get(table_name, {})

@@ -50,6 +50,7 @@ def probe(
     Raises:
         StageMissing: the harvest, whose firing rates lifts are measured against, has not finished.
         WorkOccupied: the folder holds a harvest of another dictionary or model.
+        TaskError: no task can be used.
     """
     inputs = probe_inputs(checkpoint, model, tasks, absent, work, config)
     stage = Stage(work, STAGE, inputs)
@@ -70,8 +71,10 @@ def probe(
         except TaskError as error:
             progress(f"{error} The other tasks go on.")
             unusable.append(Absence(task.name, task.title, str(error)))
+    if not probed:
+        raise TaskError("No task is left to probe: " + " ".join(one.reason for one in (*absent, *unusable)))
     parts = [(number, finished(work, _part(task)).tables) for number, task in enumerate(probed, start=FIRST_LABELLED)]
-    tables = whole_tables(parts, _corpus(harvested))
+    tables = whole_tables(parts, corpus_of(harvested))
     missing = absences([(one.name, one.title, "task", one.reason) for one in (*absent, *unusable)])
     tables["absences"] = {name: [*missing[name], *tables.get("absences", {}).get(name, [])] for name in missing}
     named = {task.name: inputs["tasks"][task.name] for task in probed}
@@ -173,7 +176,7 @@ def _vocabulary(checkpoint: Checkpoint, model: LanguageModel) -> Int64[np.ndarra
     return known.vocabulary if known and len(known.vocabulary) == len(model.embeddings) else None
 
 
-def _corpus(harvested: Finished) -> Corpus:
+def corpus_of(harvested: Finished) -> Corpus:
     """Return what titles need to know of the first corpus."""
     vocabulary = harvested.tables["vocabulary"]
     text = dict(zip(np.asarray(vocabulary["token"]).tolist(), vocabulary["text"], strict=True))

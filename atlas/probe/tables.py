@@ -203,6 +203,7 @@ def _scores(probed: Probed) -> dict[str, Column]:
         columns: dict[str, np.ndarray] = {
             "expert": probed.experts.astype(np.int32),
             **tested.scores._asdict(),
+            "left_out_direction": tested.left_out_direction,
             "covered": covered.astype(np.int32),
             "covered_least": least,
             "active_rows": active,

@@ -254,13 +254,14 @@ CREATE TABLE scores (
     where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows
     n_where_it_fires  BIGINT NOT NULL,  -- active report rows
     left_out_label    DOUBLE,           -- each label read by a fit without it; NULL for classes of one label each
+    left_out_direction DOUBLE,          -- the same for that direction of several targets which is read worst; NULL for classes
     covered           INTEGER NOT NULL, -- coverage: labels it fires on in at least half their rows
     covered_least     DOUBLE,           -- the smallest such rate; NULL where covered is 0
     active_rows       BIGINT NOT NULL,
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
     p_order           DOUBLE,           -- label-order null; NULL where not testable, or where the target is not a function of the label
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label and all_rows_low > 0; never for classes
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0; never for classes
 );
 
 -- One row: the same on natural mentions: words of held-out corpus text that are spelled as a label; documents in place of templates.
@@ -276,13 +277,14 @@ CREATE TABLE mention_scores (
     where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows
     n_where_it_fires  BIGINT NOT NULL,  -- active report rows
     left_out_label    DOUBLE,           -- each label read by a fit without it; NULL for classes of one label each
+    left_out_direction DOUBLE,          -- the same for that direction of several targets which is read worst; NULL for classes
     covered           INTEGER NOT NULL, -- coverage: labels it fires on in at least half their rows
     covered_least     DOUBLE,           -- the smallest such rate; NULL where covered is 0
     active_rows       BIGINT NOT NULL,
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
     p_order           DOUBLE,           -- label-order null; NULL where not testable, or where the target is not a function of the label
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label and all_rows_low > 0; never for classes
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0; never for classes
 );
 
 -- One row: what a hypothesis reaches without any expert, on the same rows and folds.

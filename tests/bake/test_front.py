@@ -29,7 +29,10 @@ def front(path: Path, absences: pl.DataFrame = NONE, **changed: Any) -> FrontPag
 
 
 def lacking(what: str, n: int) -> pl.DataFrame:
-    return NONE.vstack(pl.DataFrame({"name": ["x"] * n, "title": ["X"] * n, "what": [what] * n, "reason": ["Because."] * n}))
+    titles = [f"T{number}" for number in range(n)]
+    return NONE.vstack(
+        pl.DataFrame({"name": titles, "title": titles, "what": [what] * n, "reason": [f"No {title}." for title in titles]})
+    )
 
 
 def test_each_task_says_how_many_hypotheses_it_has_and_a_dash_where_no_order_is_tested(atlas_path: Path) -> None:
@@ -50,10 +53,16 @@ def test_absent_tasks_stand_first_and_many_are_folded(atlas_path: Path) -> None:
     assert [(one.title, one.is_folded) for one in few] == [
         *[("Tasks that are absent (3)", False), ("Rows left out (2)", True), ("No scores on running text (1)", True)]
     ]
-    assert few[0].rows[0].reason == "Because."
+    assert (few[0].rows[0].titles, few[0].rows[0].reason) == ("T0", "No T0.")
     (many,) = front(atlas_path, lacking("task", SHOWN_ABSENCES + 1)).absences
     assert many.is_folded
     assert front(atlas_path).absences == ()
+
+
+def test_tasks_that_lack_the_same_for_the_same_reason_share_a_line(atlas_path: Path) -> None:
+    (one,) = front(atlas_path, lacking("task", 5).with_columns(reason=pl.lit("Because."))).absences
+    assert [(line.titles, line.reason) for line in one.rows] == [("T0, T1, T2, T3, T4", "Because.")]
+    assert one.title == "Tasks that are absent (5)" and not one.is_folded
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from atlas.probe.scores import (
     coverage,
     fires,
     label_order,
+    left_out_direction,
     ranking_forms,
     ranking_scores,
     scores,
@@ -274,7 +275,8 @@ def called(rows: Rows, experts: Sequence[Expert], targets: np.ndarray, shape: st
     found = scores(given, targets[rows.label], seed=seed)
     covered, _ = coverage(fires(rows, fired, len(experts)))
     q = benjamini_hochberg(np.array([np.nanmin(order.p_adjusted)])) if order.testable.any() else np.ones(1)
-    return order, found, supported(order, found, covered, float(q[0]), shape)
+    direction = left_out_direction(given, targets[rows.label])
+    return order, found, supported(order, found, direction, covered, float(q[0]), shape)
 
 
 def test_planted_noisy_ring_is_found_among_500_random_experts() -> None:
@@ -305,11 +307,11 @@ def test_seven_random_clusters_are_never_called_a_ring_though_they_score_well() 
         fired = stacked(*(always(clustered(rows.label, rng)) for _ in range(10)))
         given = sums(rows, fired, 10)
         found = scores(given, ring(7)[rows.label], seed=run)
-        given_all.append((label_order(given, ring(7), seed=run), found))
+        given_all.append((label_order(given, ring(7), seed=run), found, left_out_direction(given, ring(7)[rows.label])))
         r2.extend(found.all_rows.tolist())
-    q = benjamini_hochberg(np.array([order.p_adjusted.min() for order, _ in given_all]))
+    q = benjamini_hochberg(np.array([order.p_adjusted.min() for order, *_ in given_all]))
 
-    support = [supported(*pair, np.full(10, 7), float(rate), "ring") for pair, rate in zip(given_all, q, strict=True)]
+    support = [supported(*one, np.full(10, 7), float(rate), "ring") for one, rate in zip(given_all, q, strict=True)]
 
     assert not np.any(support)
     assert np.mean(r2) == pytest.approx(3 / 6, abs=0.03)
@@ -333,10 +335,36 @@ def test_a_weekend_detector_tells_the_weekend_and_no_ring_of_seven_days() -> Non
     assert not support.any()
 
 
+def test_an_expert_of_two_halves_of_a_ring_is_no_ring() -> None:
+    """Telling AM from PM reaches an R² of 0.4 that no shuffled order of 24 hours does, and left-out labels do as well."""
+    rows = grid(24, 18)
+    rng = np.random.default_rng(0)
+    n = len(rows.label)
+    halves = 3 * np.sign(rows.label - 11.5)[:, None] * [1.0, 0, 0] + 0.1 * rng.standard_normal((n, 3))
+    around = np.column_stack([2 * ring(24)[rows.label], np.zeros(n)]) + 0.7 * rng.standard_normal((n, 3))
+    given = sums(rows, stacked(always(halves), always(around)), 2)
+    targets = ring(24)[rows.label]
+
+    found, order = scores(given, targets, seed=0), label_order(given, ring(24), seed=0, n_permutations=500)
+    direction = left_out_direction(given, targets)
+
+    assert found.all_rows[0] > 0.35 and found.left_out_label[0] > 0.3 and order.p_adjusted[0] <= 0.01
+    assert direction[0] <= 0 < direction[1]
+    assert supported(order, found, direction, np.array([24, 24]), 0.01, "ring").tolist() == [False, True]
+
+
 # When an order is supported
 
 
-GOOD = {"p_adjusted": ALPHA, "left_out_label": 0.01, "all_rows_low": 0.01, "covered": MIN_COVERED, "q": ALPHA, "shape": "ring"}
+GOOD = {
+    "p_adjusted": ALPHA,
+    "left_out_label": 0.01,
+    "left_out_direction": 0.01,
+    "all_rows_low": 0.01,
+    "covered": MIN_COVERED,
+    "q": ALPHA,
+    "shape": "ring",
+}
 
 
 def is_supported(**changed: Any) -> bool:
@@ -348,7 +376,8 @@ def is_supported(**changed: Any) -> bool:
 
     order = Order(np.array([now["testable"]]), one(0.001), one(now["p_adjusted"]))
     found = Scores(one(0.9), one(0.9), one(now["all_rows_low"]), one(1), one(0.9), np.array([60]), one(now["left_out_label"]))
-    return bool(supported(order, found, np.array([now["covered"]]), now["q"], now["shape"])[0])
+    direction, covered = one(now["left_out_direction"]), np.array([now["covered"]])
+    return bool(supported(order, found, direction, covered, now["q"], now["shape"])[0])
 
 
 @pytest.mark.parametrize("shape", ["ring", "ordinal", "map"])
@@ -364,6 +393,8 @@ def test_an_order_is_supported_where_all_marks_are_met(shape: str) -> None:
         {"p_adjusted": float("nan")},
         {"left_out_label": 0.0},
         {"left_out_label": float("nan")},
+        {"left_out_direction": 0.0},
+        {"left_out_direction": float("nan")},
         {"all_rows_low": 0.0},
         {"covered": MIN_COVERED - 1},
         {"q": 0.051},

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from atlas.probe.scores import Fired, Rows, Scores, left_out_label, ranking_scores, scores, sums
+from atlas.probe.scores import Fired, Rows, Scores, left_out_direction, left_out_label, ranking_scores, scores, sums
 from atlas.probe.scores.sums import others
 from labelled import (
     Fit,
@@ -277,3 +277,33 @@ def test_what_is_left_of_a_whole_less_its_only_part_is_nothing() -> None:
     parts[1, 0] = 0.2
 
     np.testing.assert_array_equal(others(parts, axis=0), [[0.1 + 0.2, 1e17], [0.1, 1e17], [0.2, 0], [0.1 + 0.2, 1e17]])
+
+
+# The direction that is read worst
+
+
+@pytest.mark.parametrize("n_targets", [1, 2, 3])
+def test_worst_direction_is_the_least_left_out_label_score_of_all_directions(n_targets: int) -> None:
+    rows = thinned(grid(8, 18))
+    fired = some_experts(rows)
+    rng = np.random.default_rng(0)
+    of_label = rng.standard_normal((8, n_targets)) * [3, 1, 0.2][:n_targets]
+    targets = of_label[rows.label]
+    given = sums(rows, fired, 5)
+
+    found = left_out_direction(given, targets)
+
+    directions = rng.standard_normal((3_000 if n_targets > 1 else 1, n_targets))
+    every = np.array([left_out_label(given, targets @ direction[:, None]) for direction in directions])
+    assert (found <= every.min(axis=0) + 1e-9).all()
+    # Random directions come near to the worst one.
+    np.testing.assert_allclose(found, every.min(axis=0), atol=0.02)
+
+
+def test_worst_direction_of_targets_that_vary_in_one_is_that_ones() -> None:
+    rows = grid(6, 18)
+    given = sums(rows, some_experts(rows), 5)
+    flat = line(6)[rows.label] * [1.0, -2.0]
+
+    np.testing.assert_allclose(left_out_direction(given, flat), left_out_label(given, line(6)[rows.label]), atol=1e-6)
+    assert np.isnan(left_out_direction(given, np.ones((len(rows.label), 2)))).all()

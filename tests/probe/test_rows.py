@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,9 @@ from atlas.probe.rows import (
     row_firings,
     task_rows,
 )
-from atlas.probe.tasks import Hypothesis, Sentence, Task, builtin_tasks
+from atlas.errors import TaskError
+from atlas.probe.tasks import Sentence, Task, builtin_tasks
+from templated import order_of, templated
 
 TEMPLATES = {
     "start": "{label} is the first month here.",
@@ -36,18 +40,7 @@ STREAM = StreamConfig(window_tokens=64, model_batch=4)
 
 
 def task_of(templates: tuple[str, ...] = tuple(TEMPLATES.values()), labels: tuple[str, ...] = LABELS) -> Task:
-    return Task(
-        name="things",
-        title="Things",
-        family="thing",
-        description="Things in sentences.",
-        cyclic=False,
-        labels=labels,
-        values=np.arange(len(labels), dtype=np.float64),
-        templates=templates,
-        groups=tuple(f"group {i % 4}" for i in range(len(templates))),
-        hypotheses=(Hypothesis("ordinal", "Order", "linear", None),),
-    )
+    return templated(labels, templates, tuple(f"group {i % 4}" for i in range(len(templates))), (order_of(len(labels)),))
 
 
 # The probed token
@@ -55,9 +48,9 @@ def task_of(templates: tuple[str, ...] = tuple(TEMPLATES.values()), labels: tupl
 
 @pytest.mark.parametrize("place", TEMPLATES)
 def test_probed_token_is_the_one_that_the_label_ends_in(place: str, tiny_model: LanguageModel) -> None:
-    probed, dropped = probed_sentences(task_of((TEMPLATES[place],)), tiny_model, STREAM)
+    probed, kept = probed_sentences(task_of((TEMPLATES[place],)), tiny_model, STREAM)
 
-    assert (len(probed), dropped) == (len(LABELS), 0)
+    assert len(probed) == len(LABELS) and kept.tolist() == list(range(len(LABELS)))
     for one in probed:
         sentence = one.sentence
         encoded = tiny_model.tokenizer(sentence.text, add_special_tokens=False)
@@ -81,9 +74,9 @@ def test_some_labels_have_several_tokens(tiny_model: LanguageModel) -> None:
 
 def test_labels_of_the_builtin_tasks_are_found(tiny_model: LanguageModel) -> None:
     for task in builtin_tasks():
-        few = task_of(task.templates[::6], task.labels)
-        probed, dropped = probed_sentences(few, tiny_model, STREAM)
-        assert (len(probed), dropped) == (len(few.templates) * len(few.labels), 0)
+        few = replace(task, sentences=task.sentences[::11])
+        probed, _ = probed_sentences(few, tiny_model, STREAM)
+        assert [one.sentence for one in probed] == list(few.sentences), task.name
 
 
 # Rows
@@ -159,8 +152,11 @@ def test_firings_on_the_padding_of_the_last_block_are_left_out() -> None:
 
 def of_labels(*label_ids: tuple[int, list[int]]) -> TaskRows:
     """Rows of one sentence each, given by label and token ids of the label."""
-    probed = [Probed(Sentence("", label, index, 0, 0), ids, 0, ids) for index, (label, ids) in enumerate(label_ids)]
-    return TaskRows(probed, torch.zeros(len(probed), 2), 0)
+    probed = [Probed(Sentence(NAMES[label], label, index, 0, 4), ids, 0, ids) for index, (label, ids) in enumerate(label_ids)]
+    return TaskRows(probed, torch.zeros(len(probed), 2), np.arange(len(probed)), 0)
+
+
+NAMES = ("zero", "one ", "two ", "four")
 
 
 def test_label_embedding_is_the_mean_over_its_tokens(bert: LanguageModel) -> None:
@@ -173,7 +169,7 @@ def test_label_embedding_is_the_mean_over_its_tokens(bert: LanguageModel) -> Non
 def test_occurrences_of_single_token_labels_are_exact_and_of_others_unknown() -> None:
     rows = of_labels((0, [3]), (0, [3]), (1, [2, 1]), (3, [0]))
 
-    found = label_occurrences(rows, 4, torch.tensor([5, 6, 7, 8]))
+    found = label_occurrences(rows, NAMES, torch.tensor([5, 6, 7, 8]))
 
     np.testing.assert_equal(found, [8.0, np.nan, np.nan, 5.0])
 
@@ -184,14 +180,58 @@ def test_occurrences_of_a_label_with_two_spellings_are_added() -> None:
 
     counts = torch.tensor([5, 6, 7, 8])
 
-    assert label_occurrences(with_space_last, 1, counts) == label_occurrences(with_space_first, 1, counts) == [14.0]
+    assert label_occurrences(with_space_last, NAMES[:1], counts) == [14.0]
+    assert label_occurrences(with_space_first, NAMES[:1], counts) == [14.0]
 
 
 def test_without_training_counts_occurrences_are_unknown() -> None:
-    np.testing.assert_equal(label_occurrences(of_labels((0, [3])), 1, None), [np.nan])
+    np.testing.assert_equal(label_occurrences(of_labels((0, [3])), NAMES[:1], None), [np.nan])
 
 
-def test_task_that_is_cut_off_altogether_has_no_rows(bert: LanguageModel) -> None:
-    run = task_rows(task_of(("Every expert of the small model fires on {label}",)), bert, StreamConfig(window_tokens=4))
+def test_occurrences_of_a_label_that_is_not_in_the_text_are_unknown() -> None:
+    """What is probed at the end of a text that joy speaks from is a full stop."""
+    rows = of_labels((0, [3]))
 
-    assert (run.probed, len(run.x), run.dropped) == ([], 0, len(LABELS))
+    np.testing.assert_equal(label_occurrences(rows, ("joy",), torch.tensor([5, 6, 7, 8])), [np.nan])
+
+
+def test_task_that_is_cut_off_altogether_is_refused(bert: LanguageModel) -> None:
+    task = task_of(("Every expert of the small model fires on {label}",))
+
+    with pytest.raises(TaskError, match="the labels of all 5 sentences lie beyond the window"):
+        task_rows(task, bert, StreamConfig(window_tokens=4))
+
+
+def test_text_that_is_probed_at_several_places_is_run_once(bert: LanguageModel) -> None:
+    text = "We met in June and in September and in June"
+    places = [(10, 14), (22, 31), (39, 43), (10, 14)]
+    task = replace(task_of(), sentences=tuple(Sentence(text, 0, 0, start, end) for start, end in places))
+    ran: list[int] = []
+
+    run = task_rows(task, bert, STREAM, ran.append)
+
+    alone = [task_rows(replace(task, sentences=(one,)), bert, STREAM).x[0] for one in task.sentences]
+    torch.testing.assert_close(run.x, torch.stack(alone))
+    assert sum(ran) == len(run.probed[0].token_ids) and len({tuple(x.tolist()) for x in run.x}) == 3
+
+
+# Rows that are given
+
+
+def test_matrix_is_its_own_rows(bert: LanguageModel) -> None:
+    matrix = np.random.default_rng(0).standard_normal((6, bert.d_model)).astype(np.float32)
+    sentences = tuple(Sentence("", row % 2, row // 2, 0, 0) for row in range(6))
+    task = replace(task_of(), labels=("a", "b"), sentences=sentences, matrix=matrix)
+
+    run = task_rows(task, bert, STREAM)
+
+    np.testing.assert_array_equal(run.x.numpy(), matrix)
+    assert [one.sentence for one in run.probed] == list(sentences) and label_embeddings(run, bert) is None
+
+
+def test_matrix_of_another_width_is_refused(bert: LanguageModel) -> None:
+    matrix = np.zeros((1, bert.d_model + 1), np.float32)
+    task = replace(task_of(), sentences=(Sentence("", 0, 0, 0, 0),), matrix=matrix)
+
+    with pytest.raises(TaskError, match=f"its rows have {bert.d_model + 1} numbers, those of .* {bert.d_model}"):
+        task_rows(task, bert, STREAM)

@@ -51,6 +51,7 @@ def test_classes_stand_behind_the_orders_with_a_measure_and_references_of_their_
     expect(season).to_contain_text(re.compile(r"season\s*better than shuffled classes\s*balanced accuracy 0\.94 \(0\.89–0\.98\)"))
     expect(season).to_contain_text("left-out labels 0.55 · adjusted p 0.004 over 14 experts · chance is simulated")
     expect(season).not_to_contain_text("supported")
+    expect(shown.nth(0)).to_contain_text("left-out labels R² 0.45 (worst direction 0.40)")
     expect(season.get_by_role("img")).to_have_accessible_name(
         re.compile(r"^Months, season: balanced accuracy 0\.94, .* chance 0\.71; best random projection 0\.84")
     )

@@ -27,7 +27,7 @@ from atlas.probe.scores.reference import (
     reference_firings,
     reference_scores,
 )
-from atlas.probe.scores.regression import left_out_label, ranking_scores, scores
+from atlas.probe.scores.regression import left_out_direction, left_out_label, ranking_scores, scores
 from atlas.probe.scores.sums import Sums, sums
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "jointly",
     "label_dependence",
     "label_order",
+    "left_out_direction",
     "left_out_label",
     "newline_scores",
     "preference",

@@ -263,17 +263,15 @@ def _step(
     for k in range(len(a)):
         np.multiply(at.chance[:, a[k]], at.chance[:, b[k]], out=pair[:, k])
     pair *= given.weight[:, None]
-    summed = (
-        (pair.reshape(units, len(a) * fits, rows) @ given.products)
-        .reshape(units, len(a), fits, given.products.shape[2])
-        .transpose(0, 2, 1, 3)
-    )
+    summed = pair.reshape(units, len(a) * fits, rows) @ given.products
+    summed = summed.reshape(units, len(a), fits, given.products.shape[2]).transpose(0, 2, 1, 3)
     block = np.zeros((units, fits, classes, classes, features**2))
     block[:, :, a, b] = block[:, :, b, a] = -(summed @ given.squared)
     block[:, :, np.arange(classes), np.arange(classes)] = -block.sum(axis=3)
     inward = _turned(given.basis)
-    half = (inward @ block.reshape(units, fits, classes, classes * features**2)).reshape(units, fits, directions, classes, features**2)
-    hessian = (inward[:, :, None] @ half).reshape(units, fits, directions, directions, features, features)
+    half = inward @ block.reshape(units, fits, classes, classes * features**2)
+    hessian = inward[:, :, None] @ half.reshape(units, fits, directions, classes, features**2)
+    hessian = hessian.reshape(units, fits, directions, directions, features, features)
     hessian = hessian.transpose(0, 1, 2, 4, 3, 5).reshape(units, fits, directions * features, directions * features)
     # The constant is not penalised: where all rows are told beyond doubt its curvature may round to 0.
     floor = given.penalty + given.spare[..., None] + 0.01 * given.tolerance[..., None, None]

@@ -122,7 +122,12 @@ def benjamini_hochberg(p: Float[np.ndarray, "hypothesis"]) -> Float64[np.ndarray
 
 
 def supported(
-    order: Order, found: Scores, covered: Int[np.ndarray, "expert"], q: float, shape: str
+    order: Order,
+    found: Scores,
+    left_out_direction: Float[np.ndarray, "expert"],
+    covered: Int[np.ndarray, "expert"],
+    q: float,
+    shape: str,
 ) -> Bool[np.ndarray, "expert"]:
     """Return which experts may be called by the hypothesis' order.
 
@@ -135,6 +140,7 @@ def supported(
         # NaN compares as false.
         & (order.p_adjusted <= ALPHA)
         & (found.left_out_label > 0)
+        & (left_out_direction > 0)
         & (found.all_rows_low > 0)
         & (q <= ALPHA)
         & (shape in ORDERED_SHAPES)

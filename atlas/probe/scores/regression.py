@@ -59,6 +59,27 @@ def left_out_label(given: Sums, targets: Float[np.ndarray, "row target"], penalt
     return np.concatenate([_left_out_label(part, truth, penalty) for part in given.blocks(_numbers(given, truth))])
 
 
+def left_out_direction(
+    given: Sums, targets: Float[np.ndarray, "row target"], penalty: float = 0.0
+) -> Float64[np.ndarray, "expert"]:
+    """Return the left-out-label R² of that direction of the targets which is read worst.
+
+    Of a ring, whose axes are arbitrary, it is above 0 only if both ways across it are read: an expert that tells summer from winter,
+    or the morning from the afternoon, reads one way well and nothing of the other. Of one target it is the left-out-label R².
+    """
+    truth = _centred(given, targets)
+    # A quadratic form is known from its values on the axes and on their sums (polarisation).
+    n_targets = truth.shape[1]
+    sides = [truth[:, [i]] + (truth[:, [j]] if i != j else 0.0) for i in range(n_targets) for j in range(i + 1)]
+    parts = []
+    for part in given.blocks(_numbers(given, truth)):
+        values = [_left_out_errors(part, side, penalty) for side in sides]
+        error = _form(np.stack([error for error, _ in values], axis=-1), n_targets)
+        variance = _form(np.array([[variance for _, variance in values]]), n_targets)[0]
+        parts.append(_worst(error, variance))
+    return np.concatenate(parts)
+
+
 def fit(
     gram: Float64[np.ndarray, "*many feature feature"], cross: Float64[np.ndarray, "*many feature target"], penalty: float
 ) -> Float64[np.ndarray, "*many feature target"]:
@@ -233,6 +254,13 @@ def _active_report_errors(
 
 
 def _left_out_label(given: Sums, truth: Float64[np.ndarray, "row target"], penalty: float) -> Float64[np.ndarray, "expert"]:
+    return _r2(*_left_out_errors(given, truth, penalty))
+
+
+def _left_out_errors(
+    given: Sums, truth: Float64[np.ndarray, "row target"], penalty: float
+) -> tuple[Float64[np.ndarray, "expert"], np.floating]:
+    """Return the squared error on report rows of labels that were left out of the fit, and their variance."""
     n_labels = given.rows.n_labels
     is_report = given.fold == given.n_folds - 1
     cell = is_report * n_labels + given.rows.label
@@ -246,7 +274,30 @@ def _left_out_label(given: Sums, truth: Float64[np.ndarray, "row target"], penal
     at = test.targets.n.nonzero()
     fitted = fit(train.gram[at], train.cross[at], penalty)
     error[at] += _Active(*(total[at][None] for total in test)).error(fitted[None])[0]
-    return _r2(error.sum(axis=1), rows.around(train_rows.mean).sum())
+    return error.sum(axis=1), rows.around(train_rows.mean).sum()
+
+
+def _form(values: Float64[np.ndarray, "*many side"], n_targets: int) -> Float64[np.ndarray, "*many target target"]:
+    """Return the symmetric matrix whose form takes these values on each axis, and on the sum of each two."""
+    matrix = np.empty((*values.shape[:-1], n_targets, n_targets))
+    sides = [(i, j) for i in range(n_targets) for j in range(i + 1)]
+    own = {i: values[..., side] for side, (i, j) in enumerate(sides) if i == j}
+    for side, (i, j) in enumerate(sides):
+        cross = own[i] if i == j else (values[..., side] - own[i] - own[j]) / 2
+        matrix[..., i, j] = matrix[..., j, i] = cross
+    return matrix
+
+
+def _worst(
+    error: Float64[np.ndarray, "expert target target"], variance: Float64[np.ndarray, "target target"]
+) -> Float64[np.ndarray, "expert"]:
+    """Return the least R² over all directions in which the targets vary; NaN where they do in none."""
+    spread, axes = np.linalg.eigh(variance)
+    varies = spread > ROUNDING * max(spread[-1], 0.0)
+    if not varies.any() or spread[-1] <= 0:
+        return np.full(len(error), np.nan)
+    scaled = axes[:, varies] / np.sqrt(spread[varies])
+    return 1 - np.linalg.eigvalsh(scaled.T @ error @ scaled)[:, -1]
 
 
 def _bootstrap_draws(given: Sums, seed: int) -> Float64[np.ndarray, "draw template"]:

@@ -391,11 +391,14 @@
     return [
       `n ${count(row.task.report_rows)} ${named(row.task)}, fires in ${count(row.n_where_it_fires)}`,
       `covers ${row.covered} of ${row.task.labels.name.length} labels`,
-      ...(row.left_out_label === null ? [] : [`left-out labels ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}`]),
+      ...(row.left_out_label === null ? [] : [`left-out labels ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}${worst(row)}`]),
       ...(of_label ? [`adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`] : ["its target goes row by row, not by label"]),
       ...(shape === "classes" && references.chance !== undefined ? ["chance is simulated: clusters at random places"] : []),
     ];
   }
+
+  // Of several targets some direction may be read worse than all of them together.
+  const worst = ({ left_out_label: all, left_out_direction: least }) => (least === null || score(least) === score(all) ? "" : ` (worst direction ${score(least)})`);
 
   function mentioned(row) {
     const { measure } = hypothesis(row);

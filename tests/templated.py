@@ -1,0 +1,53 @@
+"""Labelled tasks made from templates, as small as a test needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from atlas.probe.tasks import Hypothesis, Sentence, Task
+from labelled import line, ring
+
+
+def ring_of(n_labels: int, name: str = "ring") -> Hypothesis:
+    return Hypothesis(name, "Ring", "ring", "sine and cosine", "linear", ring(n_labels), None)
+
+
+def order_of(n_labels: int, name: str = "ordinal") -> Hypothesis:
+    return Hypothesis(name, "Order", "ordinal", "the value", "linear", line(n_labels), None)
+
+
+def classes_of(of_label: Sequence[int], names: tuple[str, ...], name: str = "classes") -> Hypothesis:
+    probe: Any = "logistic" if len(names) == 2 else "multinomial"
+    column = np.array(of_label, dtype=np.float64)[:, None]
+    return Hypothesis(name, "Classes", "classes", "the class", probe, column, None, names)
+
+
+def templated(
+    labels: tuple[str, ...],
+    templates: tuple[str, ...],
+    groups: tuple[str, ...],
+    hypotheses: tuple[Hypothesis, ...] = (),
+    **stated: Any,
+) -> Task:
+    """Every label in every template, template by template."""
+    sentences = []
+    for number, template in enumerate(templates):
+        before, after = template.split("{label}")
+        for index, label in enumerate(labels):
+            sentences.append(Sentence(f"{before}{label}{after}", index, number, len(before), len(before) + len(label)))
+    given = {
+        "name": "things",
+        "title": "Things",
+        "family": "thing",
+        "description": "Things in sentences.",
+        "cyclic": False,
+        "values": np.arange(len(labels), dtype=np.float64),
+        "colours": (),
+        "needs": (),
+        "natural_mentions": False,
+        **stated,
+    }
+    return Task(labels=labels, hypotheses=hypotheses, sentences=tuple(sentences), groups=groups, **given)
