@@ -824,7 +824,7 @@ def _scored(
     """
     (task, expert), (value, *_), (n, *covered) = of, all_rows, fires
     where = (value + 0.02, *all_rows, value + 0.05, n, *left_out, *covered)
-    return (task, hypothesis, expert, expert, *where, 3 * n, p is not None, p, p, supported)
+    return (task, hypothesis, expert, expert, *where, 3 * n, p is not None, p, p, supported, 0.001 if supported else None)
 
 
 EVALUATION_COLUMNS = ("task", "subject", "metric", "value", "tokens")
@@ -840,7 +840,7 @@ _SCORES = (
         "testable",
         "p_order",
     ),
-    *("p_order_adjusted", "order_supported"),
+    *("p_order_adjusted", "order_supported", "p_within_halves"),
 )
 _COLUMNS = {
     "titles": ("expert", "title", "basis", "task", "measure", "value"),

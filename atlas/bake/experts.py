@@ -229,7 +229,7 @@ def by_expert_and_task(frame: pl.DataFrame, experts: Sequence[int]) -> dict[int,
 
 _SCORES = (
     *("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires", "n_where_it_fires", "left_out_label"),
-    *("left_out_direction", "covered", "active_rows", "testable", "p_order_adjusted", "order_supported"),
+    *("left_out_direction", "covered", "active_rows", "testable", "p_order_adjusted", "p_within_halves", "order_supported"),
     *("mention_words", "mention_documents", "mention_rows", "mention_low", "mention_high", "mention_active"),
 )
 _NEWLINE = ("task", "rate", "periodic_gain", "held_out_gain", "decode_r2", "held_out_decode_r2")

@@ -62,9 +62,9 @@ def _support(found: list[tuple[int, dict[str, Mapping[str, Column]]]], table: st
             column = {name: _array(scores, name)[at] for name in scores}
             order = Order(column["testable"], column["p_order"], column["p_order_adjusted"])
             scored = Scores(*(column[name] for name in Scores._fields))
-            is_supported[at] = supported(
-                order, scored, column["left_out_direction"], column["covered"], float(q[number]), str(stated["shape"][number])
-            )
+            direction, halves = column["left_out_direction"], column["p_within_halves"]
+            q_here, shape = float(q[number]), str(stated["shape"][number])
+            is_supported[at] = supported(order, scored, direction, halves, column["covered"], q_here, shape)
         tables[table] = {**scores, "order_supported": is_supported}
         if is_shown:
             tables["hypotheses"] = {**stated, "q": q}

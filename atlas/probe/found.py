@@ -26,8 +26,11 @@ from atlas.probe.scores import (
     Preference,
     Rows,
     Scores,
+    Sums,
     class_chance,
     class_scores,
+    coverage,
+    fires,
     jointly,
     label_dependence,
     label_order,
@@ -35,7 +38,9 @@ from atlas.probe.scores import (
     preference,
     scores,
     sums,
+    supported,
     untestable,
+    within_halves,
 )
 from atlas.probe.tasks import Hypothesis, Task
 
@@ -54,6 +59,8 @@ class Tested:
     order: Order
     left_out_direction: Float64[np.ndarray, "probed"]
     """NaN of classes."""
+    p_within_halves: Float64[np.ndarray, "probed"]
+    """NaN of experts whose order is not supported for other reasons, and of classes."""
 
 
 @dataclass(frozen=True)
@@ -251,32 +258,49 @@ def _probed(
     experts = np.flatnonzero(active >= MIN_ACTIVE_ROWS)
     among = _among(fired, experts, n_experts)
     given = sums(rows, among, len(experts))
-    tested = []
-    for number, of_rows in targets.items():
-        hypothesis = task.hypotheses[number]
-        if hypothesis.shape == "classes":
-            classes = of_rows[:, 0].astype(np.int64)
-            found = class_scores(rows, among, len(experts), classes, len(hypothesis.class_names), config.seed)
-            of_label = (
-                None
-                if hypothesis.of_label is None
-                else np.eye(len(hypothesis.class_names))[hypothesis.of_label[:, 0].astype(int)]
-            )
-            penalty, direction = 0.0, np.full(len(experts), np.nan)
-        else:
-            penalty = _penalty(hypothesis)
-            found = scores(given, of_rows, config.seed, penalty)
-            direction = left_out_direction(given, of_rows, penalty)
-            of_label = hypothesis.of_label
-        order = (
-            untestable(len(experts))
-            if of_label is None
-            else label_order(given, of_label, config.seed, config.n_permutations, penalty)
-        )
-        tested.append(Tested(number, hypothesis, found, order, direction))
     cell = fired.expert.astype(np.int64) * rows.n_labels + rows.label[fired.row]
     counts = np.bincount(cell, minlength=n_experts * rows.n_labels).reshape(n_experts, rows.n_labels)
+    covered, _ = coverage(fires(rows, among, len(experts)))
+    tested = [
+        _tested_classes(number, task.hypotheses[number], given, of_rows, config)
+        if task.hypotheses[number].shape == "classes"
+        else _tested_numbers(number, task.hypotheses[number], given, of_rows, covered, config)
+        for number, of_rows in targets.items()
+    ]
     return Probed(rows, fired, experts, counts, tested)
+
+
+def _tested_classes(
+    number: int, hypothesis: Hypothesis, given: Sums, targets: Float64[np.ndarray, "row target"], config: ProbeConfig
+) -> Tested:
+    n_experts, n_classes = given.n_experts, len(hypothesis.class_names)
+    found = class_scores(given.rows, given.fired, n_experts, targets[:, 0].astype(np.int64), n_classes, config.seed)
+    order = untestable(n_experts)
+    if hypothesis.of_label is not None:
+        indicators = np.eye(n_classes)[hypothesis.of_label[:, 0].astype(np.int64)]
+        order = label_order(given, indicators, config.seed, config.n_permutations)
+    nothing = np.full(n_experts, np.nan)
+    return Tested(number, hypothesis, found, order, nothing, nothing)
+
+
+def _tested_numbers(
+    number: int,
+    hypothesis: Hypothesis,
+    given: Sums,
+    targets: Float64[np.ndarray, "row target"],
+    covered: Int64[np.ndarray, "expert"],
+    config: ProbeConfig,
+) -> Tested:
+    penalty, of_label = _penalty(hypothesis), hypothesis.of_label
+    found = scores(given, targets, config.seed, penalty)
+    direction = left_out_direction(given, targets, penalty)
+    order, halves = untestable(given.n_experts), np.full(given.n_experts, np.nan)
+    if of_label is not None:
+        order = label_order(given, of_label, config.seed, config.n_permutations, penalty)
+        # Only of those that all else speaks for: what the other hypotheses say of this one's p is known at the end.
+        chosen = np.flatnonzero(supported(order, found, direction, halves, covered, 0.0, hypothesis.shape))
+        halves = within_halves(given, of_label, chosen, config.seed, penalty)
+    return Tested(number, hypothesis, found, order, direction, halves)
 
 
 def _jointly(

@@ -204,6 +204,7 @@ def _scores(probed: Probed) -> dict[str, Column]:
             "expert": probed.experts.astype(np.int32),
             **tested.scores._asdict(),
             "left_out_direction": tested.left_out_direction,
+            "p_within_halves": tested.p_within_halves,
             "covered": covered.astype(np.int32),
             "covered_least": least,
             "active_rows": active,

@@ -261,7 +261,8 @@ CREATE TABLE scores (
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
     p_order           DOUBLE,           -- label-order null; NULL where not testable, or where the target is not a function of the label
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0; never for classes
+    p_within_halves   DOUBLE,           -- labels permuted within the two halves that the expert tells apart; NULL below 7 labels, and where the order is not supported without it
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0, p_within_halves not above 0.05; never for classes
 );
 
 -- One row: the same on natural mentions: words of held-out corpus text that are spelled as a label; documents in place of templates.
@@ -284,7 +285,8 @@ CREATE TABLE mention_scores (
     testable          BOOLEAN NOT NULL, -- at least 50 active rows and 3 labels of at least 5
     p_order           DOUBLE,           -- label-order null; NULL where not testable, or where the target is not a function of the label
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
-    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0; never for classes
+    p_within_halves   DOUBLE,           -- labels permuted within the two halves that the expert tells apart; NULL below 7 labels, and where the order is not supported without it
+    order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0, p_within_halves not above 0.05; never for classes
 );
 
 -- One row: what a hypothesis reaches without any expert, on the same rows and folds.

@@ -29,6 +29,7 @@ from atlas.probe.scores import (
     sums,
     supported,
     untestable,
+    within_halves,
 )
 from labelled import (
     Expert,
@@ -276,7 +277,8 @@ def called(rows: Rows, experts: Sequence[Expert], targets: np.ndarray, shape: st
     covered, _ = coverage(fires(rows, fired, len(experts)))
     q = benjamini_hochberg(np.array([np.nanmin(order.p_adjusted)])) if order.testable.any() else np.ones(1)
     direction = left_out_direction(given, targets[rows.label])
-    return order, found, supported(order, found, direction, covered, float(q[0]), shape)
+    halves = within_halves(given, targets, np.arange(len(experts)), seed)
+    return order, found, supported(order, found, direction, halves, covered, float(q[0]), shape)
 
 
 def test_planted_noisy_ring_is_found_among_500_random_experts() -> None:
@@ -307,7 +309,8 @@ def test_seven_random_clusters_are_never_called_a_ring_though_they_score_well() 
         fired = stacked(*(always(clustered(rows.label, rng)) for _ in range(10)))
         given = sums(rows, fired, 10)
         found = scores(given, ring(7)[rows.label], seed=run)
-        given_all.append((label_order(given, ring(7), seed=run), found, left_out_direction(given, ring(7)[rows.label])))
+        direction = left_out_direction(given, ring(7)[rows.label])
+        given_all.append((label_order(given, ring(7), seed=run), found, direction, np.full(10, np.nan)))
         r2.extend(found.all_rows.tolist())
     q = benjamini_hochberg(np.array([order.p_adjusted.min() for order, *_ in given_all]))
 
@@ -350,7 +353,77 @@ def test_an_expert_of_two_halves_of_a_ring_is_no_ring() -> None:
 
     assert found.all_rows[0] > 0.35 and found.left_out_label[0] > 0.3 and order.p_adjusted[0] <= 0.01
     assert direction[0] <= 0 < direction[1]
-    assert supported(order, found, direction, np.array([24, 24]), 0.01, "ring").tolist() == [False, True]
+    halves = within_halves(given, ring(24), np.arange(2), seed=0)
+    assert halves[0] > ALPHA >= halves[1]
+    untested = np.full(2, np.nan)
+    assert supported(order, found, direction, untested, np.array([24, 24]), 0.01, "ring").tolist() == [False, True]
+
+
+def test_an_expert_of_two_halves_of_a_line_reads_no_order() -> None:
+    """Nothing but the shuffle within the halves tells it from one that reads every step."""
+    rows = grid(24, 18)
+    rng = np.random.default_rng(0)
+    n = len(rows.label)
+    halves = 3 * np.sign(rows.label - 11.5)[:, None] * [1.0, 0, 0] + 0.1 * rng.standard_normal((n, 3))
+    steps = rows.label[:, None] / 4 * [0, 1.0, 0] + 0.7 * rng.standard_normal((n, 3))
+    only_late = (rows.label >= 10, steps)
+    given = sums(rows, stacked(always(halves), always(steps), only_late), 3)
+    targets = line(24)[rows.label]
+
+    found, order = scores(given, targets, seed=0), label_order(given, line(24), seed=0, n_permutations=500)
+    p = within_halves(given, line(24), np.arange(3), seed=0)
+
+    direction, covered = left_out_direction(given, targets), np.array([24, 24, 14])
+    assert found.all_rows[0] > 0.7 and found.left_out_label[0] > 0.7 and order.p_adjusted[0] <= 0.01
+    assert supported(order, found, direction, np.full(3, np.nan), covered, 0.01, "ordinal").all()
+    assert supported(order, found, direction, p, covered, 0.01, "ordinal").tolist() == [False, True, True]
+
+
+def test_permutations_stay_within_the_halves_and_absent_labels_stay_put() -> None:
+    half = np.array([[False, True, True, False, False, True]])
+    present = np.array([[True, True, True, True, False, True]])
+    draws = np.random.default_rng(0).random((200, 6))
+
+    found = import_module("atlas.probe.scores.halves")._within(half, present, draws)[0]
+
+    assert (np.sort(found, axis=1) == np.arange(6)).all() and (found[:, 4] == 4).all()
+    assert set(map(tuple, found[:, [0, 3]].tolist())) == {(0, 3), (3, 0)}
+    assert len(set(map(tuple, found[:, [1, 2, 5]].tolist()))) == 6
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_shuffle_within_halves_equals_refitting(penalty: float) -> None:
+    rows = thinned(grid(8, 36))
+    given, seed = sums(rows, some_experts(rows), 5), 3
+
+    found = within_halves(given, ring(8), np.array([4, 0]), seed, penalty, n_permutations=60)
+
+    halves = import_module("atlas.probe.scores.halves")
+    draws = np.random.default_rng(seed).random((60, 8))
+    for expert in (0, 4):
+        alone = given.of(np.array([expert]))
+        present = halves.label_counts(alone) >= 5
+        orders = halves._within(halves._halves(alone, present), present, draws)[0]
+        null = np.array([ranking_scores(alone, ring(8)[order][rows.label], penalty)[0] for order in orders])
+        observed = ranking_scores(alone, ring(8)[rows.label], penalty)[0]
+        assert found[expert] == pytest.approx((1 + (null >= observed - 1e-9).sum()) / 61)
+    assert np.isnan(found[1:4]).all()
+
+
+def test_halves_of_a_ring_are_two_arcs_and_of_two_clusters_these() -> None:
+    rows = grid(12, 12)
+    rng = np.random.default_rng(0)
+    around = np.column_stack([ring(12)[rows.label], np.zeros(len(rows.label))]) + 0.02 * rng.standard_normal((len(rows.label), 3))
+    apart = np.where(np.isin(rows.label, [1, 4, 7])[:, None], 5.0, 0.0) + 0.1 * rng.standard_normal((len(rows.label), 3))
+    given = sums(rows, stacked(always(around), always(apart)), 2)
+
+    arcs, clusters = import_module("atlas.probe.scores.halves")._halves(given, np.ones((2, 12), dtype=bool))
+
+    assert (np.roll(arcs, 1) != arcs).sum() == 2 and 5 <= arcs.sum() <= 7
+    assert set(map(frozenset, (np.flatnonzero(clusters), np.flatnonzero(~clusters)))) == {
+        frozenset({1, 4, 7}),
+        frozenset(set(range(12)) - {1, 4, 7}),
+    }
 
 
 # When an order is supported
@@ -360,6 +433,7 @@ GOOD = {
     "p_adjusted": ALPHA,
     "left_out_label": 0.01,
     "left_out_direction": 0.01,
+    "p_within_halves": ALPHA,
     "all_rows_low": 0.01,
     "covered": MIN_COVERED,
     "q": ALPHA,
@@ -376,8 +450,8 @@ def is_supported(**changed: Any) -> bool:
 
     order = Order(np.array([now["testable"]]), one(0.001), one(now["p_adjusted"]))
     found = Scores(one(0.9), one(0.9), one(now["all_rows_low"]), one(1), one(0.9), np.array([60]), one(now["left_out_label"]))
-    direction, covered = one(now["left_out_direction"]), np.array([now["covered"]])
-    return bool(supported(order, found, direction, covered, now["q"], now["shape"])[0])
+    direction, halves = one(now["left_out_direction"]), one(now["p_within_halves"])
+    return bool(supported(order, found, direction, halves, np.array([now["covered"]]), now["q"], now["shape"])[0])
 
 
 @pytest.mark.parametrize("shape", ["ring", "ordinal", "map"])
@@ -394,6 +468,7 @@ def test_an_order_is_supported_where_all_marks_are_met(shape: str) -> None:
         {"left_out_label": 0.0},
         {"left_out_label": float("nan")},
         {"left_out_direction": 0.0},
+        {"p_within_halves": 0.051},
         {"left_out_direction": float("nan")},
         {"all_rows_low": 0.0},
         {"covered": MIN_COVERED - 1},

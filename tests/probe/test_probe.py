@@ -298,7 +298,9 @@ def test_references_stand_beside_every_hypothesis(made: Made) -> None:
 
     rows = list(zip(baselines["hypothesis"], baselines["reference"], baselines["metric"], strict=True))
     both = ("all_rows", "left_out_label")
-    expected = [("chance", "all_rows")] + [(r, m) for r in ("random_projection", "top_components", "word_embedding") for m in both]
+    expected = [("chance", "all_rows")] + [
+        (r, m) for r in ("random_projection", "top_components", "word_embedding") for m in both
+    ]
     assert sorted(rows) == sorted((h, *row) for h in (0, 1) for row in expected)
     assert np.isfinite(baselines["value"]).all()
 
@@ -497,9 +499,7 @@ def test_probe_of_another_dictionary_than_the_harvests_is_refused(
         probe(other, bert, [stage_task], [], harvested_work, CONFIG)
 
 
-def test_training_occurrences_are_counted_beside_the_weights(
-    bert: LanguageModel, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_training_occurrences_are_counted_beside_the_weights(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
     """Of letters, since a small vocabulary has few longer words whole."""
     (letters,) = (task for task in builtin_tasks() if task.name == "letters")
     letters = replace(letters, sentences=tuple(one for one in letters.sentences if one.template % 3 == 0))

@@ -12,6 +12,7 @@ from atlas.probe.scores.arrays import (
     Scores,
 )
 from atlas.probe.scores.classes import class_chance, class_scores
+from atlas.probe.scores.halves import within_halves
 from atlas.probe.scores.jointly import MIN_ADDED, Joint, jointly
 from atlas.probe.scores.labels import Preference, coverage, fires, label_dependence, preference, smoothed_lift
 from atlas.probe.scores.newline import NewlineMeasures, NewlineSums, newline_scores
@@ -75,4 +76,5 @@ __all__ = [
     "sums",
     "supported",
     "untestable",
+    "within_halves",
 ]

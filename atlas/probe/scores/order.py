@@ -71,7 +71,7 @@ def label_order(
     """
     truth = targets - targets.mean(axis=0)
     truth[:, np.ptp(targets, axis=0) == 0] = 0.0
-    present = _label_counts(given) >= MIN_LABEL_ROWS
+    present = label_counts(given) >= MIN_LABEL_ROWS
     testable = (np.diff(given.start) >= MIN_ACTIVE_ROWS) & (present.sum(axis=1) >= MIN_LABELS) & bool(truth.any())
     orders = _orders(given.rows.n_labels, seed, n_permutations)
     p, statistic = np.full(given.n_experts, np.nan), np.full(given.n_experts, np.nan)
@@ -125,6 +125,7 @@ def supported(
     order: Order,
     found: Scores,
     left_out_direction: Float[np.ndarray, "expert"],
+    p_within_halves: Float[np.ndarray, "expert"],
     covered: Int[np.ndarray, "expert"],
     q: float,
     shape: str,
@@ -141,13 +142,14 @@ def supported(
         & (order.p_adjusted <= ALPHA)
         & (found.left_out_label > 0)
         & (left_out_direction > 0)
+        & ~(p_within_halves > ALPHA)
         & (found.all_rows_low > 0)
         & (q <= ALPHA)
         & (shape in ORDERED_SHAPES)
     )
 
 
-def _label_counts(given: Sums) -> Int64[np.ndarray, "expert label"]:
+def label_counts(given: Sums) -> Int64[np.ndarray, "expert label"]:
     """Return the active ranking rows of each expert and label."""
     ranking = given.fold[given.fired.row] < given.n_folds - 1
     cell = given.fired.expert[ranking] * given.rows.n_labels + given.rows.label[given.fired.row[ranking]]

@@ -393,6 +393,7 @@
       `covers ${row.covered} of ${row.task.labels.name.length} labels`,
       ...(row.left_out_label === null ? [] : [`left-out labels ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}${worst(row)}`]),
       ...(of_label ? [`adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`] : ["its target goes row by row, not by label"]),
+      ...(row.p_within_halves > 0.05 ? [`no more than two halves of the labels: shuffled within them p ${number(row.p_within_halves)}`] : []),
       ...(shape === "classes" && references.chance !== undefined ? ["chance is simulated: clusters at random places"] : []),
     ];
   }
