@@ -772,7 +772,14 @@ def _probed(
             (sentences.task, hypothesis, expert, expert, value + 0.01, value, value - 0.07, value + 0.06)
             + (value + 0.05, len(fired.label) // 3, value - 0.1, value - (0.15 if rings else 0.1))
             + (covered, 0.9 if covered else None)
-            + (len(fired.label), testable, p if testable else None, p if testable else None, supported)
+            + (
+                len(fired.label),
+                testable,
+                p if testable else None,
+                p if testable else None,
+                supported,
+                0.001 if supported else None,
+            )
         )
 
 

@@ -36,8 +36,20 @@ def staged(work: Path, *, corpora: Sequence[str] = ("docs",), evaluated: str = "
         {"tasks": tasks("corpus", *corpora), **tables}, {"settings": {"harvest": {"seed": 3}}, "corpus": {"name": corpora[0]}}
     )
     Stage(work, "probe", INPUTS).finish({"tasks": tasks("labelled", "months")}, {"settings": {"probe": {}}})
-    Stage(work, "evaluate", {**INPUTS, "corpus": {"name": evaluated}}).finish({}, {"settings": {"evaluate": {}}})
+    inputs = {**INPUTS, "corpus": {"name": evaluated}, "tasks": {"weekdays": "w", "months": "m"}}
+    figures: dict[str, Column] = {
+        **{"task": np.arange(3), "subject": ["dictionary"] * 3, "metric": ["fvu"] * 3},
+        **{"value": np.array([0.1, 0.2, 0.3]), "tokens": np.full(3, 9)},
+    }
+    Stage(work, "evaluate", inputs).finish({"evaluation": figures}, {"settings": {"evaluate": {}}})
     return work
+
+
+@pytest.mark.parametrize("corpora", [("docs",), ("docs", "more")])
+def test_an_evaluations_tasks_get_the_probes_numbers_and_those_not_probed_go(corpora: tuple[str, ...], tmp_path: Path) -> None:
+    """It measures every task that comes with Atlas: weekdays first, then months, of which only months were probed."""
+    with Store(assemble(staged(tmp_path, corpora=corpora))) as store:
+        assert store.table("evaluation").select("task", "value").rows() == [(0, 0.1), (len(corpora), 0.3)]
 
 
 def test_an_evaluation_of_another_corpus_is_refused(tmp_path: Path) -> None:
