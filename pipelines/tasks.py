@@ -30,7 +30,12 @@ AROUND = 60
 
 @click.group("tasks")
 def command() -> None:
-    """List labelled tasks, show one, begin one of your own."""
+    """List labelled tasks, show one, begin one of your own.
+
+    \b
+    Example:
+        atlas tasks show months
+    """
 
 
 @command.command("list")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from atlas.probe.tasks import Hypothesis, Sentence, Task
 from labelled import line, ring
@@ -51,3 +52,10 @@ def templated(
         **stated,
     }
     return Task(labels=labels, hypotheses=hypotheses, sentences=tuple(sentences), groups=groups, **given)
+
+
+def only(patch: pytest.MonkeyPatch, *tasks: Task) -> None:
+    """Let Atlas come with these tasks and no others, so that a probe is quick."""
+    for module in ("atlas.probe.tasks", "atlas.probe.tasks.choice"):
+        patch.setattr(f"{module}.builtin_tasks", lambda: list(tasks))
+    patch.setattr("atlas.probe.available.NEWLINE_TASKS", {})

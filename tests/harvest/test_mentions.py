@@ -21,7 +21,7 @@ from atlas.probe.rows import probed_sentences
 from atlas.probe.tasks import builtin_tasks
 
 MONTHS = builtin_tasks()[0]
-WORDS = {task.name: task.labels for task in builtin_tasks()}
+WORDS = {task.name: task.labels for task in builtin_tasks()[:4]}
 TEXT = "The model fires on June and on May 1969, Maybe on 3.42 or 42 tokens of September; not on june. It is Monday, 7 May"
 IN_TEXT = ["June", "May", "1969", "42", "September", "Monday", "7", "May"]
 
@@ -135,12 +135,12 @@ def any_model(request: pytest.FixtureRequest, models: dict[str, Path]) -> Langua
 
 def test_mention_is_at_the_token_that_a_probe_of_the_sentence_reads(any_model: LanguageModel) -> None:
     config = StreamConfig(window_tokens=64)
-    probed, dropped = probed_sentences(MONTHS, any_model, config)
+    probed, _ = probed_sentences(MONTHS, any_model, config)
     documents = [Document(number, one.sentence.text, False) for number, one in enumerate(probed)]
 
     found = Mentions({"months": MONTHS.labels}).find(documents, any_model.tokenizer, window_width(any_model.tokenizer, config))
 
-    assert dropped == 0 and len(probed) == len(found.word) == 12 * len(MONTHS.templates)
+    assert len(probed) == len(found.word) == len(MONTHS.sentences)
     assert rows(found) == [(number, 0, one.position, one.sentence.label) for number, one in enumerate(probed)]
 
 

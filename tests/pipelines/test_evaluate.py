@@ -21,6 +21,7 @@ from atlas.stages import finished
 from atlas.store import Store
 from pipelines import evaluate
 from pipelines.cli import main
+from templated import only
 
 CHECKPOINT = ("--checkpoint", "checkpoint")
 CORPUS = ("--corpus", "text.jsonl")
@@ -40,7 +41,7 @@ def one_task() -> Iterator[Task]:
     """Weekdays alone."""
     task = builtin_tasks()[1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atlas.probe.tasks.builtin_tasks", lambda: [task])
+        only(patch, task)
         yield task
 
 

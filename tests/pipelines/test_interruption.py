@@ -18,6 +18,7 @@ import atlas
 import tiny
 from atlas.probe.tasks import Task, builtin_tasks
 from pipelines.cli import main
+from templated import only
 
 ROOT = Path(atlas.__file__).parents[1]
 CHUNK = 700
@@ -28,7 +29,7 @@ TRAIN = ("train", "--model", "bert", "--hook", tiny.HOOKS["bert"], "--corpus", "
 SLOWLY = f"""
 import functools, time
 import torch
-import atlas.activations.corpus, atlas.dictionary.training, atlas.harvest.harvest, atlas.probe.tasks
+import atlas.activations.corpus, atlas.dictionary.training, atlas.harvest.harvest, atlas.probe.available, atlas.probe.stage, atlas.probe.tasks
 from pipelines.cli import main
 
 torch.set_num_threads(1)
@@ -41,8 +42,12 @@ atlas.harvest.harvest.harvest = functools.partial(atlas.harvest.harvest.harvest,
 Training = atlas.dictionary.training.Training
 step = Training.step
 Training.step = lambda training, rows: (time.sleep(0.05), step(training, rows))[1]
-tasks = atlas.probe.tasks.builtin_tasks()[1:2]
-atlas.probe.tasks.builtin_tasks = lambda: tasks
+# So does a probe's scoring.
+find = atlas.probe.stage.find
+atlas.probe.stage.find = lambda *given: (time.sleep(0.5), find(*given))[1]
+tasks = atlas.probe.tasks.builtin_tasks()[:2]
+atlas.probe.tasks.builtin_tasks = atlas.probe.tasks.choice.builtin_tasks = lambda: tasks
+atlas.probe.available.NEWLINE_TASKS.clear()
 main()
 """
 """The commands, slowed down."""
@@ -51,9 +56,9 @@ main()
 @pytest.fixture(autouse=True)
 def as_when_slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Task]]:
     """The same chunks and tasks in this process."""
-    tasks = builtin_tasks()[1:2]
+    tasks = builtin_tasks()[:2]
     monkeypatch.setattr("atlas.activations.corpus.CHUNK_CHARACTERS", CHUNK)
-    monkeypatch.setattr("atlas.probe.tasks.builtin_tasks", lambda: tasks)
+    only(monkeypatch, *tasks)
     yield tasks
 
 
@@ -130,17 +135,17 @@ def test_stopped_harvest_goes_on_and_gives_the_same_bytes(
     assert contents(Path("work")) == contents(Path("uninterrupted"))
 
 
-def test_stopped_probe_leaves_the_folder_as_it_was(folder: Path) -> None:
+def test_stopped_probe_goes_on_behind_the_last_task_that_it_finished(folder: Path) -> None:
     run(*HARVEST)
     shutil.copytree("work", "uninterrupted")
     run("probe", *CHECKPOINT, "--work", "uninterrupted")
-    before = contents(folder)
 
-    ended = stopped(lambda said: "scoring" in said, signal.SIGINT, "probe", *CHECKPOINT)
+    ended = stopped(lambda said: "Weekdays: 308" in said, signal.SIGINT, "probe", *CHECKPOINT)
 
-    assert ended == (130, "Stopped. 'work' is as it was; the same command begins the probe again.")
-    assert contents(folder) == before
-    run("probe", *CHECKPOINT)
+    assert ended == (130, "Stopped. Tasks that were finished are kept in 'work'; the same command goes on from there.")
+    assert Path("work/probe/months/done.json").exists() and not Path("work/probe/done.json").exists()
+    said = run("probe", *CHECKPOINT)
+    assert "Probe: 1 task, 1 finished before: 308 rows" in said and "Months: already probed" in said
     assert contents(Path("work")) == contents(Path("uninterrupted"))
 
 

@@ -20,6 +20,7 @@ from atlas.probe.tasks import Task, builtin_tasks
 from atlas.stages import locked
 from pipelines.cli import main
 from pipelines.progress import duration
+from templated import only
 
 CHECKPOINT = ("--checkpoint", "checkpoint")
 BUILD = ("build", *CHECKPOINT, "--corpus", "text.jsonl")
@@ -387,7 +388,7 @@ def few_tasks() -> Iterator[list[Task]]:
     """One task, so that a probe is quick."""
     task = builtin_tasks()[1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atlas.probe.tasks.builtin_tasks", lambda: [task])
+        only(patch, task)
         yield [task]
 
 
@@ -472,13 +473,13 @@ def test_plan_says_what_will_be_done(few_tasks: list[Task], folder: Path) -> Non
     result = run(*BUILD, "--dtype", "bfloat16")
 
     assert result.exit_code == 0
-    sentences = len(few_tasks[0].templates) * len(few_tasks[0].labels)
+    sentences = len(few_tasks[0].sentences)
     tokens = r"[\d,]+ tokens in 1 chunk"
     for line in (
         rf"Corpus: text.jsonl, all 40 documents, about {tokens}",
         r"Model: bert at encoder.layer.1, bfloat16 on cpu; dictionary: 12 experts that read 16 numbers",
         r"Harvest: about \d+ s, from \d+ windows timed",
-        rf"Probe: {few_tasks[0].title}: {sentences:,} sentences, then scores; its time is not estimated",
+        rf"Probe: 1 task: {sentences:,} rows, then scores; its time is not estimated",
         r"Evaluate: about \d+ held-out tokens of text.jsonl, no cross-entropy, [\d,]+ other tokens for PCA, "
         rf"{sentences:,} sentences: about \d+ s",
         r"Assemble and bake: anew each time, into work and site",

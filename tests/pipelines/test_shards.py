@@ -21,6 +21,7 @@ from atlas.stages import finished
 from atlas.store import Store
 from harvests import assert_same
 from pipelines.cli import main
+from templated import only
 
 ROOT = Path(atlas.__file__).parents[1]
 CHUNK = 300
@@ -189,7 +190,7 @@ def test_process_of_torchrun_that_is_refused_says_so(folder: Path, monkeypatch: 
 def one_task(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One labelled task, so that a probe is quick."""
     task = builtin_tasks()[1]
-    monkeypatch.setattr("atlas.probe.tasks.builtin_tasks", lambda: [task])
+    only(monkeypatch, task)
     yield
 
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import tiny
-from templated import classes_of, order_of, ring_of, templated
 from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
@@ -30,6 +29,7 @@ from atlas.probe.stage import corpus_of, probe, unprobed
 from atlas.probe.tables import task_tables
 from atlas.probe.tasks import Sentence, Task, builtin_tasks
 from atlas.stages import Finished, Ragged, finished, write_arrays
+from templated import order_of, ring_of, templated
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 N_TEMPLATES = 27

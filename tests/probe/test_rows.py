@@ -12,6 +12,7 @@ from transformers import AutoModel
 import tiny
 from atlas.activations.model import LanguageModel, Specials
 from atlas.activations.stream import StreamConfig
+from atlas.errors import TaskError
 from atlas.probe.rows import (
     Probed,
     TaskRows,
@@ -21,7 +22,6 @@ from atlas.probe.rows import (
     row_firings,
     task_rows,
 )
-from atlas.errors import TaskError
 from atlas.probe.tasks import Sentence, Task, builtin_tasks
 from templated import order_of, templated
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from atlas.errors import TaskError
-from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS, load_task
+from atlas.probe.tasks.sentences import builtin_tasks
 from atlas.probe.tasks.stated import repeated
 from atlas.probe.tasks.task import Task
 from atlas.probe.tasks.user import user_task
@@ -27,12 +27,13 @@ def chosen_tasks(names: Sequence[str] | None, sources: Sequence[str]) -> tuple[l
     Raises:
         TaskError: a name is none of Atlas' tasks, or stands twice.
     """
-    wanted = BUILTIN_TASKS if names is None else tuple(names)
-    if unknown := [name for name in wanted if name not in BUILTIN_TASKS]:
-        raise TaskError(f"No task {unknown[0]!r} comes with Atlas; it has {', '.join(BUILTIN_TASKS)}.")
+    known = {task.name: task for task in builtin_tasks()}
+    wanted = tuple(known if names is None else names)
+    if unknown := [name for name in wanted if name not in known]:
+        raise TaskError(f"No task {unknown[0]!r} comes with Atlas; it has {', '.join(known)}.")
     if twice := repeated(wanted):
         raise TaskError(f"The task {twice!r} is named twice; name it once.")
-    tasks = [load_task(BUILTIN / f"{name}.toml") for name in wanted]
+    tasks = [known[name] for name in wanted]
     refused = []
     for source in sources:
         try:
