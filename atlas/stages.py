@@ -39,6 +39,10 @@ SHOWN_DIFFERENCES = 4
 """Most settings that a message names of one input."""
 
 
+SAID = {"words": "set of labels, whose mentions it kept"}
+"""What a message calls an input whose own name says little."""
+
+
 class Ragged(NamedTuple):
     """A column of lists: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
@@ -215,8 +219,10 @@ def require_same_inputs(folder: Path, found: Mapping[str, Any], wanted: Mapping[
     """Raise WorkOccupied, naming what differs with both values where they are short, unless two sets of inputs are equal."""
     differ = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
     if differ:
-        named = ", ".join(key + _both(found.get(key), wanted.get(key)) for key in differ)
+        named = ", ".join(SAID.get(key, key) + _both(found.get(key), wanted.get(key)) for key in differ)
         mend = "Name another work folder with --work, or delete this one."
+        if differ == ["words"]:
+            mend = "Leave natural_mentions out of a task of your own, name another work folder with --work, or delete this one."
         if differ == ["device"] and (threads := _threads(found["device"], wanted["device"])):
             mend = f"Set OMP_NUM_THREADS={threads} to go on with it, name another work folder with --work, or delete this one."
         raise WorkOccupied(f"'{folder}' was made from another {named}. {mend}")

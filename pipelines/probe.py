@@ -56,7 +56,7 @@ def choose(labelled: TaskOptions) -> Chosen:
 
     chosen = choose_tasks(labelled.names, labelled.task)
     for refused in chosen.refused:
-        say(f"{refused.reason} The other tasks go on.")
+        say(f"{refused.name} is left out: {refused.reason}")
     for task in chosen.tasks:
         for remark in task.remarks:
             say(f"{task.title}: {remark}")
@@ -90,6 +90,9 @@ def announce(subject: Subject, chosen: Chosen, config: ProbeConfig, work: Path) 
     left = unprobed(subject.checkpoint, subject.model, *tasks, work, config)
     if left is None:
         say("Probe: already finished, skipped")
+        return tasks
+    if not left:
+        say(f"Probe: all {len(tasks.tasks)} tasks finished before, put together anew")
         return tasks
     rows = sum(len(task.sentences) for task in left)
     done = len(tasks.tasks) - len(left)

@@ -443,6 +443,10 @@ def _jointly(size: Size) -> dict[str, dict[str, Any]]:
         rows.append((months, 0, step, expert, reached + 0.02, reached, reached - 0.06, reached + 0.05, added, False))
     names = ("task", "hypothesis", "step", "expert", "ranking", "all_rows", "all_rows_low", "all_rows_high", "added", "listed")
     tables: dict[str, dict[str, Any]] = {"shattered": {name: [row[at] for row in rows] for at, name in enumerate(names)}}
+    tables["mention_sets"] = {
+        "task": [months],
+        **{"words": [91], "documents": [40], "report_words": [31], "report_documents": [13]},
+    }
     if size.more_tasks:
         by_gain = [expert for expert in range(size.experts) if kind(expert) == "ray"]
         others = [expert for expert in range(size.experts) if kind(expert) != "ray"]

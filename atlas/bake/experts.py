@@ -103,7 +103,7 @@ class ExpertPages:
         self._corpora = _corpora(store, [task.task for task in tasks.values() if task.kind == "corpus"])
         vocabulary = store.table("vocabulary").filter(pl.col("task").is_in(list(self._corpora)))
         self._vocabulary = dict(vocabulary.select("token", "text").iter_rows())
-        self._scores = by_expert(_with_mentions(store, tasks))
+        self._scores = by_expert(_with_mentions(store))
         self._labels = by_expert(store.table("label_stats"))
         self._task_stats = by_expert(store.table("task_stats"))
         groups = _groups(store.table("shattered"))
@@ -230,17 +230,19 @@ def by_expert_and_task(frame: pl.DataFrame, experts: Sequence[int]) -> dict[int,
 _SCORES = (
     *("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "where_it_fires", "n_where_it_fires", "left_out_label"),
     *("left_out_direction", "covered", "active_rows", "testable", "p_order_adjusted", "p_within_halves", "order_supported"),
-    *("mention_words", "mention_documents", "mention_rows", "mention_low", "mention_high", "mention_active"),
+    *("mention_words", "mention_documents", "mention_others", "mention_rows", "mention_low", "mention_high", "mention_active"),
 )
 _NEWLINE = ("task", "rate", "periodic_gain", "held_out_gain", "decode_r2", "held_out_decode_r2")
 
 
-def _with_mentions(store: Store, tasks: Mapping[int, Task]) -> pl.DataFrame:
+def _with_mentions(store: Store) -> pl.DataFrame:
     """Return the scores, and with each what is read on natural mentions where it was measured."""
-    mentioned = store.mentioned()
-    named = [(number, *mentioned[task.name]) for number, task in tasks.items() if task.name in mentioned]
-    scores = store.table("scores")
-    words = pl.DataFrame(named, schema=["task", "mention_words", "mention_documents"], orient="row").cast(pl.Int32)
+    measured = store.table("mention_sets").select(
+        "task",
+        mention_words="report_words",
+        mention_documents="report_documents",
+        mention_others=pl.col("words") - pl.col("report_words"),
+    )
     read = (
         store.table("mention_scores")
         .select(
@@ -248,10 +250,11 @@ def _with_mentions(store: Store, tasks: Mapping[int, Task]) -> pl.DataFrame:
             mention_rows="all_rows",
             mention_low="all_rows_low",
             mention_high="all_rows_high",
-            mention_active="active_rows",
+            mention_active="n_where_it_fires",
         )
-        .join(words, on="task")
+        .join(measured, on="task")
     )
+    scores = store.table("scores")
     return scores.join(read, on=["task", "hypothesis", "expert"], how="left", maintain_order="left")
 
 

@@ -48,7 +48,7 @@ def _rated(tables: TaskTables) -> dict[str, Mapping[str, Column]]:
 
 
 def _support(found: list[tuple[int, dict[str, Mapping[str, Column]]]], table: str, is_shown: bool) -> None:
-    """Add to a table of scores whether each order is supported and, where it is shown, its false discovery rate to the hypothesis."""
+    """Add to a table of scores whether each order is supported and, where it is shown, its rate to the hypothesis."""
     here = [tables for _, tables in found if table in tables]
     smallest = [_smallest(tables[table], len(_array(tables["hypotheses"], "testable"))) for tables in here]
     rates = iter(np.split(benjamini_hochberg(np.concatenate([*smallest, np.zeros(0)])), np.cumsum([len(p) for p in smallest])))

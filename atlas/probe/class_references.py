@@ -67,18 +67,17 @@ def word_embedding(
     All classes weigh the same. Known labels it can only name; left-out labels show whether their classes lie apart in it.
     """
     report = rows.report[rows.template]
-    ranking = embedding[~report].astype(np.float64)
-    standard = (embedding - ranking.mean(axis=0)) / np.maximum(ranking.std(axis=0), 1e-12)
-    # Ridge weights lie in the span of the rows they are fitted to: few directions, as many rows have one label's embedding.
-    axes = np.linalg.svd(np.unique(standard[~report], axis=0), full_matrices=False)[2]
-    standard = standard @ axes.T
-    features = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
-    # The constant is not penalised.
-    penalty = np.diag([RIDGE_PENALTY] * standard.shape[1] + [0.0])
     indicators = (classes[:, None] == np.arange(n_classes)).astype(np.float64)
 
     def right(train: Bool[np.ndarray, "row"], test: Bool[np.ndarray, "row"]) -> Float64[np.ndarray, "class"]:
         """Return how many rows of each class are told right, of those `test`, by a fit to those `train`."""
+        mean, deviation = embedding[train].mean(axis=0), embedding[train].std(axis=0)
+        standard = (embedding - mean) / np.where(deviation > 1e-6, deviation, 1.0)
+        # Ridge weights lie in the span of the rows they are fitted to: few directions, as many rows have one label's embedding.
+        axes = np.linalg.svd(np.unique(standard[train], axis=0), full_matrices=False)[2]
+        features = np.concatenate([standard @ axes.T, np.ones((len(standard), 1))], axis=1).astype(np.float64)
+        # The constant is not penalised.
+        penalty = np.diag([RIDGE_PENALTY] * len(axes) + [0.0])
         weight = standard_weights(np.bincount(classes[train], minlength=n_classes))[classes[train], None]
         weighted = features[train] * weight
         fitted = np.linalg.solve(weighted.T @ features[train] + penalty, weighted.T @ indicators[train])

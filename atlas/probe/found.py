@@ -159,9 +159,10 @@ def _labelled(task: Task, run: TaskRows) -> Rows:
     used, template = np.unique([one.sentence.template for one in run.probed], return_inverse=True)
     report = task.report()[used]
     if report.all() or not report.any():
+        side = "measured on" if report.all() else "fitted to"
         raise TaskError(
-            f"{task.title}: of {len(task.sentences):,} rows {len(run.probed):,} are left, all in one half of those that scores are "
-            "fitted to and measured on; give shorter texts, or more groups."
+            f"{len(run.probed):,} of {len(task.sentences):,} rows are left, all in groups that scores are {side}; "
+            "give shorter texts, or more groups."
         )
     return Rows(
         label=np.array([one.sentence.label for one in run.probed], dtype=np.int64),

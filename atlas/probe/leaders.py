@@ -70,8 +70,8 @@ def leaders(
 ) -> list[Leaders]:
     """Return the `top` best experts of a hypothesis; of all hypotheses of a task, or of all tasks, where None is given.
 
-    By our own protocol they are ranked by the cross-validated score on ranking rows, as everywhere; by the reference's by the mean
-    over its folds.
+    By our own protocol they are ranked by the cross-validated score on ranking rows, as everywhere; by the reference's by
+    the mean over its folds.
 
     Raises:
         TaskError: there is no such task or hypothesis, or nothing of this kind was computed.
@@ -150,11 +150,11 @@ def _none(tables: Mapping[str, Mapping[str, Column]], task: str | None, kind: Ki
     if kind == "reference":
         return f"There are no scores of {of} by the reference's protocol; run `atlas probe --protocol reference`."
     if kind == "mentions":
-        reasons = [
-            f"{row['name']}: {row['reason']}"
-            for row in _rows(tables.get("absences", {}))
-            if row["what"] == "mentions" and task in (None, row["name"])
-        ]
+        names: dict[str, list[str]] = {}
+        for row in _rows(tables.get("absences", {})):
+            if row["what"] == "mentions" and task in (None, row["name"]):
+                names.setdefault(row["reason"], []).append(row["name"])
+        reasons = [f"{', '.join(of_tasks)}: {reason}" for reason, of_tasks in names.items()]
         return " ".join([f"There are no scores of {of} on natural mentions.", *reasons])
     return f"There are no scores of {of}: it has no hypothesis, or no expert fires on 50 of its rows."
 

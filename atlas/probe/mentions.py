@@ -14,10 +14,13 @@ from atlas.probe.tasks import Task
 from atlas.stages import Ragged, Tables
 
 N_GROUPS = 9
-"""Groups that documents fall into by a hash; folds are whole groups, and every third one is the report set."""
+"""Groups that documents are dealt to; folds are whole groups, and every third one is the report set."""
 
 MIN_GROUPS = 3
 """Groups with mentions that ranking and report set each need."""
+
+MIN_REPORT_ROWS = 15
+"""Mentions that the report set needs: fewer measure nothing."""
 
 _REPORT = range(N_GROUPS)[1::3]
 
@@ -51,9 +54,10 @@ def mention_rows(harvested: Tables, task: Task) -> Mentioned | str:
         np.stack([mentions["task"], _documents(harvested)[_windows(harvested, kept)]], axis=1), axis=0, return_inverse=True
     )
     names = [str(name) for name in harvested["tasks"]["name"]]
-    fold = np.array([_group(names[corpus], document) for corpus, document in documents.tolist()], dtype=np.int64)
+    size = np.bincount(template.ravel(), minlength=len(documents))
+    fold = _groups([(names[corpus], document) for corpus, document in documents.tolist()], size)
     report = np.isin(fold, _REPORT)
-    reason = _unusable(task, mentions["label"], fold, report)
+    reason = _unusable(task, mentions["label"], fold, report, int(size[report].sum()))
     if reason is not None:
         return reason
     return Mentioned(
@@ -66,7 +70,7 @@ def mention_rows(harvested: Tables, task: Task) -> Mentioned | str:
 
 
 def _unusable(
-    task: Task, label: NDArray[Any], fold: Int64[np.ndarray, "template"], report: Bool[np.ndarray, "template"]
+    task: Task, label: NDArray[Any], fold: Int64[np.ndarray, "template"], report: Bool[np.ndarray, "template"], measured: int
 ) -> str | None:
     groups = [len(np.unique(fold[side])) for side in (~report, report)]
     if min(groups) < MIN_GROUPS:
@@ -74,6 +78,11 @@ def _unusable(
         return (
             f"Mentions are in {n}, {groups[0]} groups of them for ranking and {groups[1]} for the report; "
             f"{MIN_GROUPS} of each are needed."
+        )
+    if measured < MIN_REPORT_ROWS:
+        return (
+            f"{_many(len(label), 'mention')}, all but {measured} in documents that scores are fitted to; {MIN_REPORT_ROWS} others "
+            "are needed to measure them."
         )
     often = int((np.bincount(label, minlength=len(task.labels)) >= MIN_LABEL_ROWS).sum())
     if often < MIN_LABELS:
@@ -123,10 +132,23 @@ def _documents(harvested: Tables) -> Int64[np.ndarray, "window"]:
     return _array(harvested, "windows", "document").astype(np.int64)
 
 
-def _group(corpus: str, document: int) -> int:
-    """Return a document's group, by a hash of its place."""
-    digest = hashlib.blake2b(f"{corpus} {document}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") % N_GROUPS
+def _groups(documents: list[tuple[str, int]], size: Int64[np.ndarray, "template"]) -> Int64[np.ndarray, "template"]:
+    """Return the group of each document: the largest first, each goes to the group with the fewest mentions so far.
+
+    One document may hold most mentions of a task, and would by a hash alone leave others with hardly any. Documents of equally
+    many come in the order of a hash of their place.
+    """
+    order = sorted(range(len(documents)), key=lambda at: (-int(size[at]), _hash(*documents[at])))
+    filled = np.zeros(N_GROUPS, dtype=np.int64)
+    fold = np.zeros(len(documents), dtype=np.int64)
+    for at in order:
+        fold[at] = filled.argmin()
+        filled[fold[at]] += size[at]
+    return fold
+
+
+def _hash(corpus: str, document: int) -> bytes:
+    return hashlib.blake2b(f"{corpus} {document}".encode(), digest_size=8).digest()
 
 
 def _fired(harvested: Tables, corpus: NDArray[Any], mention: NDArray[Any]) -> Fired:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 
 from atlas.probe.scores import Fired, Rows, ranking_scores, scores, sums
+from atlas.probe.scores.regression import fit
 
 RIDGE_PENALTY = 1.0
 """Of the word-embedding reference, on features of unit variance, as in the reference implementation's ridge probes."""
@@ -71,23 +72,19 @@ def word_embedding(
     It is a function of the label: over known labels it can only be near 1; left-out labels show what order it holds.
     """
     report = rows.report[rows.template]
-    ranking = embedding[~report].astype(np.float64)
-    standard = (embedding - ranking.mean(axis=0)) / np.maximum(ranking.std(axis=0), 1e-12)
-    features = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
-    # The constant is not penalised.
-    penalty = np.diag([RIDGE_PENALTY] * standard.shape[1] + [0.0])
-    train, aim, label = features[~report], targets[~report].astype(np.float64), rows.label[~report]
-    influence = np.linalg.solve(train.T @ train + penalty, features.T).T
-    predicted = influence @ (train.T @ aim)
-    left = np.zeros(2)
-    for one in range(rows.n_labels):
-        without, test = label == one, report & (rows.label == one)
-        # The fit without some rows, from their residuals in the fit with them (Hastie, Tibshirani & Friedman 2009, §7.10).
-        own = influence[~report][without] @ train[without].T
-        residual = np.linalg.solve(np.eye(len(own)) - own, aim[without] - predicted[~report][without])
-        moved = predicted[test] - influence[test] @ (train[without].T @ residual)
-        left += _errors(targets[test], moved, aim[~without])
-    known = _errors(targets[report], predicted[report], aim)
+    features = np.concatenate([embedding, np.ones((len(embedding), 1))], axis=1).astype(np.float64)
+    truth = targets.astype(np.float64)
+    train, aim, label = features[~report], truth[~report], rows.label[~report]
+    gram, cross = train.T @ train, train.T @ aim
+
+    def errors(without: Bool[np.ndarray, "train"], test: Bool[np.ndarray, "row"]) -> Float64[np.ndarray, "2"]:
+        """Return the errors on the rows `test` of a fit to the ranking rows but those `without`, standardised over these."""
+        less = train[without]
+        fitted = fit(gram - less.T @ less, cross - less.T @ aim[without], RIDGE_PENALTY)
+        return _errors(truth[test], features[test] @ fitted, aim[~without])
+
+    known = errors(np.zeros(len(train), dtype=np.bool_), report)
+    left = np.sum([errors(label == one, report & (rows.label == one)) for one in range(rows.n_labels)], axis=0)
     return {"all_rows": float(1 - known[0] / known[1]), "left_out_label": float(1 - left[0] / left[1])}
 
 

@@ -72,7 +72,7 @@ def task_rows(
     probed, kept = probed_sentences(task, model, config)
     if not probed:
         raise TaskError(
-            f"{task.title}: the labels of all {len(task.sentences):,} sentences lie beyond the window; give shorter texts."
+            f"The labels of all {len(task.sentences):,} sentences lie beyond the window; give shorter texts."
         )
     # A text may be probed at several places and is run once.
     of_text: dict[tuple[int, ...], int] = {}
@@ -93,7 +93,7 @@ def task_rows(
 
 def _given_rows(task: Task, matrix: Float32[np.ndarray, "row d_in"], model: LanguageModel) -> TaskRows:
     if matrix.shape[1] != model.d_model:
-        raise TaskError(f"{task.title}: its rows have {matrix.shape[1]:,} numbers, those of {model.name} {model.d_model:,}.")
+        raise TaskError(f"Its rows have {matrix.shape[1]:,} numbers, those of {model.name} {model.d_model:,}.")
     probed = [Probed(sentence, [], 0, []) for sentence in task.sentences]
     return TaskRows(probed, torch.from_numpy(matrix).to(model.device), np.arange(len(probed)), 0)
 

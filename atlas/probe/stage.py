@@ -26,7 +26,7 @@ from atlas.probe.found import find
 from atlas.probe.mentions import mention_rows
 from atlas.probe.newline import measures_of
 from atlas.probe.rows import label_embeddings, task_rows
-from atlas.probe.tables import TaskTables, absences, task_tables
+from atlas.probe.tables import TaskTables, absences, beyond_window, task_tables
 from atlas.probe.tasks import Task
 from atlas.stages import Finished, Stage, fingerprint, finished, is_finished, require_same_inputs
 
@@ -69,7 +69,7 @@ def probe(
                 part.finish(_tables_of(task, checkpoint, model, harvested, config, progress), {})
             probed.append(task)
         except TaskError as error:
-            progress(f"{error} The other tasks go on.")
+            progress(f"{task.title} is left out: {error}")
             unusable.append(Absence(task.name, task.title, str(error)))
     if not probed:
         raise TaskError("No task is left to probe: " + " ".join(one.reason for one in (*absent, *unusable)))
@@ -98,6 +98,8 @@ def _tables_of(
     rows = "rows" if task.matrix is not None else "sentences"
     progress(f"{task.title}: {len(task.sentences):,} {rows}, {smixae.n_experts:,} experts, {_many(len(task.hypotheses))}")
     run = task_rows(task, model, config.stream)
+    if run.dropped:
+        progress(f"{task.title}: {beyond_window(run)}")
     embedding = label_embeddings(run, model)
     found = find(
         task,
@@ -157,12 +159,18 @@ def probe_inputs(
     """Return everything that determines the result of a probe."""
     return {
         "checkpoint": checkpoint.sha256,
-        **describe_run(model),
+        **_run_of(model),
         "harvest": fingerprint(work, HARVEST),
         "tasks": {task.name: task.fingerprint() for task in tasks},
         "absent": {one.name: one.reason for one in absent},
         "settings": asdict(config),
     }
+
+
+def _run_of(model: LanguageModel) -> dict[str, Any]:
+    """Return how the model is run. On another number of threads the last bits differ, which is no reason to probe again."""
+    run = describe_run(model)
+    return {**run, "device": {name: value for name, value in run["device"].items() if name != "threads"}}
 
 
 def part_inputs(inputs: Mapping[str, Any], task: Task) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 
 import numpy as np
@@ -15,7 +15,6 @@ from atlas.geometry.contribution import coordinates
 from atlas.probe.found import Found, Probed, Tested
 from atlas.probe.rows import TaskRows, label_occurrences
 from atlas.probe.scores import coverage, smoothed_lift
-from atlas.probe.tasks import Task
 from atlas.stages import Column, Ragged, stacked
 
 LIFT_PRIOR = 20.0
@@ -45,6 +44,7 @@ def task_tables(
     }
     if isinstance(found.mentions, Probed):
         made["mention_scores"] = _scores(found.mentions)
+        made["mention_sets"] = _mention_set(found.mentions)
     if found.newline is not None:
         made["newline_scores"] = _newline(found)
     if found.reference is not None:
@@ -222,6 +222,16 @@ def _scores(probed: Probed) -> dict[str, Column]:
     return stacked(parts) if parts else {}
 
 
+def _mention_set(mentions: Probed) -> dict[str, Column]:
+    template, report = mentions.rows.template, mentions.rows.report
+    return {
+        "words": [len(template)],
+        "documents": [len(report)],
+        "report_words": [int(report[template].sum())],
+        "report_documents": [int(report.sum())],
+    }
+
+
 def _baselines(found: Found) -> dict[str, Column]:
     named = [
         (number, reference, metric, value)
@@ -262,9 +272,17 @@ def _shattered(found: Found) -> dict[str, Column]:
 def _absences(found: Found) -> dict[str, Column]:
     task = found.task
     said: list[tuple[str, str]] = [("rows", remark) for remark in task.remarks]
+    if found.run.dropped:
+        said.append(("rows", beyond_window(found.run)))
     if isinstance(found.mentions, str):
         said.append(("mentions", found.mentions))
     return absences([(task.name, task.title, what, reason) for what, reason in said])
+
+
+def beyond_window(run: TaskRows) -> str:
+    """Return how many rows were left out, since the window ends before their label does."""
+    n = run.dropped + len(run.probed)
+    return f"{run.dropped:,} of {n:,} rows are left out: what is probed lies beyond the window."
 
 
 def absences(rows: list[tuple[str, str, str, str]]) -> dict[str, Column]:

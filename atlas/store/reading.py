@@ -198,10 +198,6 @@ class Store:
         """Return the first rows of every stratum of `top_firings`, of all experts; 'top' has a number of its own."""
         return self._frame("contexts", strongest=strongest, per_band=per_band)
 
-    def mentioned(self) -> dict[str, tuple[int, int]]:
-        """Return, by the name of a labelled task, the natural mentions that its scores on these rest on, and their documents."""
-        return {labelled: (words, documents) for labelled, words, documents in self._frame("mentioned").iter_rows()}
-
     def norms(self) -> pl.DataFrame:
         """Return, per corpus and expert that fires there, its firings, rate and documents, and quantiles of its norm."""
         return self._frame("norms")

@@ -251,7 +251,7 @@ CREATE TABLE scores (
     all_rows          DOUBLE NOT NULL,  -- on all report rows
     all_rows_low      DOUBLE NOT NULL,  -- its 95 % interval, bootstrap over report templates
     all_rows_high     DOUBLE NOT NULL,
-    where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows
+    where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows, and where their targets are all the same
     n_where_it_fires  BIGINT NOT NULL,  -- active report rows
     left_out_label    DOUBLE,           -- each label read by a fit without it; NULL for classes of one label each
     left_out_direction DOUBLE,          -- the same for that direction of several targets which is read worst; NULL for classes
@@ -275,7 +275,7 @@ CREATE TABLE mention_scores (
     all_rows          DOUBLE NOT NULL,  -- on all report rows
     all_rows_low      DOUBLE NOT NULL,  -- its 95 % interval, bootstrap over report documents
     all_rows_high     DOUBLE NOT NULL,
-    where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows
+    where_it_fires    DOUBLE,           -- the same on active report rows only; NULL below 2 rows, and where their targets are all the same
     n_where_it_fires  BIGINT NOT NULL,  -- active report rows
     left_out_label    DOUBLE,           -- each label read by a fit without it; NULL for classes of one label each
     left_out_direction DOUBLE,          -- the same for that direction of several targets which is read worst; NULL for classes
@@ -287,6 +287,15 @@ CREATE TABLE mention_scores (
     p_order_adjusted  DOUBLE,           -- max-T over the testable experts
     p_within_halves   DOUBLE,           -- labels permuted within the two halves that the expert tells apart; NULL below 7 labels, and where the order is not supported without it
     order_supported   BOOLEAN NOT NULL  -- at least 6 labels covered, p_order_adjusted and the hypothesis' q ≤ 0.05, left_out_label, left_out_direction and all_rows_low > 0, p_within_halves not above 0.05; never for classes
+);
+
+-- One row: the mentions that a task's mention_scores rest on.
+CREATE TABLE mention_sets (
+    task             INTEGER NOT NULL,  -- the labelled task
+    words            BIGINT NOT NULL,   -- of one place in windows of equal tokens only the first counts
+    documents        BIGINT NOT NULL,
+    report_words     BIGINT NOT NULL,   -- of these, in the report set: all_rows and what follows it is measured on them
+    report_documents BIGINT NOT NULL
 );
 
 -- One row: what a hypothesis reaches without any expert, on the same rows and folds.

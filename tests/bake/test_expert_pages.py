@@ -38,8 +38,9 @@ def page(store: Store, pages: ExpertPages, expert: int) -> dict[str, Any]:
 def test_scores_of_classes_are_there_and_mentions_stand_with_the_score_they_are_of(store: Store, pages: ExpertPages) -> None:
     scores = pl.DataFrame(page(store, pages, RING)["scores"], strict=False).filter(pl.col("task") == 1).sort("hypothesis")
     assert scores["hypothesis"].to_list() == [0, 1]
-    words, documents = store.mentioned()["months"]
-    assert scores.select("mention_words", "mention_documents").row(0) == (words, documents)
+    ((_, words, _, report_words, report_documents),) = store.table("mention_sets").rows()
+    counts = scores.select("mention_words", "mention_documents", "mention_others").row(0)
+    assert counts == (report_words, report_documents, words - report_words)
     assert scores.select("mention_rows", "mention_low", "mention_high").row(0) == (0.41, 0.2, 0.6)
     assert scores.select("mention_rows", "mention_words").row(1) == (None, None)
 

@@ -29,7 +29,8 @@ TRAIN = ("train", "--model", "bert", "--hook", tiny.HOOKS["bert"], "--corpus", "
 SLOWLY = f"""
 import functools, time
 import torch
-import atlas.activations.corpus, atlas.dictionary.training, atlas.harvest.harvest, atlas.probe.available, atlas.probe.stage, atlas.probe.tasks
+import atlas.activations.corpus, atlas.dictionary.training, atlas.harvest.harvest
+import atlas.probe.available, atlas.probe.stage, atlas.probe.tasks
 from pipelines.cli import main
 
 torch.set_num_threads(1)

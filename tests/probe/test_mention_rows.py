@@ -132,19 +132,25 @@ def test_templates_are_documents_and_folds_whole_documents_of_nine_groups() -> N
     assert len(set(alone)) == len(documents), "a document of one corpus is no document of another"
 
 
-def test_fold_of_a_document_does_not_depend_on_what_else_there_is() -> None:
-    def fold_of(mentions: list[Mention]) -> dict[tuple[int, int], int]:
-        found, tables = used(mentions), harvested(mentions)
-        of_window = {
-            (c, w): d
-            for c, w, d in zip(*(np.asarray(tables["windows"][n]).tolist() for n in ("task", "window", "document")), strict=True)
-        }
-        rows = zip(found.corpus.tolist(), found.window.tolist(), found.rows.fold[found.rows.template].tolist(), strict=True)
-        return {(corpus, of_window[corpus, window]): fold for corpus, window, fold in rows}
+def test_groups_hold_about_equally_many_mentions_whatever_one_document_has() -> None:
+    large = [Mention(0, 700, 0, position, position % 4) for position in range(90)]
 
-    every, some = fold_of(several()), fold_of(several()[::2])
+    found = used(several() + large)
 
-    assert some.items() <= every.items() and len(some) < len(every)
+    sizes = np.bincount(found.rows.fold[found.rows.template], minlength=9)
+    others = np.sort(sizes)[:-1]
+    assert sizes.max() == 90 and np.ptp(others) <= 3
+    assert not found.rows.report[found.rows.template[found.corpus == 0]].all()
+
+
+def test_report_set_of_hardly_any_mentions_is_absent() -> None:
+    """Nearly all stand in one large document, which ranking gets; a word or two are left for each of the other groups."""
+    large = [Mention(0, 700, 0, position, position % 4) for position in range(240)]
+    small = [Mention(1, document, 0, 0, document % 4) for document in range(16)]
+
+    reason = mention_rows(harvested(large + small), task_of())
+
+    assert reason == "256 mentions, all but 6 in documents that scores are fitted to; 15 others are needed to measure them."
 
 
 def test_firings_are_those_of_the_rows() -> None:

@@ -24,12 +24,14 @@ from atlas.probe.available import Absence
 from atlas.probe.claims import whole_tables
 from atlas.probe.config import ProbeConfig
 from atlas.probe.found import Found, find
+from atlas.probe.mentions import Mentioned
 from atlas.probe.rows import TaskRows, probed_sentences
+from atlas.probe.scores import Fired, Rows
 from atlas.probe.stage import corpus_of, probe, unprobed
 from atlas.probe.tables import task_tables
-from atlas.probe.tasks import Sentence, Task, builtin_tasks
+from atlas.probe.tasks import Hypothesis, Sentence, Task, builtin_tasks
 from atlas.stages import Finished, Ragged, finished, write_arrays
-from templated import order_of, ring_of, templated
+from templated import classes_of, order_of, ring_of, templated
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 N_TEMPLATES = 27
@@ -91,13 +93,15 @@ def rows_of(task: Task, bert: LanguageModel) -> TaskRows:
     return TaskRows(probed, torch.zeros(len(probed), 1), kept, len(task.sentences) - len(kept))
 
 
-def planted(task: Task, bert: LanguageModel, codes: Codes, config: ProbeConfig = CONFIG) -> Found:
+def planted(
+    task: Task, bert: LanguageModel, codes: Codes, config: ProbeConfig = CONFIG, mentions: Mentioned | str = "There are none."
+) -> Found:
     """The task's real sentences, with rows in which the experts' codes are planted."""
     run = rows_of(task, bert)
     x = np.concatenate([np.where(active[:, None], code, 0.0) for active, code in codes.values()], axis=1)
     run = run._replace(x=torch.from_numpy(x.astype(np.float32)))
     embedding = np.random.default_rng(0).standard_normal((len(run.probed), 4)).astype(np.float32)
-    return find(task, run, reader(len(codes)), embedding, "There are none.", None, config)
+    return find(task, run, reader(len(codes)), embedding, mentions, None, config)
 
 
 def tables(found: Sequence[Found], left: Finished, bert: LanguageModel) -> dict[str, dict[str, Any]]:
@@ -222,6 +226,102 @@ def test_experts_titles_stand_in_order_with_their_ground(made: Made) -> None:
     # Every row fires: 189 of 189 at a base rate of 0.001, with 20 rows' worth of prior.
     rate = 100.5 / (CORPUS_TOKENS + 1)
     assert titles["value"][EXPERTS["noise"]] == pytest.approx((189 + 20 * rate) / 209 / rate)
+
+
+# Classes, mentions, and the reference
+
+
+WEEKEND = classes_of([0, 0, 0, 0, 0, 1, 1], ("weekday", "weekend"), "weekend")
+
+
+def with_weekend() -> Task:
+    return replace(task_of(), hypotheses=(ring_of(7), WEEKEND))
+
+
+def test_detector_of_the_weekend_tells_it_perfectly_and_no_class_has_an_order(bert: LanguageModel) -> None:
+    found = tables([planted(with_weekend(), bert, weekday_codes())], harvested(len(EXPERTS)), bert)
+
+    assert score(found, "weekend", "all_rows", 1) == score(found, "weekend", "all_rows_low", 1) == 1.0
+    assert score(found, "noise", "all_rows", 1) == pytest.approx(0.5, abs=0.15)
+    classes = found["scores"]["hypothesis"] == 1
+    assert not found["scores"]["order_supported"][classes].any()
+    assert np.isnan(found["scores"]["left_out_direction"][classes]).all()
+    hypotheses = found["hypotheses"]
+    assert (hypotheses["measure"], hypotheses["probe"]) == (["R²", "balanced accuracy"], ["linear", "logistic"])
+    assert hypotheses["classes"][1] == ["weekday", "weekend"] and hypotheses["targets"][1] == WEEKEND.of_label.tolist()
+    # Seven clusters in three dimensions are cut in two nearly at will.
+    assert 0.75 < hypotheses["chance"][1] < 1
+
+
+def test_classes_are_in_the_false_discovery_rate_of_all_hypotheses(bert: LanguageModel) -> None:
+    found = tables([planted(with_weekend(), bert, weekday_codes())], harvested(len(EXPERTS)), bert)
+
+    p = found["hypotheses"]["p_smallest"]
+    assert np.isfinite(p).all()
+    np.testing.assert_allclose(found["hypotheses"]["q"], [min(2 * min(p), max(p)) if one == min(p) else max(p) for one in p])
+
+
+def test_row_by_row_targets_are_scored_and_have_no_order(bert: LanguageModel) -> None:
+    of_row = np.arange(7 * N_TEMPLATES, dtype=np.float64)[:, None] % 5
+    place = Hypothesis("place", "Place", "ordinal", "a column", "ridge", None, of_row)
+    task = replace(task_of(), hypotheses=(place,))
+    codes = weekday_codes()
+    active, _ = codes["noise"]
+    codes["noise"] = (active, np.column_stack([of_row, 0 * of_row, 0 * of_row]) + 1)
+
+    found = tables([planted(task, bert, codes)], harvested(len(EXPERTS)), bert)
+
+    assert score(found, "noise", "all_rows") > 0.99 and score(found, "ring", "all_rows") < 0.1
+    assert not found["scores"]["testable"].any() and not found["scores"]["order_supported"].any()
+    assert found["hypotheses"]["targets"] == [[]] and np.isnan(found["hypotheses"]["q"]).all()
+
+
+def test_natural_mentions_are_scored_beside_the_sentences(bert: LanguageModel) -> None:
+    """The same ring in words of a corpus, each document a template."""
+    task = with_weekend()
+    rng = np.random.default_rng(5)
+    label, document = np.tile(np.arange(7), 30), np.repeat(np.arange(30), 7)
+    rows = Rows(label, document, np.arange(30) % 9, np.arange(30) % 9 % 3 == 1, 7)
+    fired = Fired(np.arange(210), np.full(210, EXPERTS["ring"]), circle(label, rng, 7).astype(np.float32))
+    mentions = Mentioned(rows, fired, *(column.astype(np.int32) for column in (0 * label, document, label)))
+
+    found = planted(task, bert, weekday_codes(), mentions=mentions)
+
+    whole = tables([found], harvested(len(EXPERTS)), bert)
+    sizes = {name: column.tolist() if name == "task" else column for name, column in whole["mention_sets"].items()}
+    assert sizes == {"task": [1], "words": [210], "documents": [30], "report_words": [70], "report_documents": [10]}
+    made = whole["mention_scores"]
+    assert made["hypothesis"].tolist() == [0, 1] and set(made["expert"].tolist()) == {EXPERTS["ring"]}
+    assert made["all_rows"][0] > 0.9 and made["order_supported"].tolist() == [True, False]
+
+
+def test_mentions_that_there_are_too_few_of_are_absent_with_the_reason(made: Made) -> None:
+    absent = made["absences"]
+    assert list(zip(absent["name"], absent["what"], absent["reason"], strict=True)) == [("ring", "mentions", "There are none.")]
+
+
+def test_reference_protocol_is_kept_beside_ours_and_changes_nothing_of_it(bert: LanguageModel, made: Made) -> None:
+    config = replace(CONFIG, protocol="reference")
+
+    found = tables([planted(task_of(), bert, weekday_codes(), config)], harvested(len(EXPERTS)), bert)
+
+    assert found["reference_experts"]["expert"][0] == EXPERTS["ring"] and "reference_experts" not in made
+    ring = found["reference_scores"]["expert"] == EXPERTS["ring"]
+    assert found["reference_scores"]["mean"][ring][0] > 0.9
+    for name, column in made["scores"].items():
+        np.testing.assert_array_equal(found["scores"][name], column)
+
+
+def test_preference_and_dependence_on_labels_stand_beside_the_task(made: Made) -> None:
+    stats = made["task_stats"]
+    of = dict(zip(stats["expert"].tolist(), range(len(stats["expert"])), strict=True))
+    assert stats["p_label"][of[EXPERTS["ring"]]] == pytest.approx(1 / 201)
+    assert stats["p_label"][of[EXPERTS["noise"]]] > 0.05
+    label_stats = made["label_stats"]
+    weekend = label_stats["expert"] == EXPERTS["weekend"]
+    # It fires on two of seven days: 27 rows against 162, of which 27 are as loud.
+    assert label_stats["preference"][weekend] == pytest.approx([1 - 27 / 162 / 2] * 2, abs=0.08)
+    assert stats["preference_band"][of[EXPERTS["noise"]]] < 0.25
 
 
 # Tables

@@ -143,8 +143,8 @@ def test_word_embedding_is_ridge_regression_on_standardised_features() -> None:
     truth = 5 + TARGETS + 0.3 * rng.standard_normal(TARGETS.shape)
 
     def ridge(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        # Standardised over all ranking rows, whichever are fitted to; the constant is not penalised.
-        standard = (embedding - embedding[~REPORT].mean(axis=0)) / embedding[~REPORT].std(axis=0)
+        # Standardised over the rows that are fitted to; the constant is not penalised.
+        standard = (embedding - embedding[train].mean(axis=0)) / embedding[train].std(axis=0)
         features = np.hstack([standard, np.ones((len(standard), 1))])
         mean = truth[train].mean(axis=0)
         # A penalty of 1 is one more row per feature, with a target of zero.

@@ -198,7 +198,7 @@ def test_occurrences_of_a_label_that_is_not_in_the_text_are_unknown() -> None:
 def test_task_that_is_cut_off_altogether_is_refused(bert: LanguageModel) -> None:
     task = task_of(("Every expert of the small model fires on {label}",))
 
-    with pytest.raises(TaskError, match="the labels of all 5 sentences lie beyond the window"):
+    with pytest.raises(TaskError, match="The labels of all 5 sentences lie beyond the window"):
         task_rows(task, bert, StreamConfig(window_tokens=4))
 
 
@@ -233,5 +233,5 @@ def test_matrix_of_another_width_is_refused(bert: LanguageModel) -> None:
     matrix = np.zeros((1, bert.d_model + 1), np.float32)
     task = replace(task_of(), sentences=(Sentence("", 0, 0, 0, 0),), matrix=matrix)
 
-    with pytest.raises(TaskError, match=f"its rows have {bert.d_model + 1} numbers, those of .* {bert.d_model}"):
+    with pytest.raises(TaskError, match=f"Its rows have {bert.d_model + 1} numbers, those of .* {bert.d_model}"):
         task_rows(task, bert, STREAM)

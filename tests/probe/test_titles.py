@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atlas.probe.titles import TaskEvidence, Title, smoothed_lift, title
+from atlas.probe.scores import smoothed_lift
+from atlas.probe.titles import TaskEvidence, Title, title
 
 TOKENS = [(" June", 40.0), ("may", 9.0), (" ", 3.0), ("fourth", 2.0)]
 

@@ -11,7 +11,7 @@ import pytest
 
 from atlas.errors import AtlasBusy, AtlasDamaged, AtlasMissing, QueryError, SchemaMismatch
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
-from synthetic import CELLS, MONTHS, SEASONS, VOCABULARY, Size, kind, synthetic_tables, write_synthetic
+from synthetic import CELLS, MONTHS, SEASONS, Size, kind, synthetic_tables, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -181,32 +181,6 @@ def test_a_task_without_text_and_without_hypotheses_is_one_too(tmp_path: Path) -
     assert (lineage.of_label, age.of_label) == (True, False)
     # A reference that could not be had is none at all.
     assert set(lineage.references) == {"chance", "random_projection", "top_components"} and "chance" not in age.references
-
-
-def test_mentions_at_one_place_of_equal_windows_count_once(tmp_path: Path) -> None:
-    tables = synthetic_tables()
-    may = VOCABULARY.index(" May")
-    places = [
-        (window, position)
-        for task, window, tokens in zip(*(tables["windows"][name] for name in ("task", "window", "tokens")), strict=True)
-        for position, token in enumerate(tokens)
-        if task == 0 and window % 3 == 0 and token == may
-    ]
-    write_atlas(tmp_path / "a.duckdb", tables)
-    with Store(tmp_path / "a.duckdb") as store:
-        assert store.mentioned() == {"months": (len(places), len({window for window, _ in places}))}
-    # The first window that mentions May is held out; another held-out one now reads the same, as another document.
-    (first, position), again = places[0], next(window for window, _ in places if window != places[0][0])
-    tables["windows"]["tokens"][again] = tables["windows"]["tokens"][first]
-    mentions = tables["mentions"]
-    other = [at for at, window in enumerate(mentions["window"]) if window == again]
-    for column in mentions.values():
-        del column[other[0] + 1 : other[-1] + 1]
-    mentions["position"][other[0]] = position
-    write_atlas(tmp_path / "b.duckdb", tables)
-    left = [place for place in places if place[0] != again]
-    with Store(tmp_path / "b.duckdb") as store:
-        assert store.mentioned() == {"months": (len(left), len({window for window, _ in left}))}
 
 
 def test_contexts_are_the_first_of_each_stratum(store: Store) -> None:

@@ -32,7 +32,8 @@ def within_halves(
 
     The halves are those of an expert's mean codes per label: the cut across their first principal axis that leaves the least
     variance on its two sides, on ranking rows, so that the targets have no part in it. Labels with fewer than `MIN_LABEL_ROWS`
-    active ranking rows stay where they are; NaN, too, where fewer than `MIN_IN_HALVES` are left. The statistic is the ranking score.
+    active ranking rows stay where they are; NaN, too, where fewer than `MIN_IN_HALVES` are left. The statistic is the ranking
+    score.
     """
     truth = (targets - targets.mean(axis=0)).astype(np.float64)
     n_labels, n_targets = truth.shape

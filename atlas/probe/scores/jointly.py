@@ -168,8 +168,7 @@ class _Search:
     ) -> tuple[Float64[np.ndarray, "some feature row"], Float64[np.ndarray, "some feature"]]:
         """Return [z, 1] where each expert fires, zeros elsewhere, and what is added to each one's normal equation.
 
-        z is taken from its mean where the expert fires in ranking rows, which changes no fit but keeps it well conditioned; the
-        ridge is a share of what it was before.
+        z is taken from its mean where the expert fires in ranking rows, which changes no fit but keeps it well conditioned.
         """
         d = self._code.shape[1]
         features = np.zeros((len(experts), d + 1, len(self._targets)))
@@ -186,11 +185,12 @@ class _Search:
 
         n = summed(np.ones(len(row)))
         mean = np.stack([summed(code[:, i]) for i in range(d)], axis=1) / np.maximum(n, 1)[:, None]
-        for i in range(d):
-            features[number, i, row] = code[:, i] - mean[number, i]
+        code = code - mean[number]
+        features[number, :d, row] = code
         features[number, d, row] = 1.0
-        squares = np.stack([*(summed(code[:, i] ** 2) for i in range(d)), n], axis=1)
-        # A feature that never occurs has a coefficient of zero.
+        # As in regression: a share of the mean variance, and coefficients of zero for what does not vary.
+        square = np.stack([summed(code[:, i] ** 2) for i in range(d)], axis=1).mean(axis=1, keepdims=True)
+        squares = np.concatenate([np.repeat(square, d, axis=1), n[:, None]], axis=1)
         return features, np.where(squares > 0, RIDGE * squares, 1.0)
 
 

@@ -11,7 +11,7 @@ from atlas.probe.scores.arrays import N_BOOTSTRAP, Scores
 from atlas.probe.scores.sums import Sums, cell_sums, others, totals
 
 RIDGE = 1e-6
-"""Share of each feature's own sum of squares added to its normal equation, so that a singular one can be solved."""
+"""Share of the features' mean variance added to each one's normal equation, so that a singular one can be solved."""
 
 ROUNDING = 1e-12
 """Share of a sum of squares below which a variance is a rounding error."""
@@ -64,8 +64,9 @@ def left_out_direction(
 ) -> Float64[np.ndarray, "expert"]:
     """Return the left-out-label R² of that direction of the targets which is read worst.
 
-    Of a ring, whose axes are arbitrary, it is above 0 only if both ways across it are read: an expert that tells summer from winter,
-    or the morning from the afternoon, reads one way well and nothing of the other. Of one target it is the left-out-label R².
+    Of a ring, whose axes are arbitrary, it is above 0 only if both ways across it are read: an expert that tells summer from
+    winter, or the morning from the afternoon, reads one way well and nothing of the other. Of one target it is the left-out-label
+    R².
     """
     truth = _centred(given, targets)
     # A quadratic form is known from its values on the axes and on their sums (polarisation).
@@ -83,22 +84,29 @@ def left_out_direction(
 def fit(
     gram: Float64[np.ndarray, "*many feature feature"], cross: Float64[np.ndarray, "*many feature target"], penalty: float
 ) -> Float64[np.ndarray, "*many feature target"]:
-    """Return the coefficients that solve the normal equations; the last feature is the constant.
+    """Return the coefficients that solve the normal equations; the last feature is the constant, which is never shrunk.
 
-    Without a penalty this is least squares but for `RIDGE`. With one it is ridge regression on standardised features: in the
-    features as they are, a coefficient's penalty is multiplied by their variance (Hastie, Tibshirani & Friedman 2009, §3.4.1).
+    Without a penalty this is least squares but for `RIDGE`, the same in all directions, since an expert's axes are arbitrary, and
+    around the mean, since so is where its codes lie. With one it is ridge regression on standardised features: in the features as
+    they are, a coefficient's penalty is multiplied by their variance (Hastie, Tibshirani & Friedman 2009, §3.4.1).
     """
-    diagonal = np.einsum("...pp->...p", gram)
+    n = np.maximum(gram[..., -1, -1], 1)
+    mean = gram[..., -1, :-1] / n[..., None]
+    spread = gram[..., :-1, :-1] - n[..., None, None] * mean[..., :, None] * mean[..., None, :]
+    toward = cross[..., :-1, :] - mean[..., :, None] * cross[..., -1:, :]
+    square = np.einsum("...pp->...p", gram)[..., :-1]
+    diagonal = np.einsum("...pp->...p", spread)
+    varies = diagonal > ROUNDING * square
     if penalty:
-        n = np.maximum(diagonal[..., -1:], 1)
-        variance = diagonal / n - (gram[..., -1, :] / n) ** 2
         # A constant feature has a scale of 1, as in scikit-learn; its coefficient is 0.
-        damping = penalty * np.where(variance > ROUNDING * diagonal / n, variance, 1.0)
-        damping[..., -1] = diagonal[..., -1] == 0
+        damping = penalty * np.where(varies, diagonal / n[..., None], 1.0)
     else:
-        # A feature that never occurs has a coefficient of zero.
-        damping = RIDGE * diagonal + np.where(diagonal > 0, 0.0, 1.0)
-    return np.linalg.solve(gram + damping[..., None] * np.eye(gram.shape[-1]), cross)
+        total = np.where(varies, diagonal, 0.0).mean(axis=-1, keepdims=True)
+        # Codes that do not vary have coefficients of zero.
+        damping = np.broadcast_to(np.where(total > 0, RIDGE * total, 1.0), diagonal.shape)
+    solved = np.linalg.solve(spread + damping[..., None] * np.eye(spread.shape[-1]), toward)
+    constant = cross[..., -1:, :] / n[..., None, None] - mean[..., None, :] @ solved
+    return np.concatenate([solved, constant], axis=-2)
 
 
 class _Moments(NamedTuple):

@@ -403,7 +403,7 @@
 
   function mentioned(row) {
     const { measure } = hypothesis(row);
-    return `On ${count(row.mention_words)} words of held-out text (${count(row.mention_documents)} documents), of which it fires on ${count(row.mention_active)}: ${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}.`;
+    return `On ${count(row.mention_words)} words of held-out text (${count(row.mention_documents)} documents), of which it fires on ${count(row.mention_active)}, by a fit to ${count(row.mention_others)} others: ${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}.`;
   }
 
   // AUROC of the norm for a label; an arrow where it is outside the band that shuffled labels reach.
