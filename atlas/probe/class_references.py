@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from atlas.probe.references import BLOCK_CODES, RIDGE_PENALTY, Reference
+from atlas.probe.references import BLOCK_CODES, RIDGE_PENALTY, Reference, median, n_draws
 from atlas.probe.scores import Fired, Rows, class_scores, ranking_scores, sums
 from atlas.probe.scores.newton import standard_weights
 
@@ -37,9 +37,25 @@ def best_random_projection(
 ) -> Reference:
     """Return the scores of that random projection that ranks best, of as many as there are experts.
 
-    Of all, the `N_CANDIDATES` with the largest ranking R² of the classes' indicators by least squares are told from.
+    Of all, the `N_CANDIDATES` with the largest ranking R² of the classes' indicators by least squares are told from. The median of
+    several draws, as for numbers.
     """
     rng = np.random.default_rng(seed)
+    return median(
+        [_best_projection(rows, x, classes, n_classes, n_projections, d_code, rng, seed) for _ in range(n_draws(n_projections))]
+    )
+
+
+def _best_projection(
+    rows: Rows,
+    x: Float[np.ndarray, "row d_in"],
+    classes: Int64[np.ndarray, "row"],
+    n_classes: int,
+    n_projections: int,
+    d_code: int,
+    rng: np.random.Generator,
+    seed: int,
+) -> Reference:
     centred = x - x[~rows.report[rows.template]].mean(axis=0)
     indicators = (classes[:, None] == np.arange(n_classes)).astype(np.float64)
     width = max(1, BLOCK_CODES // len(x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
@@ -10,6 +12,9 @@ from atlas.probe.scores.regression import fit
 
 RIDGE_PENALTY = 1.0
 """Of the word-embedding reference, on features of unit variance, as in the reference implementation's ridge probes."""
+
+DRAWN = 4096
+"""Random projections that are drawn for all draws together; a single draw may be of more."""
 
 BLOCK_CODES = 2**19
 """Codes of random projections held at once."""
@@ -48,9 +53,34 @@ def best_random_projection(
 ) -> Reference:
     """Return the scores of that random projection that ranks best, of as many as there are experts.
 
-    This is what choosing the best of many experts gives by itself.
+    This is what choosing the best of many experts gives by itself. Where labels are few it depends much on the draw, so that the
+    median of several is taken (`n_draws`).
     """
     rng = np.random.default_rng(seed)
+    draws = [_best_projection(rows, x, targets, n_projections, d_code, rng, seed, penalty) for _ in range(n_draws(n_projections))]
+    return median(draws)
+
+
+def n_draws(n_projections: int) -> int:
+    """Return how many times the projections are drawn: nine times, but no more than `DRAWN` in all, and once in any case."""
+    return max(1, min(9, DRAWN // n_projections))
+
+
+def median(draws: Sequence[Reference]) -> Reference:
+    """Return the median of each metric."""
+    return {metric: float(np.median([draw[metric] for draw in draws])) for metric in draws[0]}
+
+
+def _best_projection(
+    rows: Rows,
+    x: Float[np.ndarray, "row d_in"],
+    targets: Float[np.ndarray, "row target"],
+    n_projections: int,
+    d_code: int,
+    rng: np.random.Generator,
+    seed: int,
+    penalty: float,
+) -> Reference:
     centred = x - x[~rows.report[rows.template]].mean(axis=0)
     width = max(1, BLOCK_CODES // len(x))
     best, best_code = -np.inf, centred[:, :0]

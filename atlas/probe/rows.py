@@ -71,9 +71,7 @@ def task_rows(
         return _given_rows(task, task.matrix, model)
     probed, kept = probed_sentences(task, model, config)
     if not probed:
-        raise TaskError(
-            f"The labels of all {len(task.sentences):,} sentences lie beyond the window; give shorter texts."
-        )
+        raise TaskError(f"The labels of all {len(task.sentences):,} sentences lie beyond the window; give shorter texts.")
     # A text may be probed at several places and is run once.
     of_text: dict[tuple[int, ...], int] = {}
     window = torch.tensor([of_text.setdefault(tuple(one.token_ids), len(of_text)) for one in probed])

@@ -346,7 +346,13 @@ def test_parts_of_other_labels_are_refused(run: Run, tmp_path: Path) -> None:
     run(tmp_path / "a", "0/2")
     run(tmp_path / "b", "1/2", words={"months": ("May",)})
 
-    refused(WorkOccupied, "was made from another words\\.", [tmp_path / "a", tmp_path / "b"], tmp_path / "work", tmp_path)
+    refused(
+        WorkOccupied,
+        r"was made from another set of labels, whose mentions it kept\. Leave natural_mentions out",
+        [tmp_path / "a", tmp_path / "b"],
+        tmp_path / "work",
+        tmp_path,
+    )
 
 
 @pytest.mark.parametrize("theirs", ["finished", "parts"])

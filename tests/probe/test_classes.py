@@ -387,6 +387,7 @@ def test_random_projection_is_the_one_that_ranks_best_of_those_that_predict_best
     classes = EVEN[rows.label]
     x = vectors(rows, 0)
     monkeypatch.setattr(class_references, "N_CANDIDATES", 3)
+    monkeypatch.setattr(class_references, "n_draws", lambda _: 1)
     # Blocks of four projections.
     monkeypatch.setattr(class_references, "BLOCK_CODES", 4 * len(x))
 

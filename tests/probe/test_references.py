@@ -75,8 +75,14 @@ def test_chance_of_random_clusters_follows_from_their_number(n_labels: int, expe
     assert chance(n_labels) == {"all_rows": expected}
 
 
+@pytest.fixture
+def one_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty projections, drawn once."""
+    monkeypatch.setattr(references, "DRAWN", 20)
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_random_projection_is_the_one_that_ranks_best(seed: int) -> None:
+def test_random_projection_is_the_one_that_ranks_best(seed: int, one_draw: None) -> None:
     x = vectors(seed)
     projections = [x @ direction for direction in directions(seed)]
 
@@ -94,7 +100,20 @@ def test_random_projections_do_not_depend_on_how_many_are_scored_at_once(monkeyp
     assert best_random_projection(ROWS, vectors(0), TARGETS, 20, 3, seed=0) == pytest.approx(whole, abs=1e-6)
 
 
-def test_random_projection_is_not_chosen_by_the_score_that_is_printed() -> None:
+def test_random_projection_is_the_median_of_several_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each draw goes on from where the last one stopped in one row of random numbers."""
+    x = vectors(0)
+    rng = np.random.default_rng(3)
+    draws = [references._best_projection(ROWS, x, TARGETS, 20, 3, rng, 3, 0.0) for _ in range(9)]
+
+    found = best_random_projection(ROWS, x, TARGETS, 20, 3, seed=3)
+
+    reached = [draw["all_rows"] for draw in draws]
+    assert found["all_rows"] == pytest.approx(np.median(reached)) and np.ptp(reached) > 0.02
+    assert [references.n_draws(n) for n in (1, 256, 2048, 4096, 16384)] == [9, 9, 2, 1, 1]
+
+
+def test_random_projection_is_not_chosen_by_the_score_that_is_printed(one_draw: None) -> None:
     """Over seeds, the one that ranks best is not always the one with the best report score."""
     lost = []
     for seed in range(5):

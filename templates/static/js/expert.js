@@ -230,7 +230,7 @@
         ...folded(`${byRow.length} more whose target goes row by row`, byRow.map((row) => this.#score(row))),
         ...home.map((row) => this.#score(row)),
         ...folded(`${away.length} more by classes`, away.map((row) => this.#score(row))),
-        ...(rest.length ? [make("p", { class: "note" }, `Not tested, for want of active rows: ${rest.map((row) => `${row.task.title}, ${hypothesis(row).title} (n ${count(row.active_rows)})`).join("; ")}.`)] : []),
+        ...(rest.length ? [make("p", { class: "note" }, untested(rest))] : []),
       ];
     }
 
@@ -378,13 +378,25 @@
     return tested ? ". Order not supported, so they are not joined" : "";
   }
 
+  // What the test asks for, and by task what did not have it.
+  function untested(rows) {
+    const tasks = [...new Set(rows.map((row) => row.task))].map((task) => {
+      const here = rows.filter((row) => row.task === task);
+      return `${task.title} (${here.map((row) => hypothesis(row).title).join(", ")}): fires on ${count(here[0].active_rows)} ${named(task)}`;
+    });
+    return `Not tested, because it fires on too few rows, or on fewer than three labels in five rows or more. ${tasks.join("; ")}.`;
+  }
+
   // How a score stands against shuffled labels. Classes have no order: they are only read better or no better than shuffled ones.
   function verdict(row) {
     const { shape, of_label } = hypothesis(row);
     if (!of_label) return "no order of labels to test";
     if (shape === "classes") return row.p_order_adjusted <= 0.05 ? "better than shuffled classes" : "no better than shuffled classes";
-    return `${laid(shape)} ${row.order_supported ? "" : "not "}supported`;
+    return `${laid(shape)} ${row.order_supported ? "" : "not "}supported${isHalved(row) ? ": no more than two halves of the labels" : ""}`;
   }
+
+  // Whether labels shuffled within the two halves that it tells apart score as well.
+  const isHalved = (row) => row.p_within_halves > 0.05;
 
   function facts(row) {
     const { measure, shape, of_label, testable, references } = hypothesis(row);
@@ -393,7 +405,7 @@
       `covers ${row.covered} of ${row.task.labels.name.length} labels`,
       ...(row.left_out_label === null ? [] : [`left-out labels ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}${worst(row)}`]),
       ...(of_label ? [`adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`] : ["its target goes row by row, not by label"]),
-      ...(row.p_within_halves > 0.05 ? [`no more than two halves of the labels: shuffled within them p ${number(row.p_within_halves)}`] : []),
+      ...(row.p_within_halves === null ? [] : [`shuffled within two halves p ${number(row.p_within_halves)}`]),
       ...(shape === "classes" && references.chance !== undefined ? ["chance is simulated: clusters at random places"] : []),
     ];
   }
@@ -403,7 +415,8 @@
 
   function mentioned(row) {
     const { measure } = hypothesis(row);
-    return `On ${count(row.mention_words)} words of held-out text (${count(row.mention_documents)} documents), of which it fires on ${count(row.mention_active)}, by a fit to ${count(row.mention_others)} others: ${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}.`;
+    const reached = `${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}`;
+    return `On running text: ${reached}, on ${count(row.mention_words)} words of ${count(row.mention_documents)} held-out documents that are spelled as a label (fires on ${count(row.mention_active)}), by a fit to ${count(row.mention_others)} others.`;
   }
 
   // AUROC of the norm for a label; an arrow where it is outside the band that shuffled labels reach.
@@ -417,7 +430,7 @@
     const what = "Preference: how often its norm on the label is above that on another row (½: no preference; a ring has none)";
     if (!stats) return `${what}. It fires on too few rows for a test.`;
     const { preference_band: band, p_label: p } = stats;
-    return `${what}; an arrow where outside ${score(0.5 - band)}–${score(0.5 + band)}, which shuffled labels keep to. Its codes depend on the label at all: p ${number(p)}, as nearly all experts’ do.`;
+    return `${what}; an arrow where outside ${score(0.5 - band)}–${score(0.5 + band)}, which shuffled labels keep to. ${p <= 0.05 ? `Its codes depend on the label (p ${number(p)}; nearly every expert’s do).` : `No sign that its codes depend on the label (p ${number(p)}).`}`;
   }
 
   const measured = (value) => number(Number(value.toFixed(4)));
