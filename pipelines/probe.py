@@ -58,7 +58,7 @@ def choose(labelled: TaskOptions) -> Chosen:
     for refused in chosen.refused:
         say(f"{refused.name} is left out: {refused.reason}")
     for task in chosen.tasks:
-        for remark in task.remarks:
+        for remark in (*task.assumptions, *task.remarks):
             say(f"{task.title}: {remark}")
     return chosen
 

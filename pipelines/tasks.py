@@ -71,7 +71,7 @@ def show(source: str) -> None:
         atlas tasks show months
         atlas tasks show cells.csv
     """
-    from atlas.probe.tasks import BUILTIN_TASKS, chosen_tasks, user_task
+    from atlas.probe.tasks import BUILTIN_TASKS, chosen_tasks, one_line, user_task
 
     absent = {name: (text, needs) for name, _, _, text, _, needs in ELSEWHERE}
     if source in BUILTIN_TASKS:
@@ -80,11 +80,11 @@ def show(source: str) -> None:
         raise TaskError(f"The text of '{source}' does not come with Atlas: it is {absent[source][0]}. docs/tasks.md says more.")
     elif "/" not in source and "." not in source:
         raise TaskError(
-            f"No task {source!r} comes with Atlas; `atlas tasks list` prints those that do. A table is named with its ending."
+            f"No task {source!r} comes with Atlas; `atlas tasks list` prints those that do. Name your own table with its ending."
         )
     else:
         task = user_task(source)
-    click.echo("\n".join(_lines(task)))
+    click.echo("\n".join(map(one_line, _lines(task))))
 
 
 @command.command("new")
@@ -108,6 +108,8 @@ def new(source: str, out: Path | None) -> None:
     from atlas.probe.tasks import draft, toml_beside
 
     path = out or toml_beside(source)
+    if path.suffix.lower() != ".toml":
+        raise TaskError(f"'{path}' does not end in .toml, by which a task's description is known; name it '{path.stem}.toml'.")
     if path.exists():
         raise TaskError(f"'{path}' is there already; name another file with --out, or move it away.")
     text = draft(source, path.parent)
@@ -130,7 +132,7 @@ def _lines(task: Task) -> list[str]:
     lines += _indented(
         [
             ("label", "value", "rows"),
-            *((_shown(name), f"{task.values[index]:g}", f"{rows[index]:,}") for index, name in enumerate(task.labels)),
+            *((name, f"{task.values[index]:g}", f"{rows[index]:,}") for index, name in enumerate(task.labels)),
         ]
     )
     of_group = Counter(task.groups[sentence.template] for sentence in task.sentences)
@@ -139,17 +141,36 @@ def _lines(task: Task) -> list[str]:
     lines += _indented(
         [
             ("group", "rows", ""),
-            *((_shown(name), f"{of_group[name]:,}", "report set" * (name in report)) for name in task.group_names()),
+            *((name, f"{of_group[name]:,}", "report set" * (name in report)) for name in task.group_names()),
         ]
     )
     hypotheses = [(one.name, one.title, one.shape, one.probe, one.description) for one in task.hypotheses]
     lines += ["", f"{len(hypotheses)} hypotheses" if len(hypotheses) != 1 else "1 hypothesis"]
     lines += _indented([("name", "title", "shape", "probe", "targets"), *hypotheses] if hypotheses else [])
-    if task.remarks:
-        lines += ["", "remarks", *(f"  {_shown(remark)}" for remark in task.remarks)]
+    if too_few := _too_few_for_an_order(task):
+        lines.append(f"  {too_few}")
+    for heading, said in (("left out", task.remarks), ("assumed", task.assumptions)):
+        if said:
+            lines += ["", heading, *(f"  {one}" for one in said)]
     if task.matrix is not None:
         return [*lines, "", f"rows of {task.matrix.shape[1]:,} numbers, without text"]
     return [*lines, "", "examples, with what is probed in [ ]", *(f"  {_marked(one)}" for one in _examples(task))]
+
+
+def _too_few_for_an_order(task: Task) -> str | None:
+    """Return in a sentence why no expert's order of the labels can be tested, or supported, on so few; None where it can."""
+    from atlas.probe.scores import MIN_COVERED, MIN_LABEL_ROWS, MIN_LABELS
+
+    report = task.report()
+    ranking_rows = Counter(sentence.label for sentence in task.sentences if not report[sentence.template])
+    if sum(n >= MIN_LABEL_ROWS for n in ranking_rows.values()) < MIN_LABELS:
+        return (
+            f"No order of the labels can be tested: that takes {MIN_LABELS} labels with {MIN_LABEL_ROWS} rows or more outside "
+            f"the report set, and {MIN_COVERED} labels to be supported."
+        )
+    if len(task.labels) < MIN_COVERED:
+        return f"No order of the labels can be supported: that takes {MIN_COVERED} labels that an expert covers."
+    return None
 
 
 def _examples(task: Task) -> Sequence[Sentence]:
@@ -161,12 +182,7 @@ def _examples(task: Task) -> Sequence[Sentence]:
 def _marked(sentence: Sentence) -> str:
     text, _, _, start, end = sentence
     before, after = text[max(0, start - AROUND) : start], text[end : end + AROUND]
-    return _shown(f"{'…' * (start > AROUND)}{before}[{text[start:end]}]{after}{'…' * (len(text) > end + AROUND)}")
-
-
-def _shown(text: str) -> str:
-    """Return a text in one line that moves no cursor."""
-    return "".join(character if character.isprintable() else "↵" if character == "\n" else " " for character in text)
+    return f"{'…' * (start > AROUND)}{before}[{text[start:end]}]{after}{'…' * (len(text) > end + AROUND)}"
 
 
 def _indented(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -175,5 +191,8 @@ def _indented(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
     """Return rows as lines with aligned columns."""
+    from atlas.probe.tasks import one_line
+
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

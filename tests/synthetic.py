@@ -835,7 +835,7 @@ def _scored(
     """
     (task, expert), (value, *_), (n, *covered) = of, all_rows, fires
     where = (value + 0.02, *all_rows, value + 0.05, n, *left_out, *covered)
-    return (task, hypothesis, expert, expert, *where, 3 * n, p is not None, p, p, supported, 0.001 if supported else None)
+    return (task, hypothesis, expert, expert, *where, 3 * n, p is not None, p, p, supported, None)
 
 
 EVALUATION_COLUMNS = ("task", "subject", "metric", "value", "tokens")

@@ -58,6 +58,9 @@ def checkout(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     tiny.checkpoint(root / "path" / "to" / "checkpoint", metadata, threshold=0.02)
     text = "\n".join(json.dumps({"text": text}) for text in tiny.documents())
     (root / "text.jsonl").write_text(text, encoding="utf-8")
+    feelings = ("joy", "fear", "anger", "calm")
+    rows = [f"The atlas gives {feeling} in ring {i}.,{feeling}" for i in range(12) for feeling in feelings]
+    (root / "feelings.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
     return root
 
 

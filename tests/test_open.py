@@ -40,6 +40,12 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return variables
 
 
+def test_measures_of_codes_from_elsewhere_tell_a_ring_from_noise(notebook: dict[str, Any]) -> None:
+    found, order, worst = (notebook[name] for name in ("found", "order", "worst"))
+    assert found.all_rows[0] > 0.7 > 0.1 > found.all_rows[1]
+    assert order.p_adjusted[0] < 0.05 < order.p_adjusted[1] and worst[0] > 0 > worst[1]
+
+
 def test_importing_atlas_loads_nothing_heavy() -> None:
     program = "import sys, atlas; print(sorted({'duckdb', 'polars', 'torch', 'numpy', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -67,7 +73,7 @@ def test_a_missing_atlas_says_what_to_run() -> None:
 
 
 def test_the_document_has_its_queries() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     named = set(re.findall(r"`a\.(\w+)", DOCUMENT))
     with_methods = {name for name in named if hasattr(atlas.store.Store, name)}
     assert named == with_methods >= {"tables", "table", "experts", "points", "provenance", "run_log", "sql", "close"}

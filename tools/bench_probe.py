@@ -4,6 +4,7 @@
 .venv/bin/python tools/bench_probe.py reference    # the same hypotheses by the reference's protocol
 .venv/bin/python tools/bench_probe.py null         # the label-order null of the two that have an order
 .venv/bin/python tools/bench_probe.py growth       # all scores and nulls at 512 to 16,384 experts
+.venv/bin/python tools/bench_probe.py tasks        # everything that a probe computes of all built-in tasks but the rows themselves
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from atlas.dictionary import Smixae, SmixaeConfig, Weights
+from atlas.probe.config import ProbeConfig
+from atlas.probe.found import find
+from atlas.probe.rows import Probed, TaskRows
 from atlas.probe.scores import Fired, Rows, class_scores, label_order, reference_firings, reference_scores, scores, sums
+from atlas.probe.tasks import builtin_tasks
 
 N_LABELS, N_ROWS, N_EXPERTS, D_CODE, RATE = 12, 1000, 2048, 3, 0.10
 ROWS_PER_GROUP = 84
 """Seven templates with every month."""
+D_IN = 384
 N_LOOPED = 20
 """Experts that the loop is timed on."""
 N_TURNS = 5
@@ -139,6 +147,54 @@ def looped_reference(task: Task, experts: range) -> None:
         cross_val_score(model, code, task.season[label], cv=folds, scoring="f1_macro")
 
 
+def tasks() -> None:
+    """Print what everything beside the language model takes, of each built-in task: made-up rows, a random dictionary."""
+    smixae = random_dictionary()
+    config = ProbeConfig()
+    total = 0.0
+    for task in builtin_tasks():
+        n = len(task.sentences)
+        generator = torch.Generator().manual_seed(0)
+        place = torch.randn(len(task.labels), D_IN, generator=generator)
+        label = torch.tensor([one.label for one in task.sentences])
+        x = place[label] + torch.randn(n, D_IN, generator=generator)
+        probed = [Probed(one, [0], 0, [one.label]) for one in task.sentences]
+        run = TaskRows(probed, x, np.arange(n), 0)
+        begun = time.perf_counter()
+        found = find(task, run, smixae, place[label].numpy(), "None.", None, config)
+        took = time.perf_counter() - begun
+        total += took
+        rate = len(found.sentences.fired.row) / n / N_EXPERTS
+        print(
+            f"{task.name:15} {n:6,} rows, {len(task.labels):3} labels, {len(task.hypotheses)} hypotheses, "
+            f"{len(found.sentences.experts):5,} experts probed, rate {rate:.2f}: {took:6.1f} s",
+            flush=True,
+        )
+    print(f"{total:.0f} s in all")
+
+
+def random_dictionary() -> Smixae:
+    """Return 2,048 random experts that fire on about a tenth of random rows."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int, scale: float = 1.0) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator) * scale
+
+    config = SmixaeConfig(D_IN, N_EXPERTS, 8, D_CODE, rescale_by_decoder_norm=False)
+    hidden = config.d_hidden
+    weights = Weights(
+        W_enc=normal(D_IN, hidden, scale=D_IN**-0.5),
+        b_enc=torch.zeros(hidden),
+        W_bottleneck=normal(N_EXPERTS, 8, D_CODE),
+        W_latent_dec=normal(N_EXPERTS, D_CODE, 8),
+        W_dec=normal(hidden, D_IN, scale=D_IN**-0.5),
+        b_dec=torch.zeros(D_IN),
+    )
+    rows = normal(1024, D_IN, scale=2**0.5)
+    norms = Smixae(config, weights, 0.0).norms(rows)
+    return Smixae(config, weights, float(norms.flatten()[::7].quantile(1 - RATE)))
+
+
 def timed(work: Callable[..., Any], *given: Any) -> float:
     """Return the seconds that something takes."""
     started = time.perf_counter()
@@ -181,6 +237,7 @@ if __name__ == "__main__":
         "reference": lambda: beside(by_reference, looped_reference),
         "null": null,
         "growth": growth,
+        "tasks": tasks,
     }
     if len(sys.argv) == 2 and sys.argv[1] in known:
         known[sys.argv[1]]()

@@ -97,21 +97,22 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
     Raises:
         CorpusError: it cannot be read, or is not packed as its name says.
     """
+    packing = path.suffix.lower()
     try:
-        if path.suffix == ".zst":
+        if packing == ".zst":
             import pyarrow
 
             with pyarrow.input_stream(str(path), compression="zstd") as stream, io.BufferedReader(stream) as file:
                 yield file
         else:
-            with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            with gzip.open(path, "rb") if packing == ".gz" else path.open("rb") as file:
                 yield file
     except gzip.BadGzipFile as error:
         raise CorpusError(f"'{path}' is not gzipped ({error}). Name it without .gz, or compress it.") from error
     except (EOFError, zlib.error) as error:
         raise CorpusError(f"'{path}' is a broken gzip file ({error}). Fetch or compress it again.") from error
     except OSError as error:
-        if path.suffix == ".zst" and error.errno is None:
+        if packing == ".zst" and error.errno is None:
             raise CorpusError(f"'{path}' is no whole zstd file ({error}). Fetch or compress it again.") from error
         raise CorpusError(f"'{path}' cannot be read: {error.strerror or error}.") from error
 

@@ -130,17 +130,30 @@ def _jointly(hypotheses: int) -> str | None:
 
 def _absences(absences: pl.DataFrame) -> list[Absences]:
     """Return what the atlas lacks: tasks first; many of a kind are folded, as are remarks on data that is there."""
-    kinds = {"task": "Tasks that are absent", "rows": "Rows left out", "mentions": "No scores on running text"}
+    kinds = {
+        "task": "Tasks that are absent",
+        "rows": "Rows left out",
+        "assumed": "How labelled data were read",
+        "mentions": "No scores on running text",
+    }
     found = []
     for what, title in kinds.items():
         rows = absences.filter(pl.col("what") == what).select("title", "reason").rows()
         if rows:
-            by_reason: dict[str, list[str]] = {}
-            for of, reason in rows:
-                by_reason.setdefault(reason, []).append(of)
-            lines = tuple(Absence(", ".join(dict.fromkeys(titles)), reason) for reason, titles in by_reason.items())
+            lines = _lines(rows)
             found.append(Absences(f"{title} ({len(rows)})", lines, is_folded=what != "task" or len(lines) > SHOWN_ABSENCES))
     return found
+
+
+def _lines(rows: Sequence[tuple[str, str]]) -> tuple[Absence, ...]:
+    """Return a line for each reason with all titles that it holds for; reasons of the same titles share one."""
+    titles: dict[str, list[str]] = {}
+    for title, reason in rows:
+        titles.setdefault(reason, []).append(title)
+    reasons: dict[str, list[str]] = {}
+    for reason, of in titles.items():
+        reasons.setdefault(", ".join(dict.fromkeys(of)), []).append(reason)
+    return tuple(Absence(of, " ".join(said)) for of, said in reasons.items())
 
 
 def _summary(counts: Counts, corpus: Task, order: str) -> str:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.errors import TaskError
-from atlas.probe.newline import NEWLINE_TASKS, newline_task
-from atlas.probe.tasks import Refused, Task, chosen_tasks, model_facts, unmet
+from atlas.probe.newline import newline_task
+from atlas.probe.tasks import NEWLINE_TASKS, Refused, Task, chosen_tasks, model_facts, unmet
 
 
 class Absence(NamedTuple):
@@ -48,12 +48,7 @@ def choose(names: Sequence[str] | None, sources: Sequence[str]) -> Chosen:
     newline = [name for name in NEWLINE_TASKS if names is None or name in names]
     others = None if names is None else [name for name in names if name not in NEWLINE_TASKS]
     tasks, refused = chosen_tasks(others, sources)
-    taken = [
-        Refused(task.name, f"{task.name!r} is the name of a task that comes with Atlas; give it another.")
-        for task in tasks
-        if task.name in NEWLINE_TASKS
-    ]
-    return Chosen([task for task in tasks if task.name not in NEWLINE_TASKS], newline, [*refused, *taken])
+    return Chosen(tasks, newline, refused)
 
 
 def available(chosen: Chosen, model: LanguageModel, config: StreamConfig, seed: int) -> Available:

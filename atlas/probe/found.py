@@ -100,8 +100,8 @@ class Found:
     preference: Preference
     """Of all experts."""
     p_label: Float64[np.ndarray, "probed"]
-    mentions: Probed | str
-    """The same on natural mentions, or why not."""
+    mentions: Probed | str | None
+    """The same on natural mentions, or why not; None where a word of running text would not tell that the label is meant."""
     newline: NewlineMeasures | None
     reference: ByReference | None
     """By the reference's protocol, where that was asked for."""
@@ -112,7 +112,7 @@ def find(
     run: TaskRows,
     smixae: Smixae,
     embedding: Float[np.ndarray, "row d_embedding"] | None,
-    mentions: Mentioned | str,
+    mentions: Mentioned | str | None,
     newline: NewlineMeasures | None,
     config: ProbeConfig,
 ) -> Found:
@@ -142,7 +142,7 @@ def find(
         ],
         preference=preference(rows, fired, norm, smixae.n_experts, config.seed),
         p_label=label_dependence(rows, among, len(sentences.experts), config.seed),
-        mentions=mentions if isinstance(mentions, str) else _on_mentions(task, mentions, smixae.n_experts, config),
+        mentions=_on_mentions(task, mentions, smixae.n_experts, config) if isinstance(mentions, Mentioned) else mentions,
         newline=newline,
         reference=by_reference(rows, fired, x, task.hypotheses, targets, smixae.n_experts, config.seed)
         if config.protocol == "reference"

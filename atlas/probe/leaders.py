@@ -155,6 +155,8 @@ def _none(tables: Mapping[str, Mapping[str, Column]], task: str | None, kind: Ki
             if row["what"] == "mentions" and task in (None, row["name"]):
                 names.setdefault(row["reason"], []).append(row["name"])
         reasons = [f"{', '.join(of_tasks)}: {reason}" for reason, of_tasks in names.items()]
+        if not reasons:
+            reasons = ["None were looked for: a word of running text does not tell that a label is meant."]
         return " ".join([f"There are no scores of {of} on natural mentions.", *reasons])
     return f"There are no scores of {of}: it has no hypothesis, or no expert fires on 50 of its rows."
 

@@ -19,10 +19,7 @@ from atlas.dictionary import Smixae
 from atlas.errors import TaskError
 from atlas.probe.config import ProbeConfig
 from atlas.probe.scores import Fired, NewlineMeasures, NewlineSums
-from atlas.probe.tasks import Hypothesis, Sentence, Task
-
-NEWLINE_TASKS = {"newline_80": 80, "newline_150": 150}
-"""Width of the lines of each task, in characters."""
+from atlas.probe.tasks import NEWLINE_TASKS, Hypothesis, Sentence, Task
 
 TOKENS = 36_000
 """About how many labelled tokens there are; the reference has 36,860 and 49,443."""

@@ -106,9 +106,7 @@ def _tables_of(
         run,
         smixae,
         None if embedding is None else embedding.cpu().numpy(),
-        mention_rows(harvested.tables, task)
-        if task.natural_mentions
-        else "A word of running text does not tell that it is meant.",
+        mention_rows(harvested.tables, task) if task.natural_mentions else None,
         measures_of(task, model, smixae, config),
         config,
     )

@@ -271,7 +271,8 @@ def _shattered(found: Found) -> dict[str, Column]:
 
 def _absences(found: Found) -> dict[str, Column]:
     task = found.task
-    said: list[tuple[str, str]] = [("rows", remark) for remark in task.remarks]
+    said: list[tuple[str, str]] = [("assumed", assumption) for assumption in task.assumptions]
+    said += [("rows", remark) for remark in task.remarks]
     if found.run.dropped:
         said.append(("rows", beyond_window(found.run)))
     if isinstance(found.mentions, str):

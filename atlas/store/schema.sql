@@ -45,7 +45,7 @@ CREATE TABLE tasks (
 CREATE TABLE absences (
     name   VARCHAR NOT NULL,    -- of the labelled task: 'newline_80'
     title  VARCHAR NOT NULL,
-    what   VARCHAR NOT NULL,    -- 'task': all of it; 'rows': some of its data; 'mentions': its natural mentions
+    what   VARCHAR NOT NULL,    -- 'task': all of it; 'rows': some of its data; 'mentions': its natural mentions; 'assumed': nothing, but how its data were read
     reason VARCHAR NOT NULL     -- a sentence
 );
 

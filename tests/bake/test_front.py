@@ -65,6 +65,21 @@ def test_tasks_that_lack_the_same_for_the_same_reason_share_a_line(atlas_path: P
     assert one.title == "Tasks that are absent (5)" and not one.is_folded
 
 
+def test_what_was_assumed_of_data_is_not_said_to_be_left_out(atlas_path: Path) -> None:
+    both = front(atlas_path, pl.concat([lacking("mentions", 1), lacking("assumed", 2), lacking("rows", 1)])).absences
+    assert [(one.title, one.is_folded) for one in both] == [
+        *[("Rows left out (1)", True), ("How labelled data were read (2)", True), ("No scores on running text (1)", True)]
+    ]
+    assert [line.reason for line in both[1].rows] == ["No T0.", "No T1."]
+
+
+def test_reasons_of_the_same_tasks_share_a_line(atlas_path: Path) -> None:
+    said = [("A", "Both."), ("A", "A alone."), ("B", "Both."), ("A", "A too.")]
+    rows = pl.DataFrame([("name", title, "assumed", reason) for title, reason in said], schema=NONE.schema, orient="row")
+    (one,) = front(atlas_path, rows).absences
+    assert [(line.titles, line.reason) for line in one.rows] == [("A, B", "Both."), ("A", "A alone. A too.")]
+
+
 @pytest.mark.parametrize(
     ("n", "said"), [(0, None), (1, "1 hypothesis is read better by several"), (3, "3 hypotheses are read better by several")]
 )

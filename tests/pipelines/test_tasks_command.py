@@ -76,16 +76,37 @@ def test_show_prints_all_of_a_builtin_task() -> None:
     assert len(groups) == len(months.group_names()[1::3])
     assert "cyc_12m 12-month ring ring linear sine and cosine of 2π · value / 12" in lines
     assert sum("[January]" in line or "[December]" in line for line in lines) >= 2
-    assert "remarks" not in lines
+    assert not {"left out", "assumed"} & set(lines)
 
 
 def test_show_says_what_was_left_out_and_moves_no_cursor(table: Path) -> None:
     result = run("show", table)
 
     assert result.exit_code == 0 and "\x1b" not in result.stdout
-    assert "\nremarks\n  1 of 19 rows left out: their text is empty.\n" in result.stdout
+    assert "\nleft out\n  1 of 19 rows left out: their text is empty.\n" in result.stdout
+    assert "\nassumed\n  Probed where the label ends in its text, at the last mention.\n" in result.stdout
     assert "  Case 0:↵a [red]  [2J door\n" in result.stdout
     assert "\n0 hypotheses\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("n_labels", "n_rows", "said"),
+    [
+        (2, 9, "tested: that takes 3 labels with 5 rows or more outside the report set"),
+        (6, 6, "tested: that takes 3 labels with 5 rows or more outside the report set"),
+        (5, 9, "supported: that takes 6 labels that an expert covers"),
+        (6, 9, None),
+    ],
+)
+def test_show_says_where_labels_are_too_few_for_an_order(n_labels: int, n_rows: int, said: str | None, tmp_path: Path) -> None:
+    rows = [{"text": f"{n} is {label}", "label": label, "at": f"g{n % 3}"} for n in range(n_rows) for label in range(n_labels)]
+    (tmp_path / "few.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "few.toml").write_text('group = "at"')
+
+    shown = run("show", tmp_path / "few.jsonl").stdout
+
+    assert ("No order of the labels can be" in shown) == (said is not None)
+    assert said is None or f"No order of the labels can be {said}" in shown
 
 
 def test_long_example_is_cut_around_what_is_probed(tmp_path: Path) -> None:
@@ -148,6 +169,14 @@ def test_new_without_a_task_writes_nothing(tmp_path: Path) -> None:
 
     assert result.exit_code == 1 and result.stderr.count("\n") == 1 and "with two rows or more" in result.stderr
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_new_writes_no_file_of_another_ending(table: Path) -> None:
+    result = run("new", table, "--out", table.parent / "x.txt")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("x.txt' does not end in .toml, by which a task's description is known; name it 'x.toml'.\n")
+    assert not (table.parent / "x.txt").exists()
 
 
 def test_new_says_where_it_cannot_write(table: Path, tmp_path: Path) -> None:

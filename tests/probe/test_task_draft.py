@@ -129,6 +129,28 @@ def test_data_is_named_from_where_the_file_is_written(tmp_path: Path) -> None:
     assert len(user_task(str(out)).sentences) == 18
 
 
+def test_names_of_columns_become_names_in_one_line(tmp_path: Path) -> None:
+    rows = week(**{"target_a\nb": [1, 2, 4], "target_a\x00b": [1, 3, 5], "target_a b": [3, 2, 9], "target_\x1b": [4, 4, 5]})
+
+    raw, task, _ = drafted(tmp_path, rows)
+
+    names = [one["name"] for one in raw["hypotheses"]]
+    assert len(set(names)) == 4 and all(name.isprintable() for name in names)
+    assert [one.of_label.ravel().tolist() for one in task.hypotheses if one.of_label is not None][:3] == [
+        [1, 2, 4],
+        [1, 3, 5],
+        [3, 2, 9],
+    ]
+
+
+def test_column_that_could_hold_groups_is_proposed(tmp_path: Path) -> None:
+    many = [row | {"who": f"w{n % 70}", "two": "ab"[n % 2], "each": f"x{n}"} for n, row in enumerate(week() * 8)]
+
+    _, _, text = drafted(tmp_path, many)
+
+    assert [line for line in text.splitlines() if line.startswith("# group =")] == ['# group = "who"']
+
+
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
 CELLS = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(allow_nan=False, allow_infinity=False), WORDS)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from atlas.errors import TaskError
+from atlas.probe.scores.newton import MAX_CLASSES
 from atlas.probe.tasks import BUILTIN, BUILTIN_TASKS, Hypothesis, Task, builtin_tasks, load_task
 
 PLAIN = """
@@ -173,6 +174,7 @@ def test_what_is_not_stated_is_plain(tmp_path: Path) -> None:
     task = loaded(tmp_path)
 
     assert (task.colours, task.needs, task.natural_mentions, task.matrix, task.remarks) == ((), (), True, None, ())
+    assert task.assumptions == ()
 
 
 def test_colours_needs_and_mentions_are_taken_over(tmp_path: Path) -> None:
@@ -217,6 +219,7 @@ def test_fingerprint_is_of_everything_that_a_task_holds(tmp_path: Path) -> None:
         replace(task, groups=("a", "b", "c", "c")),
         replace(task, sentences=task.sentences[1:]),
         replace(task, remarks=("One row left out.",)),
+        replace(task, assumptions=("One row left out.",)),
         replace(task, matrix=np.zeros((16, 2), dtype=np.float32)),
         replace(task, matrix=np.zeros((2, 16), dtype=np.float32)),
         replace(task, hypotheses=(replace(hypothesis, probe="ridge"),)),
@@ -224,7 +227,7 @@ def test_fingerprint_is_of_everything_that_a_task_holds(tmp_path: Path) -> None:
     ]
 
     assert loaded(tmp_path).fingerprint() == task.fingerprint()
-    assert len({one.fingerprint() for one in [task, *changed]}) == 11
+    assert len({one.fingerprint() for one in [task, *changed]}) == 12
 
 
 # Hypotheses
@@ -324,7 +327,7 @@ CLASSES = 'kind = "classes"\nclasses = '
         ("cyclic = false", "cyclic = false\ncylic = 3", "has the key 'cylic', which says nothing here; it takes .*cyclic"),
         ("cyclic = false", "cyclic = false\nvalues = [1, 2]", "has 2 values for 4 labels; give one for each"),
         ("cyclic = false", "cyclic = false\nvalues = [1, 2, nan, 4]", "has values = .*; it takes a list of numbers"),
-        ("cyclic = false", 'cyclic = false\ncolours = ["#ff0000"]', "has 1 colours for 4 labels"),
+        ("cyclic = false", 'cyclic = false\ncolours = ["#ff0000"]', "has 1 colour for 4 labels"),
         (
             "cyclic = false",
             'cyclic = false\ncolours = ["#ff0000", "red", "#00ff00", "#0000ff"]',
@@ -364,6 +367,14 @@ CLASSES = 'kind = "classes"\nclasses = '
         (KIND, f'{CLASSES}{{ a = ["tiny"], b = ["small", "large"] }}', "has the label 'huge' in no class; each label is in one"),
         (KIND, f'{CLASSES}{{ a = ["tiny", "huge"], b = ["small", "large", "huge"] }}', "has the label 'huge' in two classes"),
         (KIND, f'{CLASSES}{{ a = ["tiny", "huge", "small", "large"], b = [] }}', "has no label in the class 'b'"),
+        ('name = "sizes"', 'name = "../sizes"', r"has the name '\.\./sizes'; a name is letters, digits"),
+        ('title = "Sizes"', 'title = "Sizes\\n"', "has title = .*; it takes one line of text, without control characters"),
+        ('family = "size"', 'family = "\\t"', "has family = .*; it takes one line of text"),
+        (
+            "cyclic = false",
+            "cyclic = false\ntemplates_per_label = 1",
+            "^The hypothesis 'ordinal' of .* cannot be tested: its target is the same in every row of the report set",
+        ),
     ],
 )
 def test_file_that_is_not_well_formed_is_refused_in_one_line(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -372,6 +383,17 @@ def test_file_that_is_not_well_formed_is_refused_in_one_line(old: str, new: str,
     with pytest.raises(TaskError, match=message) as refused:
         loaded(tmp_path, PLAIN.replace(old, new))
     assert "\n" not in str(refused.value)
+
+
+def test_more_classes_than_can_be_told_apart_are_refused(tmp_path: Path) -> None:
+    labels = [f"w{n}" for n in range(MAX_CLASSES + 1)]
+    classes = ", ".join(f'{label} = ["{label}"]' for label in labels)
+    text = PLAIN.replace('["tiny", "small", "large", "huge"]', str(labels)).replace(KIND, f"{CLASSES}{{ {classes} }}")
+
+    with pytest.raises(
+        TaskError, match="^The hypothesis 'ordinal' of .* cannot be tested: it has 65 classes, and 64 can be told"
+    ):
+        loaded(tmp_path, text)
 
 
 def test_value_without_logarithm_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from atlas.bake import bake
-from synthetic import Size, write_synthetic
+from atlas.store import write_atlas
+from synthetic import Size, synthetic_tables, write_synthetic
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
@@ -118,9 +119,12 @@ def test_experts_that_read_a_hypothesis_together_lead_to_each_other(open_every: 
 def test_natural_mentions_stand_below_the_score_that_they_are_of(open_every: Open) -> None:
     page = open_every("#/expert/0")
     expect(score(page, "12-month ring")).to_contain_text(
-        re.compile(r"On 6 words of held-out text \(5 documents\), of which it fires on \d+: R² 0\.41 \(0\.20–0\.60\)\.")
+        re.compile(
+            r"On running text: R² 0\.41 \(0\.20–0\.60\) on 31 words spelled as a label, in 13 held-out documents "
+            r"\(fires on \d+\), by a fit to 60 others\."
+        )
     )
-    expect(page.get_by_text("words of held-out text")).to_have_count(1)
+    expect(page.get_by_text("On running text:")).to_have_count(1)
 
 
 def test_a_preference_outside_the_band_has_an_arrow(open_every: Open) -> None:
@@ -134,7 +138,50 @@ def test_a_preference_outside_the_band_has_an_arrow(open_every: Open) -> None:
         if value not in (0.43, 0.57):
             expect(cell).to_have_text(f"{value:.2f}{arrow}")
     expect(page.locator("[data-labels] details[open] .note")).to_contain_text(
-        re.compile(r"a ring has none\); an arrow where outside 0\.43–0\.57.*depend on the label at all: p 0\.0005, as nearly all")
+        re.compile(r"a ring has none\); an arrow where outside 0\.43–0\.57.*depend on the label \(p 0\.0005; nearly every")
+    )
+
+
+def test_codes_that_do_not_depend_on_the_label_are_not_said_to(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=8, points=20))
+    stats = tables["task_stats"]
+    for expert, p in ((0, 0.05), (7, 0.051)):
+        stats["p_label"][list(zip(stats["task"], stats["expert"], strict=True)).index((1, expert))] = p
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    address = (bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder / "index.html").as_uri()
+    quiet_page.goto(f"{address}#/expert/0")
+    note = quiet_page.locator("[data-labels] details[open] .note")
+    expect(note).to_contain_text("Its codes depend on the label (p 0.05; nearly every expert’s do).")
+    quiet_page.goto(f"{address}#/expert/7")
+    expect(note).to_contain_text("No sign that its codes depend on the label (p 0.051).")
+    expect(note).not_to_contain_text("Its codes depend")
+
+
+def test_an_order_of_no_more_than_two_halves_is_said_to_be(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=8, points=20))
+    scores = tables["scores"]
+    at = list(zip(scores["task"], scores["hypothesis"], scores["expert"], strict=True)).index((1, 0, 0))
+    scores["p_within_halves"][at], scores["order_supported"][at] = 0.31, False
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    address = (bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder / "index.html").as_uri()
+    quiet_page.goto(f"{address}#/expert/0")
+    ring = score(quiet_page, "12-month ring")
+    expect(ring).to_contain_text(re.compile(r"order not supported: no more than two halves\s*R²"))
+    expect(ring).to_contain_text("over 14 experts · labels shuffled within two halves p 0.31")
+    # Where they say more than that, or it was not asked, nothing is said of it.
+    quiet_page.goto(f"{address}#/expert/7")
+    expect(ring).to_contain_text(re.compile(r"order supported\s*R²"))
+    expect(ring).to_contain_text("shuffled within two halves p 0.001")
+    quiet_page.goto(f"{address}#/expert/2")
+    expect(ring).to_contain_text("order not supported")
+    expect(ring).not_to_contain_text("halves")
+
+
+def test_what_is_not_tested_is_told_by_task_with_what_the_test_asks_for(open_every: Open) -> None:
+    page = open_every("#/expert/0")
+    expect(page.locator("[data-scores] > .note")).to_have_text(
+        "Not tested, because it fires on too few rows, or on fewer than three labels in five rows or more. "
+        "Numbers 0–99 (linear, last digit ring): fires on 15 sentences."
     )
 
 

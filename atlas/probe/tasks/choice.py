@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from atlas.errors import TaskError
+from atlas.probe.tasks.names import NEWLINE_TASKS
 from atlas.probe.tasks.sentences import builtin_tasks
+from atlas.probe.tasks.source import DEFINITIONS, without_folder, without_folders
 from atlas.probe.tasks.stated import repeated
 from atlas.probe.tasks.task import Task
 from atlas.probe.tasks.user import user_task
@@ -16,9 +18,9 @@ class Refused(NamedTuple):
     """A user's task that is left out."""
 
     name: str
-    """As the user named it."""
+    """The file's, without its folder, or the hub id."""
     reason: str
-    """One line."""
+    """One line that names no folder: it is stored, and read by others."""
 
 
 def chosen_tasks(names: Sequence[str] | None, sources: Sequence[str]) -> tuple[list[Task], list[Refused]]:
@@ -30,7 +32,7 @@ def chosen_tasks(names: Sequence[str] | None, sources: Sequence[str]) -> tuple[l
     known = {task.name: task for task in builtin_tasks()}
     wanted = tuple(known if names is None else names)
     if unknown := [name for name in wanted if name not in known]:
-        raise TaskError(f"No task {unknown[0]!r} comes with Atlas; it has {', '.join(known)}.")
+        raise _unknown(unknown[0], (*known, *NEWLINE_TASKS))
     if twice := repeated(wanted):
         raise TaskError(f"The task {twice!r} is named twice; name it once.")
     tasks = [known[name] for name in wanted]
@@ -39,11 +41,18 @@ def chosen_tasks(names: Sequence[str] | None, sources: Sequence[str]) -> tuple[l
         try:
             task = user_task(source)
         except TaskError as error:
-            refused.append(Refused(source, str(error)))
+            refused.append(Refused(without_folder(source), without_folders(str(error), source)))
             continue
-        if task.name in {earlier.name for earlier in tasks}:
-            reason = f"A task named '{task.name}' comes earlier. Give this one the key name in its TOML file, or leave one out."
-            refused.append(Refused(source, reason))
+        # Folders of some file systems do not know capital letters from small ones.
+        if earlier := [one.name for one in tasks if one.name.casefold() == task.name.casefold()]:
+            reason = f"A task named '{earlier[0]}' comes earlier. Give this one the key name in its TOML file, or leave one out."
+            refused.append(Refused(without_folder(source), reason))
         else:
             tasks.append(task)
     return tasks, refused
+
+
+def _unknown(name: str, known: Sequence[str]) -> TaskError:
+    if name in DEFINITIONS:
+        return TaskError(f"The text of {name!r} does not come with Atlas; give yours with --task, as docs/tasks.md says.")
+    return TaskError(f"No task {name!r} comes with Atlas; it has {', '.join(known)}. A file of yours is given with --task.")

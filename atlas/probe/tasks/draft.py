@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from atlas.errors import TaskError
-from atlas.probe.tasks.hypotheses import MOST_CLASSES
+from atlas.probe.scores.newton import MAX_CLASSES
 from atlas.probe.tasks.source import bare_source
-from atlas.probe.tasks.stated import are_numbers
+from atlas.probe.tasks.stated import are_numbers, one_line
 from atlas.probe.tasks.table import Table
-from atlas.probe.tasks.task import Task
-from atlas.probe.tasks.user import LABEL_COLUMNS, MOST_LABELS, TEXT_COLUMNS, readable, task_of_rows
+from atlas.probe.tasks.task import FEWEST_GROUPS, Task
+from atlas.probe.tasks.user import LABEL_COLUMNS, MOST_LABELS, TEXT_COLUMNS, readable, task_of_rows, text_column
 
 TARGET = "target_"
 """Columns of this name become hypotheses; other ones are proposed in comments."""
@@ -44,7 +44,7 @@ def draft(source: str, folder: Path) -> str:
     data = Path(os.path.relpath(path, folder)).as_posix() if path.is_file() else source
     lines = [
         *_head(task, data),
-        *_columns(task, text, label, [name for name in others if _classes(table, name)]),
+        *_columns(task, text, label, [name for name in others if _groups(table, name)]),
         *_labels(task),
         *(line for one in meant if one["name"] in tested for line in ("", *_hypothesis(one))),
     ]
@@ -79,7 +79,7 @@ def _text_column(table: Table, label: str) -> str:
     }
     if length and not any(name in table.columns for name in TEXT_COLUMNS):
         return max(length, key=lambda name: length[name])
-    return table.first_of(TEXT_COLUMNS, "text")
+    return text_column(table)
 
 
 def _words(table: Table, name: str) -> set[str]:
@@ -90,9 +90,15 @@ def _words(table: Table, name: str) -> set[str]:
 
 
 def _classes(table: Table, name: str) -> bool:
-    """Return whether a column could hold classes or groups."""
+    """Return whether a column could hold classes."""
     words = _words(table, name)
-    return 2 <= len(words) <= MOST_CLASSES and (len(words) == 2 or not are_numbers(words))
+    return 2 <= len(words) <= MAX_CLASSES and (len(words) == 2 or not are_numbers(words))
+
+
+def _groups(table: Table, name: str) -> bool:
+    """Return whether a column could hold groups: a few words, each in several rows."""
+    words = _words(table, name)
+    return FEWEST_GROUPS <= len(words) <= table.n_rows // 2 and not are_numbers(words)
 
 
 def _tables(table: Table, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -116,12 +122,20 @@ def _tables(table: Table, names: Sequence[str]) -> list[dict[str, Any]]:
         short = name.removeprefix(TARGET) or name
         if kind == "ring":
             short = f"{short.replace('sin', '')}_ring".replace("__", "_").strip("_")
+        short = one_line(short).strip() or kind
         found.append({"name": short, "title": readable(short) or short, "kind": kind, "columns": columns})
     times = Counter(one["name"] for one in found)
+    taken = {"linear", *(name for name, n in times.items() if n == 1)}
     for one in found:
         if times[one["name"]] > 1 or one["name"] == "linear":
-            one["name"] = one["columns"][0]
+            one["name"] = _free(one_line(one["columns"][0]).strip() or one["kind"], taken)
+            taken.add(one["name"])
     return found
+
+
+def _free(name: str, taken: Set[str]) -> str:
+    """Return a name with a number, if it is taken."""
+    return next(new for new in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if new not in taken)
 
 
 def _head(task: Task, data: str) -> list[str]:

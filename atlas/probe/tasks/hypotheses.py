@@ -11,13 +11,12 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from atlas.errors import TaskError
-from atlas.probe.tasks.stated import Stated, listed, repeated
-from atlas.probe.tasks.task import Hypothesis, Probe, Shape
+from atlas.probe.scores.newton import MAX_CLASSES
+from atlas.probe.tasks.stated import Stated, counted, listed, one_line, repeated
+from atlas.probe.tasks.task import Hypothesis, Probe, Shape, Task
 
 Kind = Literal["ring", "linear", "log", "map", "classes"]
 KINDS: tuple[str, ...] = get_args(Kind)
-
-MOST_CLASSES = 100
 
 
 @runtime_checkable
@@ -76,11 +75,14 @@ def with_labels(hypothesis: Hypothesis, kept: Sequence[int]) -> Hypothesis:
     left, index = np.unique(of_label[:, 0], return_inverse=True)
     names = tuple(hypothesis.class_names[int(n)] for n in left)
     probe: Probe = "logistic" if len(names) == 2 < len(hypothesis.class_names) else hypothesis.probe
-    return replace(hypothesis, of_label=index[:, None].astype(np.float64), class_names=names, probe=probe)
+    of_names = hypothesis.description == _named_classes(hypothesis.class_names)
+    description = _named_classes(names) if of_names else hypothesis.description
+    targets = index[:, None].astype(np.float64)
+    return replace(hypothesis, of_label=targets, class_names=names, probe=probe, description=description)
 
 
-def unusable(hypothesis: Hypothesis) -> str | None:
-    """Return why nothing can be fitted to a hypothesis' targets, and nothing if something can."""
+def unusable(hypothesis: Hypothesis, task: Task) -> str | None:
+    """Return why nothing can be fitted to a hypothesis' targets on the rows of a task, or nothing measured; None if both can."""
     targets = hypothesis.of_label if hypothesis.of_label is not None else hypothesis.of_row
     assert targets is not None
     unit = "label" if hypothesis.of_label is not None else "row"
@@ -89,11 +91,22 @@ def unusable(hypothesis: Hypothesis) -> str | None:
     if constant := [axis for axis in range(targets.shape[1]) if len(np.unique(targets[:, axis])) < 2]:
         which = f"number {constant[0] + 1} of its targets" if targets.shape[1] > 1 else "its target"
         return f"{which} is the same in every {unit}"
+    if (n := len(hypothesis.class_names)) > MAX_CLASSES:
+        return f"it has {n:,} classes, and {MAX_CLASSES} can be told apart"
+    of_row = targets[[one.label for one in task.sentences]] if hypothesis.of_label is not None else targets
+    report = task.report()[[one.template for one in task.sentences]]
+    for side, which in ((report, "of the report set"), (~report, "that experts are ranked on")):
+        found = np.unique(of_row[side], axis=0)
+        if hypothesis.class_names:
+            if absent := [name for n, name in enumerate(hypothesis.class_names) if n not in found]:
+                return f"no row {which} is of the {'class' if len(absent) == 1 else 'classes'} {listed(absent, 'or')}"
+        elif len(found) < 2:
+            return f"its target is the same in every row {which}"
     return None
 
 
 def _hypothesis(stated: Stated, labels: Labels, columns: Columns | None) -> Hypothesis:
-    name, title = stated.text("name"), stated.text("title")
+    name, title = stated.line("name"), stated.line("title")
     kind = stated.text("kind")
     if kind not in KINDS:
         raise TaskError(f"{stated.who} is of the kind {kind!r}; Atlas knows {listed(KINDS)}.")
@@ -108,7 +121,7 @@ def _hypothesis(stated: Stated, labels: Labels, columns: Columns | None) -> Hypo
         name=name,
         title=title,
         shape=shapes.get(kind, "ordinal"),
-        description=stated.text("description", description),
+        description=stated.line("description", one_line(description)),
         probe=_probe(stated, class_names),
         of_label=None if read else targets,
         of_row=targets if read else None,
@@ -143,11 +156,13 @@ def _numbers(
             [columns.numbers(name) for name in read], axis=1
         ), f"sine and cosine, as the columns {listed(read)} have them"
     if len(read) > 1:
-        raise TaskError(f"{stated.who} has {len(read)} columns; the kind {kind} takes one, the kind map several.")
+        raise TaskError(f"{stated.who} has {counted(len(read), 'column')}; the kind {kind} takes one, the kind map several.")
     if kind == "ring" and not read and stated.has("degrees"):
         degrees = stated.numbers("degrees")
         if len(degrees) != len(labels.names):
-            raise TaskError(f"{stated.who} has {len(degrees)} degrees for {len(labels.names)} labels; give one for each.")
+            raise TaskError(
+                f"{stated.who} has {counted(len(degrees), 'degree')} for {len(labels.names)} labels; give one for each."
+            )
         return _on_ring(np.deg2rad(degrees)), "sine and cosine of an angle given for each label"
     base = columns.numbers(read[0]) if columns is not None and read else labels.values
     said = f"the column {read[0]}" if read else "the value"
@@ -174,7 +189,7 @@ def _given(stated: Stated, labels: Labels) -> NDArray[np.float64]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
         raise stated.wrong("targets", "a list of numbers for each label")
     if len(rows) != len(labels.names):
-        raise TaskError(f"{stated.who} has targets for {len(rows)} labels; there are {len(labels.names)}.")
+        raise TaskError(f"{stated.who} has targets for {counted(len(rows), 'label')}; there are {len(labels.names)}.")
     numbers = [Stated({"targets": row}, stated.who).numbers("targets") for row in rows]
     widths = {len(row) for row in numbers}
     if len(widths) > 1 or widths == {0}:
@@ -190,11 +205,7 @@ def _classes(
         if len(read) > 1:
             raise TaskError(f"{stated.who} has {len(read)} columns; the kind classes takes one.")
         names, index = columns.words(read[0])
-        if len(names) > MOST_CLASSES:
-            raise TaskError(
-                f"{stated.who} has {len(names):,} classes in the column {read[0]!r}; at most {MOST_CLASSES} can be told apart. "
-                "Group them, or give numbers the kind linear."
-            )
+        names = tuple(map(one_line, names))
         # A row without a class has no target.
         return names, np.where(index < 0, np.nan, index)[:, None].astype(np.float64), f"the column {read[0]}"
     table = stated.any("classes")
@@ -203,6 +214,8 @@ def _classes(
     of_label: dict[str, int] = {}
     members = Stated(table, stated.who)
     for index_of_class, name in enumerate(table):
+        if not name.strip() or one_line(name) != name:
+            raise TaskError(f"{stated.who} has the class {name!r}; a class is named by one line of text.")
         for label in members.texts(name):
             if label not in labels.names:
                 raise TaskError(f"{stated.who} has {label!r} in the class {name!r}; the labels are {listed(labels.names)}.")
@@ -214,7 +227,12 @@ def _classes(
     if missing := [label for label in labels.names if label not in of_label]:
         raise TaskError(f"{stated.who} has the label {missing[0]!r} in no class; each label is in one.")
     targets = np.array([[of_label[label]] for label in labels.names], dtype=np.float64)
-    return tuple(table), targets, f"classes {listed(tuple(table))}"
+    return tuple(table), targets, _named_classes(tuple(table))
+
+
+def _named_classes(names: tuple[str, ...]) -> str:
+    """Return how targets follow from classes of labels."""
+    return f"classes {listed(names)}"
 
 
 def _by_label(hypothesis: Hypothesis, label: Int64[np.ndarray, "row"], n_labels: int) -> Hypothesis:

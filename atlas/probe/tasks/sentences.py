@@ -12,7 +12,8 @@ import numpy as np
 
 from atlas.errors import TaskError
 from atlas.probe.tasks.hypotheses import Labels, stated_hypotheses, unusable
-from atlas.probe.tasks.stated import Stated, listed, read_toml, stated_colours, stated_labels
+from atlas.probe.tasks.names import checked_name
+from atlas.probe.tasks.stated import Stated, counted, listed, read_toml, stated_colours, stated_labels
 from atlas.probe.tasks.task import FEWEST_GROUPS, Need, Sentence, Task
 
 BUILTIN = Path(__file__).parents[1] / "builtin"
@@ -62,7 +63,8 @@ def task_of_templates(raw: dict[str, Any], path: Path) -> Task:
     """
     whose = f"the task in '{path}'"
     stated = Stated(raw, whose[0].upper() + whose[1:])
-    name, title, family = stated.text("name"), stated.text("title"), stated.text("family")
+    name = checked_name(stated.text("name"), stated.who)
+    title, family = stated.line("title"), stated.line("family")
     labels, values = stated_labels(stated)
     if len(labels) < 2:
         said = f"only the label {labels[0]!r}" if labels else "no labels"
@@ -70,17 +72,14 @@ def task_of_templates(raw: dict[str, Any], path: Path) -> Task:
     groups, texts = _templates(stated, path)
     per_label = stated.whole("templates_per_label", len(texts))
     if per_label > len(texts):
-        raise TaskError(f"{stated.who} has templates_per_label = {per_label}, and {len(texts)} templates; give fewer.")
+        raise TaskError(f"{stated.who} has templates_per_label = {per_label}, and {counted(len(texts), 'template')}; give fewer.")
     chosen = _chosen(labels, groups, per_label)
     hypotheses = stated_hypotheses(stated.tables("hypotheses"), whose, Labels(labels, np.array(values)))
-    for hypothesis in hypotheses:
-        if reason := unusable(hypothesis):
-            raise TaskError(f"The hypothesis '{hypothesis.name}' of {whose} cannot be tested: {reason}.")
     task = Task(
         name=name,
         title=title,
         family=family,
-        description=stated.text("description"),
+        description=stated.line("description"),
         cyclic=stated.flag("cyclic"),
         labels=labels,
         values=np.array(values),
@@ -97,6 +96,9 @@ def task_of_templates(raw: dict[str, Any], path: Path) -> Task:
         groups=groups,
     )
     stated.nothing_else()
+    for hypothesis in hypotheses:
+        if reason := unusable(hypothesis, task):
+            raise TaskError(f"The hypothesis '{hypothesis.name}' of {whose} cannot be tested: {reason}.")
     return task
 
 
@@ -136,7 +138,8 @@ def _templates(stated: Stated, path: Path) -> tuple[tuple[str, ...], list[str]]:
         texts.append(text)
     if (n := len(set(groups))) < FEWEST_GROUPS:
         raise TaskError(
-            f"{stated.who} has templates in {n} groups; folds and report set are groups, so give {FEWEST_GROUPS} or more."
+            f"{stated.who} has templates in {counted(n, 'group')}; folds and report set are groups, so give "
+            f"{FEWEST_GROUPS} or more."
         )
     return tuple(groups), texts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,18 @@ from numpy.typing import NDArray
 from atlas.errors import TaskError
 from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS
 from atlas.probe.tasks.stated import Stated, listed, read_toml
-from atlas.probe.tasks.table import Table, hub_table, is_hub_id, is_table, kinds, read_table, table_stem
+from atlas.probe.tasks.table import Table, hub_table, is_hub_id, is_table, is_toml, kinds, read_table, table_stem
 
 DEFINITIONS = (*BUILTIN_TASKS, "emotions")
 """What `definition` may name: labels with their order, colours and hypotheses, for sentences that the user brings."""
+
+
+_QUOTED_PATH = re.compile(
+    r"'(?:[^']*[/\\](?P<file>[^'/\\]+\.(?:csv|tsv|parquet|jsonl?|toml|npy|safetensors)(?:\.gz|\.zst)?)"
+    r"|(?:~|\.{0,2}|[a-z]:)[/\\](?:[^']*[/\\])?(?P<name>[^'/\\]+))'",
+    re.IGNORECASE,
+)
+"""A path as messages have it: of a file that a task may be made from, or one that cannot be a hub id."""
 
 
 class Source(NamedTuple):
@@ -38,8 +47,8 @@ def read_source(source: str) -> Source:
         TaskError: it is not there, or cannot be read.
     """
     path = Path(source)
-    if path.suffix == ".toml":
-        return _described(read_toml(path), path)
+    if is_toml(path):
+        return _described(_with_data(read_toml(path), path), path)
     beside = toml_beside(source)
     if not (is_table(path) and path.is_file() and beside.is_file()):
         return bare_source(source)
@@ -65,6 +74,19 @@ def bare_source(source: str) -> Source:
     raise TaskError(f"No table at '{source}'. Give {kinds()}, a .toml that describes one, or a data set's hub id.")
 
 
+def without_folder(source: str) -> str:
+    """Return what a user's task is named by where others read it: a file without its folder, or a hub id."""
+    return source if is_hub_id(source) else Path(source).name or source
+
+
+def without_folders(message: str, source: str) -> str:
+    """Return a message with the files that it names, and the task's source, without their folders."""
+    folder = str(Path(source).parent)
+    if folder != ".":
+        message = message.replace(f"{folder}{os.sep}", "")
+    return _QUOTED_PATH.sub(lambda found: f"'{found['file'] or found['name']}'", message)
+
+
 def toml_beside(source: str) -> Path:
     """Return the TOML file that describes a table, beside it; of a data set's hub id in the working folder."""
     path = Path(source)
@@ -74,6 +96,16 @@ def toml_beside(source: str) -> Path:
 def _hub_stem(source: str) -> str:
     """Return the name of a data set without its owner, configuration and split."""
     return re.split("[/:]", source)[1] if "/" in source else source
+
+
+def _with_data(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return what a TOML file states, with the table of its name that lies beside it as its data, unless it names another."""
+    if "data" in raw or "matrix" in raw:
+        return raw
+    beside = sorted(other.name for other in path.parent.iterdir() if is_table(other) and table_stem(other) == path.stem)
+    if len(beside) > 1:
+        raise TaskError(f"'{path}' lacks the key 'data', and beside it lie {listed(beside)}; name one of them.")
+    return raw | {"data": beside[0]} if beside else raw
 
 
 def _described(raw: dict[str, Any], path: Path) -> Source:
@@ -106,6 +138,8 @@ def _matrix(path: Path, stated: Stated) -> Float32[np.ndarray, "row d_in"]:
     Raises:
         TaskError: they cannot be read, are no matrix of numbers, or hold one that is not finite.
     """
+    if not path.is_file():
+        raise TaskError(f"{stated.who} names the matrix '{path.name}', which is not there; give a .npy or .safetensors file.")
     if path.suffix == ".npy":
         try:
             stored = np.load(path, allow_pickle=False)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from atlas.errors import TaskError
 
-LARGEST = 1e300
+LARGEST = 1e100
 """Numbers beyond this are refused: their squares could not be held."""
 
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 """A number as a text spells it."""
 
 LARGEST_RANGE = 10_000
 """Labels that a range may count; more are a mistake."""
 
 MOST_LISTED = 12
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line breaks, marks that turn the direction of writing, and halves of surrogate pairs."""
 
 
 class Stated:
@@ -40,6 +43,11 @@ class Stated:
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text that is not empty; without a default it must be there."""
         value: str = self._value(key, default, lambda value: isinstance(value, str) and bool(value.strip()), "text")
+        return value
+
+    def line(self, key: str, default: str | None = None) -> str:
+        """Return a text of one line, which moves no cursor; without a default it must be there."""
+        value: str = self._value(key, default, _is_line, "one line of text, without control characters")
         return value
 
     def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
@@ -123,7 +131,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TaskError(f"'{path}' cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise TaskError(f"'{path}' is not text in UTF-8: {error.reason} at byte {error.start}.") from error
+        raise TaskError(f"'{path}' is not text in UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TaskError(f"'{path}' is not TOML: {error}.") from error
 
@@ -160,10 +168,10 @@ def stated_values(stated: Stated, labels: tuple[str, ...]) -> list[float]:
         TaskError: there are not as many values as labels.
     """
     if not stated.has("values"):
-        return [float(label) for label in labels] if _are_finite(labels) else [float(n) for n in range(len(labels))]
+        return [float(label) for label in labels] if are_numbers(labels) else [float(n) for n in range(len(labels))]
     values = stated.numbers("values")
     if len(values) != len(labels):
-        raise TaskError(f"{stated.who} has {len(values)} values for {len(labels)} labels; give one for each.")
+        raise TaskError(f"{stated.who} has {counted(len(values), 'value')} for {len(labels)} labels; give one for each.")
     return values
 
 
@@ -175,7 +183,7 @@ def stated_colours(stated: Stated, n_labels: int) -> tuple[str, ...]:
     """
     colours = stated.texts("colours", ())
     if colours and len(colours) != n_labels:
-        raise TaskError(f"{stated.who} has {len(colours)} colours for {n_labels} labels; give one for each, or none.")
+        raise TaskError(f"{stated.who} has {counted(len(colours), 'colour')} for {n_labels} labels; give one for each, or none.")
     if wrong := [colour for colour in colours if not re.fullmatch("#[0-9a-fA-F]{6}", colour)]:
         raise TaskError(f"{stated.who} has the colour {wrong[0]!r}; a colour is written as #1a6fcc.")
     return tuple(colour.lower() for colour in colours)
@@ -192,12 +200,23 @@ def is_number(value: Any) -> bool:
 
 
 def are_numbers(words: Iterable[str]) -> bool:
-    """Return whether every word spells a number."""
-    return all(NUMBER.fullmatch(word) for word in words)
+    """Return whether every word spells a number that is not too large."""
+    return all(NUMBER.fullmatch(word) and is_number(float(word)) for word in words)
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: `1 template`, `1,200 templates`."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def one_line(text: str) -> str:
+    """Return a text in one line that moves no cursor."""
+    return _UNSAFE.sub(lambda found: "↵" if found[0] == "\n" else " ", text)
 
 
 def listed(words: list[str] | tuple[str, ...], last: str = "and") -> str:
     """Return words as a sentence lists them, the first dozen of many."""
+    words = [one_line(word) for word in words]
     if len(words) > MOST_LISTED:
         return f"{', '.join(words[:MOST_LISTED])} {last} {len(words) - MOST_LISTED} more"
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
@@ -209,8 +228,8 @@ def shortened(value: Any) -> str:
     return said if len(said) <= 60 else f"{said[:59]}…"
 
 
-def _are_finite(words: Sequence[str]) -> bool:
-    return are_numbers(words) and all(is_number(float(word)) for word in words)
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not _UNSAFE.search(value)
 
 
 def _are_texts(value: Any) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from atlas.errors import CorpusError, TaskError
-from atlas.probe.tasks.stated import NUMBER, are_numbers, listed, shortened
+from atlas.probe.tasks.stated import NUMBER, are_numbers, counted, listed, shortened
 
 FILE_KINDS = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+OTHER_SEPARATORS = (";", "\t", ",")
+"""What a file is read by whose header has the separator of its kind nowhere."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Table:
 
     name: str
     """As messages name it."""
+    shown: str
+    """As pages name it: without its folder."""
     columns: dict[str, list[Any]]
 
     @property
@@ -41,17 +48,17 @@ class Table:
             raise TaskError(f"{self.name} has no column {name!r}; it has {listed(tuple(self.columns)) or 'none'}.")
         return self.columns[name]
 
-    def first_of(self, names: Sequence[str], role: str) -> str:
+    def first_of(self, names: Sequence[str], role: str, otherwise: str = "") -> str:
         """Return the first of the names that is a column.
 
         Raises:
-            TaskError: none is; `role` says what it would be for.
+            TaskError: none is; `role` says what it would be for, and `otherwise` what to do if there is nothing for it.
         """
         found = next((name for name in names if name in self.columns), None)
         if found is None:
             raise TaskError(
                 f"{self.name} has no column {listed(tuple(names), 'or')}; it has {listed(tuple(self.columns)) or 'none'}. "
-                f"Name the one of the {role} in a TOML file beside it, which `atlas tasks new` writes."
+                f"Name the one of the {role} in a TOML file beside it, which `atlas tasks new` writes.{otherwise}"
             )
         return found
 
@@ -119,6 +126,11 @@ def is_table(path: Path) -> bool:
     return _kind(path) in FILE_KINDS
 
 
+def is_toml(path: Path) -> bool:
+    """Return whether a file's name is one of a TOML file."""
+    return path.suffix.lower() == ".toml"
+
+
 def table_stem(path: Path) -> str:
     """Return a file's name without its endings."""
     return path.name.removesuffix(path.suffix if not _is_packed(path) else "".join(path.suffixes[-2:]))
@@ -134,21 +146,90 @@ def read_table(path: Path) -> Table:
         raise TaskError(f"No table at '{path}'. Give {kinds()}.")
     kind = _kind(path)
     if kind in (".jsonl", ".json"):
-        return _of_records(f"'{path}'", _json_records(path, kind))
+        columns = _columns(f"'{path}'", _json_records(path, kind))
+    else:
+        columns = _parquet(path) if kind == ".parquet" else _delimited(path, kind)
+    if not columns:
+        raise TaskError(f"'{path}' is empty; it takes a row for each text, with columns such as text and label.")
+    return Table(f"'{path}'", f"'{path.name}'", columns)
+
+
+def _parquet(path: Path) -> dict[str, list[Any]]:
     import polars
     from polars.exceptions import PolarsError
 
+    if _is_packed(path):
+        raise TaskError(f"'{path}' is a packed .parquet; unpack it.")
     try:
-        if kind == ".parquet":
-            if _is_packed(path):
-                raise TaskError(f"'{path}' is a packed .parquet; unpack it.")
-            frame = polars.read_parquet(path)
-        else:
-            # Read as text: `007` is a label, and no number.
-            frame = polars.read_csv(path, separator="\t" if kind == ".tsv" else ",", infer_schema=False)
+        return polars.read_parquet(path).to_dict(as_series=False)
     except (PolarsError, OSError) as error:
-        raise TaskError(f"'{path}' cannot be read as {kind}: {_reason(error)}.") from error
-    return Table(f"'{path}'", frame.to_dict(as_series=False))
+        raise TaskError(f"'{path}' cannot be read as .parquet: {_reason(error)}.") from error
+
+
+def _delimited(path: Path, kind: str) -> dict[str, list[Any]]:
+    """Return the columns of a .csv or .tsv as text: `007` is a label, and no number."""
+    import polars
+    from polars.exceptions import PolarsError
+
+    first = next((line for _, line in _lines(path) if line.strip()), None)
+    if first is None:
+        return {}
+    own = SEPARATORS[kind]
+    separator = own if own in first else next((other for other in OTHER_SEPARATORS if other in first), own)
+    try:
+        # polars leaves doubled quotes in a header as they are.
+        names = _distinct(next(_records(path, separator))[1])
+        frame = polars.read_csv(path, separator=separator, infer_schema=False, new_columns=names)
+    except (PolarsError, OSError, csv.Error) as error:
+        raise _unreadable(path, kind, separator) or TaskError(
+            f"'{path}' cannot be read as {kind}: {_reason(error)}. Write it as CSV in UTF-8, texts in double quotes."
+        ) from error
+    return frame.to_dict(as_series=False)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield where each line of a file stands, and the line."""
+    from atlas.activations.records import text_lines
+
+    try:
+        yield from text_lines(path)
+    except CorpusError as error:
+        raise TaskError(f"{error} Save it as UTF-8." if "is not text" in str(error) else str(error)) from error
+
+
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a .csv or .tsv that are not blank, the header first, each with the number of its last line."""
+    reader = csv.reader((line for _, line in _lines(path)), delimiter=separator)
+    return ((reader.line_num, record) for record in reader if record)
+
+
+def _unreadable(path: Path, kind: str, separator: str) -> TaskError | None:
+    """Return what is wrong with a file that polars refused, if it is a row of too many columns or a text in another encoding."""
+    try:
+        records = _records(path, separator)
+        _, header = next(records)
+        for line, record in records:
+            if len(record) > len(header):
+                return TaskError(
+                    f"Line {line} of '{path}' has {counted(len(record), 'column')}, and the header {len(header)}. Put a "
+                    f"text that holds {separator!r} in double quotes."
+                )
+    except TaskError as error:
+        return error
+    except csv.Error as error:
+        return TaskError(f"'{path}' cannot be read as {kind}: {error}. Write it as a .jsonl or a .parquet.")
+    return None
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of columns with a number on those that stand twice."""
+    found: list[str] = []
+    for name in names:
+        number = 0
+        while (new := f"{name}_{number + 1}" if number else name) in found:
+            number += 1
+        found.append(new)
+    return found
 
 
 def hub_table(source: str) -> Table:
@@ -171,7 +252,8 @@ def hub_table(source: str) -> Table:
         rows = [dict(row) for row in loaded]
     except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
         raise TaskError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {_reason(error)}.") from error
-    table = _of_records(f"The data set '{source}'", rows)
+    name = f"The data set '{source}'"
+    table = Table(name, f"the{name[3:]}", _columns(name, rows))
     for name, feature in (loaded.features or {}).items():
         names = getattr(feature, "names", None)
         if names and name in table.columns:
@@ -184,7 +266,7 @@ def is_hub_id(source: str) -> bool:
     """Return whether a text is written as a data set's id, and is not the path of a table that is missing."""
     from atlas.activations.corpus import HUB_ID
 
-    return HUB_ID.fullmatch(source) is not None and not is_table(Path(source)) and not source.endswith(".toml")
+    return HUB_ID.fullmatch(source) is not None and not is_table(Path(source)) and not is_toml(Path(source))
 
 
 def kinds() -> str:
@@ -209,21 +291,16 @@ def in_order(words: Iterable[str]) -> list[str]:
 
 
 def _kind(path: Path) -> str:
-    return Path(path.stem).suffix if _is_packed(path) else path.suffix
+    return (Path(path.stem).suffix if _is_packed(path) else path.suffix).lower()
 
 
 def _is_packed(path: Path) -> bool:
-    return path.suffix in (".gz", ".zst")
+    return path.suffix.lower() in (".gz", ".zst")
 
 
 def _json_records(path: Path, kind: str) -> list[Any]:
-    from atlas.activations.records import text_lines
-
-    try:
-        lines = list(text_lines(path))
-    except CorpusError as error:
-        raise TaskError(str(error)) from error
-    if kind == ".json":
+    lines = list(_lines(path))
+    if kind == ".json" and any(line.strip() for _, line in lines):
         records = _parsed("".join(line for _, line in lines), f"'{path}'")
         if not isinstance(records, list):
             raise TaskError(f"'{path}' is no list of records; a .json table is one, and one record a line is a .jsonl.")
@@ -238,12 +315,12 @@ def _parsed(text: str, where: str) -> Any:
         raise TaskError(f"{where} is not JSON: {error}.") from error
 
 
-def _of_records(name: str, records: Sequence[Any]) -> Table:
+def _columns(name: str, records: Sequence[Any]) -> dict[str, list[Any]]:
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise TaskError(f"Record {number} of {name} is {shortened(record)}, not an object with columns.")
     names = list(dict.fromkeys(key for record in records for key in record))
-    return Table(name, {key: [record.get(key) for record in records] for key in names})
+    return {key: [record.get(key) for record in records] for key in names}
 
 
 def _word(value: Any) -> str:

@@ -77,6 +77,8 @@ class Task:
     """Rows that are given as numbers; the sentences then hold labels and templates only."""
     remarks: tuple[str, ...] = ()
     """What was left out of the data and why, one line each."""
+    assumptions: tuple[str, ...] = ()
+    """How the data were read where nothing says it, one line each."""
 
     def group_names(self) -> list[str]:
         """Return the groups in the order in which they first appear."""

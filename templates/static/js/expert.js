@@ -392,7 +392,7 @@
     const { shape, of_label } = hypothesis(row);
     if (!of_label) return "no order of labels to test";
     if (shape === "classes") return row.p_order_adjusted <= 0.05 ? "better than shuffled classes" : "no better than shuffled classes";
-    return `${laid(shape)} ${row.order_supported ? "" : "not "}supported${isHalved(row) ? ": no more than two halves of the labels" : ""}`;
+    return `${laid(shape)} ${row.order_supported ? "" : "not "}supported${isHalved(row) ? ": no more than two halves" : ""}`;
   }
 
   // Whether labels shuffled within the two halves that it tells apart score as well.
@@ -405,7 +405,7 @@
       `covers ${row.covered} of ${row.task.labels.name.length} labels`,
       ...(row.left_out_label === null ? [] : [`left-out labels ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}${worst(row)}`]),
       ...(of_label ? [`adjusted p ${number(row.p_order_adjusted)} over ${count(testable)} experts`] : ["its target goes row by row, not by label"]),
-      ...(row.p_within_halves === null ? [] : [`shuffled within two halves p ${number(row.p_within_halves)}`]),
+      ...(row.p_within_halves === null ? [] : [`labels shuffled within two halves p ${number(row.p_within_halves)}`]),
       ...(shape === "classes" && references.chance !== undefined ? ["chance is simulated: clusters at random places"] : []),
     ];
   }
@@ -416,7 +416,7 @@
   function mentioned(row) {
     const { measure } = hypothesis(row);
     const reached = `${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}`;
-    return `On running text: ${reached}, on ${count(row.mention_words)} words of ${count(row.mention_documents)} held-out documents that are spelled as a label (fires on ${count(row.mention_active)}), by a fit to ${count(row.mention_others)} others.`;
+    return `On running text: ${reached} on ${count(row.mention_words)} words spelled as a label, in ${count(row.mention_documents)} held-out documents (fires on ${count(row.mention_active)}), by a fit to ${count(row.mention_others)} others.`;
   }
 
   // AUROC of the norm for a label; an arrow where it is outside the band that shuffled labels reach.

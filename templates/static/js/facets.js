@@ -133,7 +133,7 @@
           const box = make("input", { type: "checkbox", name: "label", value: `${task.name}:${title}` });
           const amount = make("span", { class: "amount" });
           this.#boxes.set(box.value, { box, amount, details, label: { task, at } });
-          return make("label", { class: "choice" }, box, " ", make("span", {}, swatch(task, at), ...token(title)), " ", amount);
+          return make("label", { class: "choice" }, box, " ", make("span", {}, swatch(task, at), make("span", {}, ...token(title))), " ", amount);
         })));
         details.addEventListener("toggle", async () => {
           if (!details.open) return;

@@ -86,7 +86,7 @@
     #strip(best, whose) {
       const task = best && this.#task(best.task);
       const hypothesis = task?.hypotheses.find((one) => one.hypothesis === best.hypothesis);
-      whose.replaceChildren(...(best ? [make("span", { class: "found" }, task.title), make("span", { class: "found" }, `: ${hypothesis.title}`)] : []));
+      whose.replaceChildren(...(best ? [make("span", {}, task.title), make("span", {}, `: ${hypothesis.title}`)] : []));
       whose.title = best ? `The score is of ${task.title}, ${hypothesis.title}` : "";
       return best ? atlas.strip({ of: `${task.title}, ${hypothesis.title}`, measure: hypothesis.measure, ...best }, hypothesis.references, { width: STRIP }) : make("span");
     }

@@ -8,7 +8,11 @@
   const STEPS = 32000;
   const REACH = 1.04 * STEPS;
   const LINE = 14;   // px from a name to one below it
+  const NAME = 28;   // characters of a name that is drawn; the tip has it whole
+  const EDGE = 4;    // px from a name to the edge of the scene
   const escaped = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
+
+  const short = (text) => (Array.from(text).length > NAME ? `${Array.from(text).slice(0, NAME - 1).join("").trimEnd()}…` : text);
 
   // Plotly says that it has drawn even where there is no WebGL, so ask first.
   function hasWebGL() {
@@ -29,6 +33,12 @@
     if (numbers.length !== 10 || !numbers.every(Number.isFinite)) return null;
     const part = (at) => ({ x: numbers[at], y: numbers[at + 1], z: numbers[at + 2] });
     return { eye: part(0), center: part(3), up: part(6), zoom: numbers[9] };
+  }
+
+  // How far a name that spans start to end must move to lie between the edges low and high; not at all where it is out of sight.
+  function inside(start, end, low, high) {
+    if (end < low || start > high) return 0;
+    return start < low + EDGE ? low + EDGE - start : Math.min(0, high - EDGE - end);
   }
 
   // The lines through the origin, one per axis, and where their names stand.
@@ -83,7 +93,7 @@
       const [label, end] = figure.layout.scene.annotations;
       const view = readCamera(camera);
       const annotations = [
-        ...means.text.map((text, at) => ({ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(text) })),
+        ...means.text.map((text, at) => ({ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(short(text)) })),
         ...axes(origin).ends.map((place, axis) => ({ ...end, ...place, text: String(axis + 1) })),
       ];
       const scene = { ...figure.layout.scene, annotations };
@@ -109,14 +119,18 @@
       new MutationObserver(() => this.#thin()).observe(this.#box, { childList: true, subtree: true });
     }
 
-    // Of names that would lie over each other only the first is shown; its mark stays. Plotly writes the names anew with each
-    // turn, so each turn is looked at.
+    // A name that would reach over the edge is moved inside. Of names that would lie over each other only the first is shown; its
+    // mark stays. Plotly writes the names anew with each turn, so each turn is looked at.
     #thin() {
       const kept = [];
       const names = [...this.#box.querySelectorAll(".annotation-text")];
-      for (const name of names) name.style.visibility = "visible";
+      const edge = this.#box.getBoundingClientRect();
+      for (const name of names) Object.assign(name.style, { visibility: "visible", transform: "" });
       for (const name of names) {
-        const { left, right, top, bottom } = name.getBoundingClientRect();
+        const drawn = name.getBoundingClientRect();
+        const move = inside(drawn.left, drawn.right, edge.left, edge.right);
+        if (move) name.style.transform = `translateX(${move}px)`;
+        const [left, right, top, bottom] = [drawn.left + move, drawn.right + move, drawn.top, drawn.bottom];
         const free = kept.every((other) => right < other.left || left > other.right || bottom < other.top || top > other.bottom);
         if (free) kept.push({ left, right, top, bottom }); else name.style.visibility = "hidden";
       }
@@ -173,7 +187,7 @@
       const colours = scale(cloud.figure.layout.coloraxis, cloud.colour);
       const [x, y, z] = [cloud.x, cloud.y, cloud.z].map(decode);
       const marks = scale(cloud.figure.layout.coloraxis, cloud.means.colour, cloud.colour);
-      const means = cloud.means.text.map((text, at) => ({ x: cloud.means.x[at] / STEPS, y: cloud.means.y[at] / STEPS, z: cloud.means.z[at] / STEPS, colour: marks[at], text }));
+      const means = cloud.means.text.map((text, at) => ({ x: cloud.means.x[at] / STEPS, y: cloud.means.y[at] / STEPS, z: cloud.means.z[at] / STEPS, colour: marks[at], text: short(text) }));
       this.#cloud = { ...cloud, means, points: Array.from(x, (_, at) => ({ x: x[at] / STEPS, y: y[at] / STEPS, z: z[at] / STEPS, colour: colours[at] })) };
       this.#view = { ...atlas.cloud.VIEW };
       this.#paint();
@@ -208,8 +222,9 @@
       pen.textAlign = "center";
       const kept = [];
       for (const mean of means) {
-        const [x, y] = at(mean.x, mean.y, mean.z);
+        const [middle, y] = at(mean.x, mean.y, mean.z);
         const half = pen.measureText(mean.text).width / 2;
+        const x = middle + inside(middle - half, middle + half, -width / 2, width / 2);
         if (kept.some((other) => Math.abs(other.x - x) < other.half + half && Math.abs(other.y - y) < LINE)) continue;
         kept.push({ x, y, half });
         pen.fillText(mean.text, x, -y - 9);
