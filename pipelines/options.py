@@ -211,8 +211,8 @@ task_options = _together(
             multiple=True,
             callback=_none_empty,
             metavar="FILE",
-            help="A task of your own: a .csv, .tsv, .parquet or .jsonl file or a data set's hub id with text and labels, or a .toml "
-            "that describes one (`atlas tasks new`); may be repeated.  [default: none]",
+            help="A task of your own: a .csv, .tsv, .parquet or .jsonl file or a data set's hub id with text and labels, or a "
+            ".toml that describes one (`atlas tasks new`); may be repeated.  [default: none]",
         ),
         click.option(
             "--protocol",

@@ -4,7 +4,7 @@
 .venv/bin/python tools/bench_probe.py reference    # the same hypotheses by the reference's protocol
 .venv/bin/python tools/bench_probe.py null         # the label-order null of the two that have an order
 .venv/bin/python tools/bench_probe.py growth       # all scores and nulls at 512 to 16,384 experts
-.venv/bin/python tools/bench_probe.py tasks        # everything that a probe computes of all built-in tasks but the rows themselves
+.venv/bin/python tools/bench_probe.py tasks        # all that a probe computes of all built-in tasks but the rows
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def best_random_projection(
 ) -> Reference:
     """Return the scores of that random projection that ranks best, of as many as there are experts.
 
-    Of all, the `N_CANDIDATES` with the largest ranking R² of the classes' indicators by least squares are told from. The median of
-    several draws, as for numbers.
+    Of all, the `N_CANDIDATES` with the largest ranking R² of the classes' indicators by least squares are told from. The median
+    of several draws, as for numbers.
     """
     rng = np.random.default_rng(seed)
     return median(

@@ -81,8 +81,8 @@ def _unusable(
         )
     if measured < MIN_REPORT_ROWS:
         return (
-            f"{_many(len(label), 'mention')}, all but {measured} in documents that scores are fitted to; {MIN_REPORT_ROWS} others "
-            "are needed to measure them."
+            f"{_many(len(label), 'mention')}, all but {measured} in documents that scores are fitted to; {MIN_REPORT_ROWS} others"
+            " are needed to measure them."
         )
     often = int((np.bincount(label, minlength=len(task.labels)) >= MIN_LABEL_ROWS).sum())
     if often < MIN_LABELS:

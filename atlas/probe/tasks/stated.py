@@ -11,7 +11,7 @@ from typing import Any
 
 from atlas.errors import TaskError
 
-LARGEST = 1e100
+LARGEST = 1e150
 """Numbers beyond this are refused: their squares could not be held."""
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
