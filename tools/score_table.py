@@ -11,7 +11,7 @@ from atlas.store import Store
 
 REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")
 HEAD = (
-    "| task | hypothesis | expert | R² all rows (interval) | where it fires (n) | covered | p_order adjusted (family) "
+    "| task | hypothesis | expert | all rows: R², of classes balanced accuracy (interval) | where it fires (n) | covered | p_order adjusted (family) "
     "| left-out label "
     "| order | chance | best random projection | top components | word embedding (left-out) | supported |"
 )
@@ -48,10 +48,10 @@ def main(path: Path) -> None:
                     f"{best['covered']} of {len(task.labels)}",
                     f"{best['p_order_adjusted']:.4f} ({hypothesis.testable})" if best["testable"] else "not testable",
                     f"{best['left_out_label']:.2f}",
-                    "supported" if best["order_supported"] else "not supported",
+                    "supported" if best["order_supported"] else "" if hypothesis.classes else "not supported",
                     *(f"{hypothesis.references[name]:.2f}" for name in REFERENCES[:3]),
                     f"{hypothesis.references['word_embedding']:.2f} ({embedding:.2f})",
-                    found["order_supported"].sum(),
+                    "" if hypothesis.classes else found["order_supported"].sum(),
                 ]
                 print("| " + " | ".join(map(str, cells)) + " |")
 
