@@ -11,7 +11,8 @@ from atlas.store import Store
 
 REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")
 HEAD = (
-    "| task | hypothesis | expert | all rows: R², of classes balanced accuracy (interval) | where it fires (n) | covered | p_order adjusted (family) "
+    "| task | hypothesis | expert | all rows: R², of classes balanced accuracy (interval) | where it fires (n) | covered "
+    "| p_order adjusted (family) "
     "| left-out label "
     "| order | chance | best random projection | top components | word embedding (left-out) | supported |"
 )
