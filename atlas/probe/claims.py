@@ -42,18 +42,19 @@ def whole_tables(found: Sequence[tuple[int, TaskTables]], corpus: Corpus) -> dic
 
 
 def _rated(tables: TaskTables) -> dict[str, Mapping[str, Column]]:
-    """Return a task's tables with a place for the false discovery rate of each hypothesis, which a task without scores keeps."""
+    """Return a task's tables with places for the least p of each hypothesis and its rate, which a task without scores keeps."""
     hypotheses = tables["hypotheses"]
-    return {**tables, "hypotheses": {**hypotheses, "q": np.full(len(hypotheses["name"]), np.nan)}}
+    unknown = np.full(len(hypotheses["name"]), np.nan)
+    return {**tables, "hypotheses": {**hypotheses, "p_smallest": unknown, "q": unknown}}
 
 
 def _support(found: list[tuple[int, dict[str, Mapping[str, Column]]]], table: str, is_shown: bool) -> None:
     """Add to a table of scores whether each order is supported and, where it is shown, its rate to the hypothesis."""
     here = [tables for _, tables in found if table in tables]
     smallest = [_smallest(tables[table], len(_array(tables["hypotheses"], "testable"))) for tables in here]
-    rates = iter(np.split(benjamini_hochberg(np.concatenate([*smallest, np.zeros(0)])), np.cumsum([len(p) for p in smallest])))
+    rates = np.split(benjamini_hochberg(np.concatenate([*smallest, np.zeros(0)])), np.cumsum([len(p) for p in smallest]))
     # Nothing follows the last of the splits.
-    for tables, q in zip(here, rates, strict=False):
+    for tables, p, q in zip(here, smallest, rates[:-1], strict=True):
         scores, stated = tables[table], tables["hypotheses"]
         hypothesis = _array(scores, "hypothesis")
         is_supported = np.zeros(len(hypothesis), dtype=np.bool_)
@@ -67,7 +68,7 @@ def _support(found: list[tuple[int, dict[str, Mapping[str, Column]]]], table: st
             is_supported[at] = supported(order, scored, direction, halves, column["covered"], q_here, shape)
         tables[table] = {**scores, "order_supported": is_supported}
         if is_shown:
-            tables["hypotheses"] = {**stated, "q": q}
+            tables["hypotheses"] = {**stated, "p_smallest": p, "q": q}
 
 
 def _smallest(scores: Mapping[str, Column], n_hypotheses: int) -> Float64[np.ndarray, "hypothesis"]:

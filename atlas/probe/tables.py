@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int64
 from atlas.activations.model import LanguageModel
 from atlas.activations.vocabulary import token_texts
 from atlas.geometry.contribution import coordinates
-from atlas.probe.found import Found, Probed, Tested
+from atlas.probe.found import Found, Probed
 from atlas.probe.rows import TaskRows, label_occurrences
 from atlas.probe.scores import coverage, smoothed_lift
 from atlas.stages import Column, Ragged, stacked
@@ -180,15 +180,8 @@ def _hypotheses(found: Found) -> dict[str, Column]:
         "targets": [[] if one.hypothesis.of_label is None else one.hypothesis.of_label.tolist() for one in tested],
         "classes": [list(one.hypothesis.class_names) for one in tested],
         "chance": chance,
-        "p_smallest": np.array([smallest_p(one) for one in tested]),
         "testable": [int(one.order.testable.sum()) for one in tested],
     }
-
-
-def smallest_p(tested: Tested) -> float:
-    """Return the smallest adjusted p of a hypothesis; NaN where no expert is testable."""
-    known = tested.order.p_adjusted[~np.isnan(tested.order.p_adjusted)]
-    return float(known.min()) if len(known) else float("nan")
 
 
 def _scores(probed: Probed) -> dict[str, Column]:
