@@ -154,20 +154,20 @@ def _labelled(task: Task, run: TaskRows) -> Rows:
     """Return the rows with their labels, without templates of which no sentence is left: a bootstrap would draw nothing.
 
     Raises:
-        TaskError: no row is left of the report set, or none of the others.
+        TaskError: no row is left of the report set, or none of any two other groups.
     """
     used, template = np.unique([one.sentence.template for one in run.probed], return_inverse=True)
-    report = task.report()[used]
-    if report.all() or not report.any():
-        side = "measured on" if report.all() else "fitted to"
+    report, fold = task.report()[used], task.folds()[used]
+    groups = [len(np.unique(fold[side])) for side in (~report, report)]
+    if groups[0] < 2 or groups[1] < 1:
         raise TaskError(
-            f"{len(run.probed):,} of {len(task.sentences):,} rows are left, all in groups that scores are {side}; "
-            "give shorter texts, or more groups."
+            f"{len(run.probed):,} of {len(task.sentences):,} rows are left, in {groups[0]} groups that scores are fitted to and "
+            f"{groups[1]} that they are measured on; 2 and 1 are needed: give shorter texts, or more groups."
         )
     return Rows(
         label=np.array([one.sentence.label for one in run.probed], dtype=np.int64),
         template=template.astype(np.int64),
-        fold=task.folds()[used],
+        fold=fold,
         report=report,
         n_labels=len(task.labels),
     )

@@ -18,7 +18,7 @@ from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint, Smixae, SmixaeConfig, Weights
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
-from atlas.errors import AtlasError, StageMissing
+from atlas.errors import AtlasError, StageMissing, TaskError
 from atlas.harvest.harvest import HarvestConfig, harvest
 from atlas.probe.available import Absence
 from atlas.probe.claims import whole_tables
@@ -598,6 +598,20 @@ def test_probe_of_another_dictionary_than_the_harvests_is_refused(
 
     with pytest.raises(AtlasError, match="checkpoint"):
         probe(other, bert, [stage_task], [], harvested_work, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"), [({0, 3}, "2 groups that scores are fitted to and 0"), ({0, 1}, "1 groups that .* and 1 ")]
+)
+def test_rows_of_too_few_groups_are_no_task(kept: set[int], said: str, bert: LanguageModel) -> None:
+    """Every third group is the report set, and a fit is tested on another group than it is made of."""
+    task = task_of()
+    rows = np.array([one.template // 3 in kept for one in task.sentences])
+    few = replace(task, sentences=tuple(one for one, keep in zip(task.sentences, rows, strict=True) if keep))
+    codes = {name: (active[rows], code[rows]) for name, (active, code) in weekday_codes().items()}
+
+    with pytest.raises(TaskError, match=f"42 of 42 rows are left, in {said}"):
+        planted(few, bert, codes)
 
 
 def test_training_occurrences_are_counted_beside_the_weights(bert: LanguageModel, corpus: Corpus, tmp_path: Path) -> None:
