@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from atlas.probe.references import BLOCK_CODES, RIDGE_PENALTY, Reference, median, n_draws
-from atlas.probe.scores import Fired, Rows, class_scores, ranking_scores, sums
+from atlas.probe.references import BLOCK_CODES, RIDGE_PENALTY, Reference, always_active, median, n_draws
+from atlas.probe.scores import Rows, class_scores, ranking_scores, sums
 from atlas.probe.scores.newton import standard_weights
 
 N_CANDIDATES = 32
@@ -22,7 +22,7 @@ def top_components(
     """Return the scores of the widest principal components of the ranking rows."""
     training = x[~rows.report[rows.template]].astype(np.float64)
     axes = np.linalg.eigh(np.cov(training.T))[1][:, ::-1][:, :n_components]
-    found = class_scores(rows, _always(((x - training.mean(axis=0)) @ axes)[:, None]), 1, classes, n_classes, seed)
+    found = class_scores(rows, always_active(((x - training.mean(axis=0)) @ axes)[:, None]), 1, classes, n_classes, seed)
     return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
 
 
@@ -64,14 +64,14 @@ def _best_projection(
     for first in range(0, n_projections, width):
         directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
         codes = (centred @ directions.T).reshape(len(x), -1, d_code)
-        r2 = np.concatenate([predicted, ranking_scores(sums(rows, _always(codes), codes.shape[1]), indicators)])
+        r2 = np.concatenate([predicted, ranking_scores(sums(rows, always_active(codes), codes.shape[1]), indicators)])
         chosen = np.argsort(-r2, kind="stable")[:N_CANDIDATES]
         candidates, predicted = np.concatenate([candidates, codes], axis=1)[:, chosen], r2[chosen]
     n = candidates.shape[1]
-    fired = _always(candidates)
+    fired = always_active(candidates)
     ranking = class_scores(rows, fired, n, classes, n_classes, seed, np.zeros(n, dtype=bool)).ranking
     best = int(ranking.argmax())
-    found = class_scores(rows, _always(candidates[:, best : best + 1]), 1, classes, n_classes, seed)
+    found = class_scores(rows, always_active(candidates[:, best : best + 1]), 1, classes, n_classes, seed)
     return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
 
 
@@ -109,10 +109,3 @@ def word_embedding(
         hits = np.sum([right(~report & ~this, report & this) for this in labels], axis=0)
         left = float((hits[told_of] / of[told_of]).mean())
     return {"all_rows": float((right(~report, report)[of > 0] / of[of > 0]).mean()), "left_out_label": left}
-
-
-def _always(codes: Float[np.ndarray, "row unit d_code"]) -> Fired:
-    """Return firings of units that are active on every row."""
-    n_rows, n_units, d_code = codes.shape
-    unit, row = np.divmod(np.arange(n_units * n_rows), n_rows)
-    return Fired(row, unit, codes.swapaxes(0, 1).reshape(-1, d_code))

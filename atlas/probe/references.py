@@ -88,7 +88,7 @@ def _best_projection(
         # A direction is a row of what is drawn, so the projections do not depend on how many are drawn at once.
         directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
         codes = (centred @ directions.T).reshape(len(x), -1, d_code)
-        ranking = ranking_scores(sums(rows, _always(codes), codes.shape[1]), targets, penalty)
+        ranking = ranking_scores(sums(rows, always_active(codes), codes.shape[1]), targets, penalty)
         if not best_code.size or ranking.max() > best:
             best, best_code = ranking.max(), codes[:, int(ranking.argmax())].copy()
     return _report_scores(rows, best_code, targets, seed, penalty)
@@ -125,7 +125,7 @@ def _errors(
     return np.array([((truth - predicted) ** 2).sum(), ((truth - aim.mean(axis=0)) ** 2).sum()])
 
 
-def _always(codes: Float[np.ndarray, "row unit d_code"]) -> Fired:
+def always_active(codes: Float[np.ndarray, "row unit d_code"]) -> Fired:
     """Return firings of units that are active on every row."""
     n_rows, n_units, d_code = codes.shape
     unit, row = np.divmod(np.arange(n_units * n_rows), n_rows)
@@ -136,5 +136,5 @@ def _report_scores(
     rows: Rows, code: Float[np.ndarray, "row d_code"], targets: Float[np.ndarray, "row target"], seed: int, penalty: float
 ) -> Reference:
     """Return the report scores of one unit that is active on every row."""
-    found = scores(sums(rows, _always(code[:, None]), 1), targets, seed, penalty)
+    found = scores(sums(rows, always_active(code[:, None]), 1), targets, seed, penalty)
     return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
