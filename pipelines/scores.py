@@ -87,9 +87,7 @@ def command(task: str | None, hypothesis: str | None, top: int, kind: Any, form:
 
 def _table(found: Sequence[Leaders]) -> None:
     for one in found:
-        click.echo(
-            f"{one.task} · {one.title} ({one.hypothesis}): {one.measure}, {one.labels} labels, {one.testable} experts testable"
-        )
+        click.echo(f"{one.task} · {one.title} ({one.hypothesis}): {one.measure}, {one.labels} labels, {_testable(one)}")
         heads, rows = _cells(one)
         widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
         for row in [heads, *rows]:
@@ -103,7 +101,7 @@ def _latex(found: Sequence[Leaders]) -> None:
     click.echo("% needs \\usepackage{booktabs}")
     for one in found:
         heads, rows = _cells(one)
-        click.echo(f"% {one.task}, {one.hypothesis}: {one.measure}, {one.labels} labels, {one.testable} experts testable")
+        click.echo(f"% {one.task}, {one.hypothesis}: {one.measure}, {one.labels} labels, {_testable(one)}")
         for name, metrics in one.references.items():
             click.echo(f"% without an expert: {REFERENCES[name]} {_reference(metrics)}")
         click.echo(f"\\begin{{tabular}}{{{'l' * len(heads)}}}\n\\toprule")
@@ -127,6 +125,10 @@ def _json(found: Sequence[Leaders]) -> None:
 
 
 FORMS: dict[str, Callable[[Sequence[Leaders]], None]] = {"table": _table, "csv": _csv, "json": _json, "latex": _latex}
+
+
+def _testable(one: Leaders) -> str:
+    return f"{one.testable:,} expert{'s' if one.testable != 1 else ''} testable"
 
 
 def _cells(one: Leaders) -> tuple[list[str], list[list[str]]]:
