@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from atlas.probe.references import BLOCK_CODES, RIDGE_PENALTY, Reference, always_active, median, n_draws
+from atlas.probe.references import RIDGE_PENALTY, Reference, always_active, component_codes, median, n_draws, projected
 from atlas.probe.scores import Rows, class_scores, ranking_scores, sums
 from atlas.probe.scores.newton import standard_weights
 
@@ -20,10 +20,7 @@ def top_components(
     rows: Rows, x: Float[np.ndarray, "row d_in"], classes: Int64[np.ndarray, "row"], n_classes: int, n_components: int, seed: int
 ) -> Reference:
     """Return the scores of the widest principal components of the ranking rows."""
-    training = x[~rows.report[rows.template]].astype(np.float64)
-    axes = np.linalg.eigh(np.cov(training.T))[1][:, ::-1][:, :n_components]
-    found = class_scores(rows, always_active(((x - training.mean(axis=0)) @ axes)[:, None]), 1, classes, n_classes, seed)
-    return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
+    return _report_scores(rows, component_codes(rows, x, n_components), classes, n_classes, seed)
 
 
 def best_random_projection(
@@ -56,22 +53,24 @@ def _best_projection(
     rng: np.random.Generator,
     seed: int,
 ) -> Reference:
-    centred = x - x[~rows.report[rows.template]].mean(axis=0)
     indicators = (classes[:, None] == np.arange(n_classes)).astype(np.float64)
-    width = max(1, BLOCK_CODES // len(x))
-    candidates = np.zeros((len(x), 0, d_code), dtype=centred.dtype)
+    candidates = np.zeros((len(x), 0, d_code), dtype=x.dtype)
     predicted = np.zeros(0)
-    for first in range(0, n_projections, width):
-        directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
-        codes = (centred @ directions.T).reshape(len(x), -1, d_code)
+    for codes in projected(rows, x, n_projections, d_code, rng):
         r2 = np.concatenate([predicted, ranking_scores(sums(rows, always_active(codes), codes.shape[1]), indicators)])
         chosen = np.argsort(-r2, kind="stable")[:N_CANDIDATES]
         candidates, predicted = np.concatenate([candidates, codes], axis=1)[:, chosen], r2[chosen]
     n = candidates.shape[1]
     fired = always_active(candidates)
     ranking = class_scores(rows, fired, n, classes, n_classes, seed, np.zeros(n, dtype=bool)).ranking
-    best = int(ranking.argmax())
-    found = class_scores(rows, always_active(candidates[:, best : best + 1]), 1, classes, n_classes, seed)
+    return _report_scores(rows, candidates[:, int(ranking.argmax())], classes, n_classes, seed)
+
+
+def _report_scores(
+    rows: Rows, code: Float[np.ndarray, "row d_code"], classes: Int64[np.ndarray, "row"], n_classes: int, seed: int
+) -> Reference:
+    """Return the report scores of one unit that is active on every row."""
+    found = class_scores(rows, always_active(code[:, None]), 1, classes, n_classes, seed)
     return {"all_rows": float(found.all_rows[0]), "left_out_label": float(found.left_out_label[0])}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
@@ -37,9 +37,14 @@ def top_components(
     penalty: float = 0.0,
 ) -> Reference:
     """Return the scores of the widest principal components of the ranking rows."""
+    return _report_scores(rows, component_codes(rows, x, n_components), targets, seed, penalty)
+
+
+def component_codes(rows: Rows, x: Float[np.ndarray, "row d_in"], n_components: int) -> Float64[np.ndarray, "row d_code"]:
+    """Return each row's place along the widest principal components of the ranking rows."""
     training = x[~rows.report[rows.template]].astype(np.float64)
     axes = np.linalg.eigh(np.cov(training.T))[1][:, ::-1][:, :n_components]
-    return _report_scores(rows, (x - training.mean(axis=0)) @ axes, targets, seed, penalty)
+    return (x - training.mean(axis=0)) @ axes
 
 
 def best_random_projection(
@@ -59,6 +64,20 @@ def best_random_projection(
     rng = np.random.default_rng(seed)
     draws = [_best_projection(rows, x, targets, n_projections, d_code, rng, seed, penalty) for _ in range(n_draws(n_projections))]
     return median(draws)
+
+
+def projected(
+    rows: Rows, x: Float[np.ndarray, "row d_in"], n_projections: int, d_code: int, rng: np.random.Generator
+) -> Iterator[Float[np.ndarray, "row some d_code"]]:
+    """Yield the rows, around the mean of the ranking rows, in random projections: in blocks of at most `BLOCK_CODES` codes.
+
+    A direction is a row of what is drawn, so the projections do not depend on how many are drawn at once.
+    """
+    centred = x - x[~rows.report[rows.template]].mean(axis=0)
+    width = max(1, BLOCK_CODES // len(x))
+    for first in range(0, n_projections, width):
+        directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
+        yield (centred @ directions.T).reshape(len(x), -1, d_code)
 
 
 def n_draws(n_projections: int) -> int:
@@ -81,13 +100,8 @@ def _best_projection(
     seed: int,
     penalty: float,
 ) -> Reference:
-    centred = x - x[~rows.report[rows.template]].mean(axis=0)
-    width = max(1, BLOCK_CODES // len(x))
-    best, best_code = -np.inf, centred[:, :0]
-    for first in range(0, n_projections, width):
-        # A direction is a row of what is drawn, so the projections do not depend on how many are drawn at once.
-        directions = rng.standard_normal((min(width, n_projections - first) * d_code, x.shape[1]), dtype=np.float32)
-        codes = (centred @ directions.T).reshape(len(x), -1, d_code)
+    best, best_code = -np.inf, x[:, :0]
+    for codes in projected(rows, x, n_projections, d_code, rng):
         ranking = ranking_scores(sums(rows, always_active(codes), codes.shape[1]), targets, penalty)
         if not best_code.size or ranking.max() > best:
             best, best_code = ranking.max(), codes[:, int(ranking.argmax())].copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,10 +59,8 @@ def probed_sentences(task: Task, model: LanguageModel, config: StreamConfig) -> 
     return probed, np.array(kept, dtype=np.int64)
 
 
-def task_rows(
-    task: Task, model: LanguageModel, config: StreamConfig, counted: Callable[[int], object] = lambda _: None
-) -> TaskRows:
-    """Return one row per sentence, in order; of a task that is given as numbers, those. `counted` hears of tokens that were run.
+def task_rows(task: Task, model: LanguageModel, config: StreamConfig) -> TaskRows:
+    """Return one row per sentence, in order; of a task that is given as numbers, those.
 
     Raises:
         TaskError: the numbers are of another width than the model, or no sentence is left.
@@ -85,7 +83,6 @@ def task_rows(
         at = torch.searchsorted(places, here).clamp_max(len(places) - 1)
         hit = places[at] == here
         x[at[hit]] = block[: len(here)][hit]
-        counted(len(here))
     return TaskRows(probed, x[row_place.to(model.device)], kept, len(task.sentences) - len(kept))
 
 

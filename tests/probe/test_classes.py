@@ -389,7 +389,7 @@ def test_random_projection_is_the_one_that_ranks_best_of_those_that_predict_best
     monkeypatch.setattr(class_references, "N_CANDIDATES", 3)
     monkeypatch.setattr(class_references, "n_draws", lambda _: 1)
     # Blocks of four projections.
-    monkeypatch.setattr(class_references, "BLOCK_CODES", 4 * len(x))
+    monkeypatch.setattr("atlas.probe.references.BLOCK_CODES", 4 * len(x))
 
     found = class_references.best_random_projection(rows, x, classes, 4, 10, 3, seed=7)
 

@@ -20,7 +20,6 @@ from atlas.probe.scores.reference import (
     continuities,
     continuity,
     fisher,
-    fisher_rank,
     fisher_ratios,
     reference_firings,
     reference_scores,
@@ -291,10 +290,6 @@ def test_adjusted_fisher_is_its_share_of_the_labels() -> None:
     label[0] = 6
 
     assert adjusted_fisher(code, label, 10) == pytest.approx(fisher(code, label) * 5 / 10)
-
-
-def test_rank_by_fisher_begins_at_one_and_leaves_out_the_unknown() -> None:
-    assert fisher_rank(np.array([3.0, np.nan, 7.0, 3.0, -1.0])).tolist() == [2, 0, 1, 3, 4]
 
 
 def slow_continuity(code: np.ndarray, activation: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from transformers import AutoModel
 
 import tiny
 from atlas.activations.model import LanguageModel, Specials
-from atlas.activations.stream import StreamConfig
+from atlas.activations.stream import StreamConfig, Window, blocks
 from atlas.errors import TaskError
 from atlas.probe.rows import (
     Probed,
@@ -202,17 +203,23 @@ def test_task_that_is_cut_off_altogether_is_refused(bert: LanguageModel) -> None
         task_rows(task, bert, StreamConfig(window_tokens=4))
 
 
-def test_text_that_is_probed_at_several_places_is_run_once(bert: LanguageModel) -> None:
+def test_text_that_is_probed_at_several_places_is_run_once(bert: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "We met in June and in September and in June"
     places = [(10, 14), (22, 31), (39, 43), (10, 14)]
     task = replace(task_of(), sentences=tuple(Sentence(text, 0, 0, start, end) for start, end in places))
-    ran: list[int] = []
+    ran: list[Window] = []
 
-    run = task_rows(task, bert, STREAM, ran.append)
+    def recorded(windows: list[Window], *given: Any) -> Any:
+        ran.extend(windows)
+        return blocks(windows, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("atlas.probe.rows.blocks", recorded)
+        run = task_rows(task, bert, STREAM)
 
     alone = [task_rows(replace(task, sentences=(one,)), bert, STREAM).x[0] for one in task.sentences]
     torch.testing.assert_close(run.x, torch.stack(alone))
-    assert sum(ran) == len(run.probed[0].token_ids) and len({tuple(x.tolist()) for x in run.x}) == 3
+    assert [window.token_ids for window in ran] == [run.probed[0].token_ids] and len({tuple(x.tolist()) for x in run.x}) == 3
 
 
 # Rows that are given

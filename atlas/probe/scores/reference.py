@@ -106,14 +106,6 @@ def fisher_ratios(fired: Fired, n_experts: int, label_of: Int64[np.ndarray, "row
     return np.where(n > 0, ratio, np.nan)
 
 
-def fisher_rank(ratios: Float64[np.ndarray, "expert"]) -> Int64[np.ndarray, "expert"]:
-    """Return each expert's place by Fisher's ratio, from 1, so that the reference's best fifty can be told; 0 where it is NaN."""
-    rank = np.zeros(len(ratios), dtype=np.int64)
-    known = np.flatnonzero(~np.isnan(ratios))
-    rank[known[np.argsort(-ratios[known], kind="stable")]] = np.arange(1, len(known) + 1)
-    return rank
-
-
 def continuity(codes: Float[np.ndarray, "point d_code"], activations: Float[np.ndarray, "point d_in"]) -> float:
     """Return the mean cosine between a point's activation and those of the 10 points with the nearest codes; NaN below 11 points.
 
