@@ -9,6 +9,7 @@ import polars as pl
 
 from atlas.store import Store
 
+ALPHA = 0.05
 REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")
 HEAD = (
     "| task | hypothesis | expert | all rows: R², of classes balanced accuracy (interval) | where it fires (n) | covered "
@@ -55,6 +56,12 @@ def main(path: Path) -> None:
                     "" if hypothesis.classes else found["order_supported"].sum(),
                 ]
                 print("| " + " | ".join(map(str, cells)) + " |")
+        names = {(task.task, one.hypothesis): f"{task.title}, {one.title}" for task in store.tasks() for one in task.hypotheses}
+        halves = scores.filter(pl.col("p_within_halves") > ALPHA).group_by("task", "hypothesis").len().sort("task", "hypothesis")
+        print("\nNo more than two halves: " + "; ".join(f"{names[t, h]} {n}" for t, h, n in halves.iter_rows()) + ".")
+        groups = store.table("shattered").filter("listed").group_by("task", "hypothesis", maintain_order=True)
+        read = [f"{names[key]} by {' and '.join(map(str, rows['expert']))} {rows['all_rows'][-1]:.2f}" for key, rows in groups]
+        print("Read together: " + "; ".join(read) + ".")
 
 
 if __name__ == "__main__":
