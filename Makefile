@@ -8,7 +8,7 @@ atlas: .venv/ready
 
 test: .venv/ready lint
 	.venv/bin/python tools/chromium.py
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -13,14 +13,14 @@ from atlas.stages import Column, Finished, Ragged, fingerprint, finished, requir
 from atlas.store import write_atlas
 
 ATLAS_FILE = "atlas.duckdb"
-STAGES = ("harvest", "probe", "evaluate")
+STAGES = ("harvest", "probe", "geometry", "evaluate")
 NULLABLE = {"windows": ("position", "label", "template", "report"), "points": ("label",)}
 """Columns that a corpus has nothing to say of."""
 
-NO_EMPTY_LISTS = {"expert_stats": ("mean_code", "code_covariance")}
+NO_EMPTY_LISTS = {"expert_stats": ("mean_code", "code_covariance", "importance_kept"), "shapes": ("spectrum",)}
 """List columns in which an empty list says that there is nothing: an arrays' file knows no NULL."""
 
-INTERNAL = ("frames",)
+INTERNAL = ("frames", "codes")
 """Tables that one stage leaves for another, not for the atlas."""
 
 
@@ -81,8 +81,8 @@ def _provenance(stages: list[Finished]) -> dict[str, Any]:
 
 
 def _renumbered(columns: dict[str, Column], stage: str, shift: int) -> dict[str, Column]:
-    """Return a stage's rows with its labelled tasks moved by so many numbers."""
-    if stage == "harvest" or "task" not in columns or not shift:
+    """Return a stage's rows with its labelled tasks moved by so many numbers; those of geometry have the atlas' numbers."""
+    if stage in ("harvest", "geometry") or "task" not in columns or not shift:
         return columns
     task = np.asarray(columns["task"])
     return {**columns, "task": np.where(task > 0, task + shift, task)}

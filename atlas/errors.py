@@ -9,6 +9,7 @@ AtlasError
 ├── OutputOccupied      the output folder holds something that no bake wrote, or cannot be written
 ├── TemplateError       a template of the author's that cannot be used
 ├── AboutError          words of the author's that cannot be used
+├── NotInAtlas          an expert, source or class that an atlas does not have
 ├── NothingToInspect    a path that holds nothing of ours
 ├── TrainingDiverged    a training whose loss is no number any more
 ├── StorageError        a file that cannot be written
@@ -65,6 +66,10 @@ class TemplateError(AtlasError):
 
 class AboutError(AtlasError):
     """The author's own words cannot be used."""
+
+
+class NotInAtlas(AtlasError):
+    """The atlas has no such expert, source or class."""
 
 
 class NothingToInspect(AtlasError):

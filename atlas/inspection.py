@@ -50,7 +50,7 @@ BLOCK_NUMBERS = 1 << 23
 ATLAS_FILE = "atlas.duckdb"
 SUBJECT_FILE = "subject.json"
 """What the parts of a harvest are parts of."""
-STAGES = ("train", "harvest", "probe", "evaluate")
+STAGES = ("train", "harvest", "probe", "geometry", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -271,15 +271,14 @@ def _work(folder: Path) -> dict[str, Facts]:
     atlas = folder / ATLAS_FILE
     groups: dict[str, Facts] = {"stages": {name: _state(folder / name) for name in STAGES}}
     groups["stages"]["assemble"] = "done" if atlas.is_file() else "absent"
-    harvest = _done(folder / "harvest").get("inputs")
+    made_from = {name: _done(folder / name).get("inputs") for name in ("harvest", "probe")}
     for name in STAGES:
         done = _done(folder / name)
         inputs = dict(done.get("inputs", {}))
-        if "harvest" in inputs:
-            # Whole, it is the list of the harvest's own inputs once more.
-            inputs["harvest"] = (
-                "the one in this folder" if inputs["harvest"] == harvest else "another than the one in this folder"
-            )
+        for earlier in made_from.keys() & inputs.keys():
+            # Whole, it is the list of that stage's own inputs once more.
+            here = inputs[earlier] == made_from[earlier]
+            inputs[earlier] = "the one in this folder" if here else "another than the one in this folder"
         groups[name] = {**_flat(done.get("run_log", {})), **_flat(inputs)}
     if atlas.is_file():
         groups["assemble"] = {"file": ATLAS_FILE, "bytes": atlas.stat().st_size}

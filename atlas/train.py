@@ -23,7 +23,7 @@ from atlas.dictionary.training import Step, Training, TrainingConfig
 from atlas.dictionary.training_checkpoint import Place, Seen, inputs_of, resume, save_training, saved, steps_of, sweep_checkpoints
 from atlas.dictionary.training_log import TRAINING_LOG_FILE, append, cut
 from atlas.errors import ConfigError, CorpusError
-from atlas.harvest.harvest import describe_model
+from atlas.harvest.inputs import describe_model
 from atlas.harvest.survey import Survey, survey
 from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions, writing
 

@@ -11,8 +11,8 @@ from atlas.errors import AtlasError
 from pipelines.progress import Stopped
 
 COMMANDS = (
-    *("demo", "build", "train", "harvest", "merge", "probe", "evaluate", "assemble", "bake"),
-    *("serve", "check", "scores", "tasks", "inspect"),
+    *("demo", "build", "train", "harvest", "merge", "probe", "geometry", "evaluate", "assemble", "bake"),
+    *("serve", "check", "scores", "shapes", "neighbours", "tasks", "inspect"),
 )
 """In the order of `atlas --help`."""
 EXTRAS = {
@@ -20,6 +20,10 @@ EXTRAS = {
     "transformers": "compute",
     "datasets": "compute",
     "huggingface_hub": "compute",
+    "scikit-learn": "geometry",
+    "sklearn": "geometry",
+    "scipy": "geometry",
+    "gudhi": "geometry",
     "playwright": "check",
     "wandb": "wandb",
 }

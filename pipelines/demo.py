@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipelines import bake, build, probe, train
+from pipelines import bake, build, geometry, probe, train
 from pipelines.options import SiteOptions, SubjectOptions, TaskOptions, TextOptions, device_option, site_options, work_option
 from pipelines.progress import say
 
@@ -35,6 +35,7 @@ def command(device: str, work: Path, site: SiteOptions) -> None:
     from atlas.train import TrainConfig
 
     bake.require_bakeable(site)
+    geometry.require_installed()
     config = TrainConfig(carrier_share=CARRIER_SHARE)
     checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, config, device, DTYPE, work)
     subject, text = SubjectOptions(str(checkpoint), None, None, device, DTYPE), TextOptions((PYTHON_DOCS,), None, False)

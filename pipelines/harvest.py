@@ -97,7 +97,7 @@ def chosen_shard(given: str | None) -> tuple[Shard, bool]:
 
 def choose(subject: SubjectOptions, text: TextOptions, labelled: Sequence[Task] = ()) -> Chosen:
     """Return what the options name, refused now if that can be known without a model."""
-    from atlas.harvest.harvest import require_distinct
+    from atlas.harvest.inputs import require_distinct
     from pipelines.loading import named_subject, readable_corpus
 
     limit = text.limit
@@ -119,7 +119,8 @@ def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
     """Read each corpus to the end of what is harvested, see that the work folder is free for it, and load the model."""
     from atlas.activations.model import load_tokenizer
     from atlas.harvest.config import HarvestConfig
-    from atlas.harvest.harvest import known_inputs, require_own, survey_for
+    from atlas.harvest.harvest import require_own
+    from atlas.harvest.inputs import known_inputs, survey_for
     from pipelines.loading import load_subject, stream_config
 
     config = HarvestConfig(seed=seed, tokens=chosen.tokens, stream=stream_config(chosen.subject.checkpoint))
@@ -132,7 +133,8 @@ def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
 
 def standing_of(ready: Ready, shard: Shard, work: Path) -> Standing:
     """Return what is done already."""
-    from atlas.harvest.harvest import harvest_inputs, standing
+    from atlas.harvest.harvest import standing
+    from atlas.harvest.inputs import harvest_inputs
 
     corpora, plans, (checkpoint, model, _), config, words = ready
     return standing(work, harvest_inputs(checkpoint, model, corpora, plans, config, words), shard, plans)

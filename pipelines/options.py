@@ -50,6 +50,12 @@ def _none_empty(context: click.Context, option: click.Parameter, values: tuple[s
     return values
 
 
+checkpoint_option = click.option(
+    "--checkpoint",
+    required=True,
+    callback=not_empty,
+    help="Dictionary: folder with cfg.json and sae_weights.safetensors, or owner/repo[/subfolder][@revision] on the hub.",
+)
 _CORPUS = (
     "Text: python-docs, a .txt, .json, .jsonl (also .gz, .zst) or .parquet file, a folder of them, or a data set's hub id "
     "(owner/name[/config][:split])."
@@ -131,12 +137,7 @@ subject_options = _together(
     "subject",
     SubjectOptions,
     (
-        click.option(
-            "--checkpoint",
-            required=True,
-            callback=not_empty,
-            help="Dictionary: folder with cfg.json and sae_weights.safetensors, or owner/repo[/subfolder][@revision] on the hub.",
-        ),
+        checkpoint_option,
         model_option,
         hook_option,
         device_option,
@@ -264,5 +265,40 @@ site_options = _together(
             metavar="DIR",
             help="Folder whose index.html.jinja and static/ files take the place of ours.  [default: none]",
         ),
+    ),
+)
+
+
+class AtlasOptions(NamedTuple):
+    """Which atlas is read."""
+
+    atlas: Path | None
+    work: Path
+
+    @property
+    def path(self) -> Path:
+        """Where it is.
+
+        Raises:
+            ConfigError: it is given twice.
+        """
+        if self.atlas is None:
+            return self.work / "atlas.duckdb"
+        if click.get_current_context().get_parameter_source("work") is click.core.ParameterSource.COMMANDLINE:
+            raise ConfigError(f"--atlas names '{self.atlas}', --work the atlas in '{self.work}'; give one of them.")
+        return self.atlas
+
+
+atlas_options = _together(
+    "source",
+    AtlasOptions,
+    (
+        click.option(
+            "--atlas",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="The atlas to read.  [default: atlas.duckdb in the work folder]",
+        ),
+        work_option,
     ),
 )

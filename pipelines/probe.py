@@ -101,6 +101,13 @@ def announce(subject: Subject, chosen: Chosen, config: ProbeConfig, work: Path) 
     return tasks
 
 
+def is_done(subject: Subject, tasks: Available, config: ProbeConfig, work: Path) -> bool:
+    """Return whether the work folder holds the probe that these give."""
+    from atlas.probe.stage import unprobed
+
+    return unprobed(subject.checkpoint, subject.model, *tasks, work, config) is None
+
+
 def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path) -> list[Absence]:
     """Probe with progress on stderr, and return the tasks that turned out unusable."""
     from atlas.probe.stage import probe

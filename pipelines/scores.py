@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.options import not_empty, work_option
+from pipelines.printing import printable
 
 if TYPE_CHECKING:
     from atlas.probe.leaders import Leaders
@@ -140,7 +141,7 @@ def _cells(one: Leaders) -> tuple[list[str], list[list[str]]]:
 def _cell(name: str, row: dict[str, Any], labels: int) -> str:
     value = row[name]
     if name in ("rank", "expert", "title"):
-        return str(value)
+        return printable(str(value))
     if value is None:
         return "–"
     match name:

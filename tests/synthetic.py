@@ -56,6 +56,7 @@ CORPORA = (("synthetic", "Words at random", 318_402, 104_551), ("second", "More 
 STRONGEST = 20
 SAMPLED_TOKENS = 50
 NEIGHBOURS = 5
+"""Of those that fire together; of the other kinds 20."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Size:
     """One or two; the labelled tasks follow them."""
     more_tasks: bool = False
     """Behind months and numbers also body parts (no hypothesis), cells (no text), and a place in a line (measures of its own)."""
+    d_code: int = 3
+    """Below 3 the clouds are flattened onto their first axes; above, the axes behind the third hold little."""
 
 
 Corpus = list[npt.NDArray[Any]]
@@ -142,7 +145,7 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
     corpora = [[draw.integers(0, len(VOCABULARY), size.window_tokens) for _ in range(size.windows)] for draw in draws]
     firings = {
         expert: {0: _on_corpus(random, expert, size)}
-        | {sentences.task: _on_sentences(random, expert, sentences) for sentences in labelled}
+        | {sentences.task: _on_sentences(random, expert, sentences, size.d_code) for sentences in labelled}
         | {task: _on_corpus(draw, expert, size) for task, draw in enumerate(others, start=1)}
         if kind(expert) != "silent"
         else {}
@@ -152,7 +155,7 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
     labelled += [_sentences(more, number, task) for number, task in enumerate(tasks[2:], start=size.corpora + 2)]
     for expert in firings:
         if firings[expert]:
-            firings[expert] |= {sentences.task: _on_sentences(more, expert, sentences) for sentences in labelled[2:]}
+            firings[expert] |= {sentences.task: _on_sentences(more, expert, sentences, size.d_code) for sentences in labelled[2:]}
     tables: dict[str, dict[str, Any]] = {
         "provenance": _provenance(size),
         "experts": {
@@ -174,7 +177,7 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
     tables |= _sampled(later, size, corpora)
     tables["evaluation"] = _evaluation(size, tables["expert_stats"])
     tables |= _jointly(size)
-    return tables
+    return tables | _geometry(np.random.default_rng([seed, 0, 5]), size, firings, labelled)
 
 
 def with_cross_entropy(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -239,10 +242,17 @@ def _on_corpus(random: np.random.Generator, expert: int, size: Size) -> Fired:
     else:
         xyz = np.outer(random.gamma(3, 1, count) + 1, [1.0, 0.15, 0.05]) + random.normal(0, 0.2, (count, 3))
     window, position = np.sort(random.integers(0, size.windows, count)), random.integers(0, size.window_tokens, count)
-    return Fired(window, position, None, xyz, np.linalg.norm(xyz, axis=1) + THRESHOLD)
+    return _fired(window, position, None, xyz, size.d_code)
 
 
-def _on_sentences(random: np.random.Generator, expert: int, sentences: Sentences) -> Fired:
+def _fired(
+    window: npt.NDArray[Any], position: npt.NDArray[Any], label: npt.NDArray[Any] | None, xyz: npt.NDArray[Any], d_code: int
+) -> Fired:
+    xyz[:, d_code:] = 0
+    return Fired(window, position, label, xyz, np.linalg.norm(xyz, axis=1) + THRESHOLD)
+
+
+def _on_sentences(random: np.random.Generator, expert: int, sentences: Sentences, d_code: int) -> Fired:
     made = kind(expert)
     likes = {"months": ("ring", "task"), "numbers": ("line",), "body_parts": ("clusters",), "cells": ("clusters", "line")}.get(
         sentences.name, ("ray",)
@@ -256,7 +266,7 @@ def _on_sentences(random: np.random.Generator, expert: int, sentences: Sentences
         places = _on_line(random, label.astype(float))
     else:
         places = random.normal([1.5, 0.5, 0], [0.8, 0.5, 0.3], (len(rows), 3))
-    return Fired(rows, sentences.position[rows], label, places, np.linalg.norm(places, axis=1) + THRESHOLD)
+    return _fired(rows, sentences.position[rows], label, places, d_code)
 
 
 def _on_ring(random: np.random.Generator, month: npt.NDArray[Any], *, noise: float) -> np.ndarray[Any, Any]:
@@ -285,7 +295,7 @@ def _provenance(size: Size) -> dict[str, Any]:
             "architecture": "smixae",
             "n_experts": size.experts,
             "d_expert": 16,
-            "d_code": 3,
+            "d_code": size.d_code,
             "threshold": THRESHOLD,
             "sha256": "1" * 64,
         },
@@ -302,6 +312,20 @@ def _provenance(size: Size) -> dict[str, Any]:
         "fidelity": {"fvu_held_out": 0.274, "firings_per_token": 8.3, "held_out_tokens": HELD_OUT_TOKENS},
         "settings": {"harvest": {"seed": 0}},
         "versions": {"atlas": "0.1.0"},
+        "geometry": {
+            "settings": {"seed": 0},
+            "versions": {"scikit-learn": "1.7.0", "scipy": "1.16.0", "gudhi": "3.11.0"},
+            "overview": {
+                "mix": "50% output overlap, 50% firing together on the token sample",
+                "neighbours": 15,
+                "trustworthiness": 0.941,
+                "continuity": 0.927,
+                "by_chance": 0.514,
+                "experts": sum(kind(expert) != "silent" for expert in range(size.experts)),
+                "left_out": sum(kind(expert) == "silent" for expert in range(size.experts)),
+                "cluster_name_rule": "The task that at least half of the titles name, else the two most lifted tokens.",
+            },
+        },
     }
     return {"key": list(facts), "value": [json.dumps(value) for value in facts.values()]}
 
@@ -582,7 +606,7 @@ def _per_expert(
                 rows["points"].append((task, expert, *place, label, *point))
         for task, corpus in enumerate(corpora):
             fired = firings[expert].get(task)
-            rows["expert_stats"].append(_stats(task, expert, made, rates[task], importance, fired))
+            rows["expert_stats"].append(_stats(task, expert, made, rates[task], importance, fired, size.d_code))
             if fired is not None:
                 _evidence(later, rows, (task, expert), round(rates[task] * CORPORA[task][2]), fired, corpus)
         for sentences in labelled:
@@ -601,21 +625,28 @@ def _per_expert(
     return {table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)} for table, names in _COLUMNS.items()}
 
 
-def _stats(task: int, expert: int, made: str, rate: float, importance: float, fired: Fired | None) -> tuple[Any, ...]:
+def _stats(
+    task: int, expert: int, made: str, rate: float, importance: float, fired: Fired | None, d_code: int
+) -> tuple[Any, ...]:
     _, _, tokens, held_out = CORPORA[task]
     facts = (task, expert, round(rate * tokens), round(rate * held_out), rate)
     flags = (made == "silent", made == "dense")
     if fired is None:
-        return (*facts, 0, importance, *[None] * 10, *flags)
-    code = _codes(fired)
+        return (*facts, 0, importance, *[None] * 12, *flags)
+    code = _codes(fired, d_code)
     norms = (fired.norm.mean(), fired.norm.max(), *np.quantile(fired.norm, [0.1, 0.25, 0.5, 0.75, 0.9, 0.99]))
     means = (code.mean(axis=0).tolist(), np.cov(code.T, bias=True).ravel().tolist())
-    return (*facts, len(np.unique(fired.window)), importance, *map(float, norms), *means, *flags)
+    # What a ring keeps grows with two axes, what a line keeps with one; some have it all in their mean.
+    kept = [0.94 if made == "ray" else 0.35, *(0.97 if axis or made != "ring" else 0.62 for axis in range(d_code - 1)), 1.0]
+    needed = next(axes for axes, share in enumerate(kept) if share >= 0.9)
+    return (*facts, len(np.unique(fired.window)), importance, *map(float, norms), *means, kept, needed, *flags)
 
 
-def _codes(fired: Fired) -> npt.NDArray[Any]:
-    """Return codes of the firings' norms, in their directions."""
-    return fired.xyz * (fired.norm / np.linalg.norm(fired.xyz, axis=1))[:, None]
+def _codes(fired: Fired, d_code: int) -> npt.NDArray[Any]:
+    """Return codes of the firings' norms, in their directions; what is not among their first three axes is 0."""
+    code = np.zeros((len(fired.xyz), max(d_code, 3)))
+    code[:, :3] = fired.xyz * (fired.norm / np.linalg.norm(fired.xyz, axis=1))[:, None]
+    return code[:, :d_code]
 
 
 def _score(expert: int) -> float:
@@ -689,8 +720,8 @@ def _sampled(later: np.random.Generator, size: Size, corpora: list[Corpus]) -> d
             near = [loud[(place + step) % len(loud)] for step in range(1, min(NEIGHBOURS, len(loud) - 1) + 1)]
             for rank, neighbour in enumerate(near):
                 rows["co_firing"].append((task, expert, rank, neighbour, 100 - 10 * rank, 4.0 - rank / 2))
-        _token_sample(later, rows, task, corpus, loud)
-        _mentions(later, rows, task, corpus, loud)
+        _token_sample(later, rows, task, corpus, loud, size.d_code)
+        _mentions(later, rows, task, corpus, loud, size.d_code)
     return {
         table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)}
         for table, names in _SAMPLED_COLUMNS.items()
@@ -698,17 +729,17 @@ def _sampled(later: np.random.Generator, size: Size, corpora: list[Corpus]) -> d
 
 
 def _token_sample(
-    later: np.random.Generator, rows: dict[str, list[tuple[Any, ...]]], task: int, corpus: Corpus, loud: list[int]
+    later: np.random.Generator, rows: dict[str, list[tuple[Any, ...]]], task: int, corpus: Corpus, loud: list[int], d_code: int
 ) -> None:
     width = len(corpus[0])
     places = np.sort(later.choice(len(corpus) * width, SAMPLED_TOKENS, replace=False))
     for token, (window, position) in enumerate(zip(*np.divmod(places, width), strict=True)):
         rows["token_sample"].append((task, token, int(window), int(position), bool(window % 3 == 0)))
-        rows["token_sample_firings"] += [(task, token, *firing) for firing in _some_firings(later, loud)]
+        rows["token_sample_firings"] += [(task, token, *firing) for firing in _some_firings(later, loud, d_code)]
 
 
 def _mentions(
-    later: np.random.Generator, rows: dict[str, list[tuple[Any, ...]]], task: int, corpus: Corpus, loud: list[int]
+    later: np.random.Generator, rows: dict[str, list[tuple[Any, ...]]], task: int, corpus: Corpus, loud: list[int], d_code: int
 ) -> None:
     """Add the mentions of every label that a token of the corpus is."""
     mention = 0
@@ -725,14 +756,155 @@ def _mentions(
             rows["label_mentions"].append((task, name, label, text, len(found), len(held_out), documents))
             for window, position in sorted(found, key=lambda place: place[0] % 3 != 0):
                 rows["mentions"].append((task, mention, name, label, window, position, window % 3 == 0))
-                rows["mention_firings"] += [(task, mention, *firing) for firing in _some_firings(later, loud)]
+                rows["mention_firings"] += [(task, mention, *firing) for firing in _some_firings(later, loud, d_code)]
                 mention += 1
 
 
-def _some_firings(later: np.random.Generator, loud: list[int]) -> list[tuple[int, list[float]]]:
+def _some_firings(later: np.random.Generator, loud: list[int], d_code: int) -> list[tuple[int, list[float]]]:
     """Return a few experts that fire on one token, with their codes."""
     experts = sorted(later.choice(loud, min(8, len(loud)), replace=False))
-    return [(int(expert), later.normal(0, 2, 3).tolist()) for expert in experts]
+    return [(int(expert), later.normal(0, 2, d_code).tolist()) for expert in experts]
+
+
+SHAPE_OF = {"ring": "ring", "line": "curve", "task": "sheet", "ray": "line or ray", "clusters": "clusters", "dense": "unclear"}
+"""What each kind of expert is called, on the corpus and where it fires on at least half of a task's labels."""
+NOT_TOLD = 13
+"""An expert that no class can be told of, for a reason that the atlas states."""
+NULLS = {
+    **{"loop": (1.6, 2.4), "gap": (0.21, 0.34), "local_dimension": (2.1, 1.8), "bend": (0.12, 0.31)},
+    **{"thickness": (0.2, 0.18), "flatness": (0.2, 0.17)},
+}
+"""Median and limit of each statistic on clouds without structure, the last two at the boundary; limits of local_dimension and of
+the last two are passed downwards."""
+TOLD_BY = {
+    "ring": ("loop", 6.3),
+    "curve": ("local_dimension", 1.12),
+    "sheet": ("flatness", 0.04),
+    "line or ray": ("thickness", 0.11),
+    "clusters": ("gap", 0.71),
+}
+"""The statistic that speaks for each class, with its value."""
+KEPT_NEIGHBOURS = 20
+
+
+def _geometry(
+    random: np.random.Generator, size: Size, firings: dict[int, dict[int, Fired]], labelled: list[Sentences]
+) -> dict[str, dict[str, Any]]:
+    """Return what the geometry stage writes."""
+    tables = _shapes(size, firings, labelled)
+    tables["code_axes"] = _code_axes(size, firings)
+    tables["neighbours"] = _neighbours(random, size)
+    return tables | _map(random, size)
+
+
+def _code_axes(size: Size, firings: dict[int, dict[int, Fired]]) -> dict[str, Any]:
+    variance = np.zeros((size.experts, size.d_code))
+    for expert, fired in firings.items():
+        if fired:
+            shown = np.sort(fired[0].xyz.var(axis=0))[::-1][: size.d_code]
+            variance[expert, : len(shown)] = shown
+            variance[expert, 3:] = shown[-1] * 0.5 ** np.arange(1, size.d_code - 2)
+    total = variance.sum(axis=1, keepdims=True)
+    return {
+        "expert": np.repeat(np.arange(size.experts), size.d_code),
+        "axis": np.tile(np.arange(size.d_code), size.experts),
+        "code": np.tile(np.eye(size.d_code), (size.experts, 1)).tolist(),
+        "variance": variance.ravel(),
+        "share": (variance / np.where(total > 0, total, 1)).ravel(),
+    }
+
+
+def _shapes(size: Size, firings: dict[int, dict[int, Fired]], labelled: list[Sentences]) -> dict[str, dict[str, Any]]:
+    labels = {sentences.task: len(np.unique(sentences.label)) for sentences in labelled}
+    shapes: list[tuple[Any, ...]] = []
+    tests: list[tuple[Any, ...]] = []
+    classes: list[tuple[Any, ...]] = []
+    for task in (*range(size.corpora), *labels):
+        called: list[str] = []
+        for expert in range(size.experts):
+            fired = firings[expert].get(task)
+            if fired is None or (fired.label is not None and 2 * len(np.unique(fired.label)) < labels[task]):
+                continue
+            points = len(fired.norm)
+            if expert == NOT_TOLD:
+                shapes.append((task, expert, points, None, "All of its contributions are the same.", *[None] * 7))
+                continue
+            shape = SHAPE_OF[kind(expert)]
+            if size.d_code == 1 and shape != "clusters":
+                shape = "line or ray"
+            if size.d_code == 2 and shape == "sheet":
+                shape = "unclear"
+            called.append(shape)
+            variance = np.sort(fired.xyz.var(axis=0))[::-1][: size.d_code].tolist()
+            variance += [variance[-1] / 2 ** (axis - 2) for axis in range(3, size.d_code)]
+            spectrum = np.array(variance) / sum(variance)
+            described = (
+                spectrum.tolist(),
+                float(1 / (spectrum**2).sum()),
+                sum(variance) ** 0.5,
+                1.0 + (shape == "unclear"),
+                0.25,
+            )
+            shapes.append((task, expert, points, shape, None, *described, int(shape == "ring"), 1 + (shape == "clusters")))
+            stands_out, beyond = TOLD_BY.get(shape, ("", 0.0))
+            # One axis can have gaps only, and two have no third.
+            told = ("gap",) if size.d_code == 1 else tuple(NULLS)[:5] if size.d_code == 2 else tuple(NULLS)
+            for statistic in told:
+                median, limit = NULLS[statistic]
+                found = (beyond, median, limit, 2e-5, 0.001) if statistic == stands_out else (median, median, limit, 0.5, 1.0)
+                tests.append((task, expert, statistic, *found))
+        for shape in dict.fromkeys(SHAPE_OF.values()):
+            expected = 0.4 if shape != "unclear" else len(called) - 2.0
+            classes.append((task, shape, called.count(shape), len(called), expected))
+    rows = {"shapes": shapes, "shape_tests": tests, "shape_classes": classes}
+    return {
+        table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)}
+        for table, names in _SHAPE_COLUMNS.items()
+    }
+
+
+def _neighbours(random: np.random.Generator, size: Size) -> dict[str, Any]:
+    """Return neighbours in the order of a shuffled circle, a different one for each kind: what is silent neither writes nor has
+    contexts, and a few fire on too little of the sample for the latter.
+    """
+    fires = [expert for expert in range(size.experts) if kind(expert) != "silent"]
+    those = {"output": fires, "encoder": range(size.experts), "context": [expert for expert in fires if expert % 5 != 1]}
+    columns: dict[str, list[Any]] = {name: [] for name in ("expert", "kind", "rank", "neighbour", "value")}
+    for name, experts in those.items():
+        circle = random.permutation(np.array(experts))
+        ranks = np.arange(min(KEPT_NEIGHBOURS, len(circle) - 1))
+        order = np.argsort(circle)
+        near = circle[(order[:, None] + 1 + ranks) % len(circle)]
+        columns["expert"] += np.repeat(circle[order], len(ranks)).tolist()
+        columns["kind"] += [name] * near.size
+        columns["rank"] += np.tile(ranks, len(circle)).tolist()
+        columns["neighbour"] += near.ravel().tolist()
+        columns["value"] += np.tile(0.9 * 0.93**ranks, len(circle)).tolist()
+    return columns
+
+
+def _map(random: np.random.Generator, size: Size) -> dict[str, dict[str, Any]]:
+    """Return places: months on one side, those that tokens name on the other, the rest round about, silent ones nowhere."""
+    sides = {"months": ("ring", "task"), "tokens": ("ray",)}
+    members = {side: [expert for expert in range(size.experts) if kind(expert) in made] for side, made in sides.items()}
+    largest_first = sorted((side for side in sides if members[side]), key=lambda side: -len(members[side]))
+    middles = {"months": (-20.0, 6.0), "tokens": (18.0, -9.0)}
+    places: dict[str, list[Any]] = {name: [] for name in ("expert", "x", "y", "cluster")}
+    for expert in range(size.experts):
+        if kind(expert) == "silent":
+            continue
+        side = next((side for side in largest_first if expert in members[side]), None)
+        x, y = random.normal(middles[side], 2.0) if side else random.uniform(-30, 30, 2)
+        row = (expert, float(x), float(y), largest_first.index(side) if side else None)
+        for column, one in zip(places.values(), row, strict=True):
+            column.append(one)
+    names = {"months": ("Months", "title"), "tokens": (f"{VOCABULARY[5].strip()} · {HOSTILE[0]}", "tokens")}
+    found: dict[str, list[Any]] = {name: [] for name in ("cluster", "name", "basis", "experts", "named", "x", "y")}
+    for cluster, side in enumerate(largest_first):
+        told = (cluster, *names[side], len(members[side]), (2 * len(members[side]) + 2) // 3, *middles[side])
+        for column, value in zip(found.values(), told, strict=True):
+            column.append(value)
+    return {"overview": places, "overview_clusters": found}
 
 
 def _probed(
@@ -858,7 +1030,7 @@ _COLUMNS = {
     "expert_stats": (
         *("task", "expert", "firings", "held_out_firings", "rate", "documents", "importance", "mean_norm", "max_norm"),
         *("norm_q10", "norm_q25", "norm_q50", "norm_q75", "norm_q90", "norm_q99", "mean_code", "code_covariance"),
-        *("silent", "dense"),
+        *("importance_kept", "dimensions_needed", "silent", "dense"),
     ),
     "points": ("task", "expert", "window", "position", "label", "x", "y", "z", "norm"),
     "top_firings": ("task", "expert", "stratum", "rank", "window", "position", "norm"),
@@ -869,6 +1041,14 @@ _COLUMNS = {
     "task_stats": ("task", "expert", "active_rows", "lift", "covered", "covered_least", "p_label", "preference_band"),
     "scores": _SCORES,
     "mention_scores": _SCORES,
+}
+_SHAPE_COLUMNS = {
+    "shapes": (
+        *("task", "expert", "points", "class", "absent", "spectrum", "effective_dimension", "rms"),
+        *("local_dimension", "local_radius", "loops", "clusters"),
+    ),
+    "shape_tests": ("task", "expert", "statistic", "value", "null_median", "null_limit", "p", "p_adjusted"),
+    "shape_classes": ("task", "class", "experts", "tested", "expected"),
 }
 _OF_CORPORA = ("top_firings", "expert_tokens", "norm_histogram", "position_rates")
 _SAMPLED_COLUMNS = {

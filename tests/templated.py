@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atlas.geometry.config import GeometryConfig
+from atlas.geometry.overview import OverviewConfig
+from atlas.geometry.shape import ShapeConfig
 from atlas.probe.tasks import Hypothesis, Sentence, Task
 from labelled import line, ring
 
@@ -55,7 +58,13 @@ def templated(
 
 
 def only(patch: pytest.MonkeyPatch, *tasks: Task) -> None:
-    """Let Atlas come with these tasks and no others, so that a probe is quick."""
+    """Let Atlas come with these tasks and no others, and draw few clouds, so that probe and geometry are quick."""
     for module in ("atlas.probe.tasks", "atlas.probe.tasks.choice"):
         patch.setattr(f"{module}.builtin_tasks", lambda: list(tasks))
     patch.setattr("atlas.probe.available.NEWLINE_TASKS", {})
+    patch.setattr(GeometryConfig, "seeded", few_draws)
+
+
+def few_draws(seed: int) -> GeometryConfig:
+    """How geometry is found with a null of a few draws."""
+    return GeometryConfig(ShapeConfig(seed=seed, anchors=8, draws=4), OverviewConfig(seed=seed))

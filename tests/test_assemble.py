@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atlas.assemble import assemble
-from atlas.errors import WorkOccupied
+from atlas.assemble import assemble, require_assemblable
+from atlas.errors import StageMissing, WorkOccupied
 from atlas.stages import Column, Ragged, Stage
 from atlas.store import Store
 
@@ -36,6 +36,12 @@ def staged(work: Path, *, corpora: Sequence[str] = ("docs",), evaluated: str = "
         {"tasks": tasks("corpus", *corpora), **tables}, {"settings": {"harvest": {"seed": 3}}, "corpus": {"name": corpora[0]}}
     )
     Stage(work, "probe", INPUTS).finish({"tasks": tasks("labelled", "months")}, {"settings": {"probe": {}}})
+    # Its tasks are numbered as the atlas numbers them.
+    found: dict[str, Column] = {
+        **{"task": np.array([0, len(corpora)]), "class": ["ring"] * 2, "experts": np.ones(2, int), "tested": np.full(2, 8)},
+        "expected": np.array([0.25, 0.5]),
+    }
+    Stage(work, "geometry", INPUTS).finish({"shape_classes": found}, {"geometry": {"settings": {"shape": {"seed": 5}}}})
     inputs = {**INPUTS, "corpus": {"name": evaluated}, "tasks": {"weekdays": "w", "months": "m"}}
     figures: dict[str, Column] = {
         **{"task": np.arange(3), "subject": ["dictionary"] * 3, "metric": ["fvu"] * 3},
@@ -80,10 +86,14 @@ def test_an_expert_that_never_fires_has_no_mean_code(tmp_path: Path) -> None:
     stats |= {"expert": np.arange(2), "silent": np.array([False, True]), "dense": np.zeros(2, bool)}
     stats |= {"mean_code": Ragged(np.array([0.5, 2.0]), np.array([0, 2, 2]))}
     stats |= {"code_covariance": Ragged(np.array([1.0, 0.0, 0.0, 1.0]), np.array([0, 4, 4]))}
+    stats |= {"importance_kept": Ragged(np.array([0.5, 0.9, 1.0]), np.array([0, 3, 3]))}
+    stats |= {"dimensions_needed": np.array([1, np.nan])}
     with Store(assemble(staged(tmp_path, expert_stats=stats))) as store:
         found = store.table("expert_stats")
     assert found["mean_code"].to_list() == [[0.5, 2.0], None]
     assert found["code_covariance"].to_list() == [[1.0, 0.0, 0.0, 1.0], None]
+    assert found["importance_kept"].to_list() == [[0.5, 0.9, 1.0], None]
+    assert found["dimensions_needed"].to_list() == [1, None]
 
 
 def test_labelled_tasks_are_numbered_behind_all_corpora(tmp_path: Path) -> None:
@@ -93,9 +103,26 @@ def test_labelled_tasks_are_numbered_behind_all_corpora(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize("corpora", [("docs",), ("docs", "more")])
+def test_shapes_keep_the_numbers_of_their_tasks(corpora: tuple[str, ...], tmp_path: Path) -> None:
+    with Store(assemble(staged(tmp_path, corpora=corpora))) as store:
+        months = next(task.task for task in store.tasks() if task.name == "months")
+        assert store.table("shape_classes").select("task", "expected").rows() == [(0, 0.25), (months, 0.5)]
+
+
 def test_settings_of_all_stages_are_kept(tmp_path: Path) -> None:
     with Store(assemble(staged(tmp_path))) as store:
         assert store.provenance()["settings"] == {"harvest": {"seed": 3}, "probe": {}, "evaluate": {}}
+        assert store.provenance()["geometry"]["settings"] == {"shape": {"seed": 5}}
+
+
+@pytest.mark.parametrize("stage", ["harvest", "probe", "geometry", "evaluate"])
+def test_a_missing_stage_is_named_with_its_command(stage: str, tmp_path: Path) -> None:
+    (staged(tmp_path) / stage / "done.json").unlink()
+    said = rf"holds no finished {stage}\. Run `atlas {stage}` \(or `atlas build`\) with this work folder first\."
+    for require in (assemble, require_assemblable):
+        with pytest.raises(StageMissing, match=said):
+            require(tmp_path)
 
 
 def test_stages_of_two_models_are_no_atlas(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ BAKE_HALF = [path for path in SOURCES if path.parts[1] in ("store", "bake")]
 
 OF_COMPUTE = {"torch", "transformers", "safetensors", "datasets"}
 OF_BAKE = {"duckdb", "polars", "plotly", "jinja2", "click", "datasets", "transformers"}
+OF_GEOMETRY = {"sklearn", "scipy", "gudhi", "threadpoolctl"}
+"""Loaded only where shapes, neighbours and the map are found: importing the library loads none of them."""
 
 
 def module_name(path: Path) -> str:
@@ -83,7 +85,7 @@ def loaded() -> dict[str, list[str]]:
     command = (
         "import importlib, json, sys\n"
         "found = {}\n"
-        f"heavy = {sorted(OF_COMPUTE | OF_BAKE)!r}\n"
+        f"heavy = {sorted(OF_COMPUTE | OF_BAKE | OF_GEOMETRY)!r}\n"
         "for name in sys.argv[1:]:\n"
         "    importlib.import_module(name)\n"
         "    found[name] = [package for package in heavy if package in sys.modules]\n"
@@ -134,12 +136,12 @@ def test_every_part_of_the_library_is_looked_at() -> None:
 
 @pytest.mark.parametrize("path", BAKE_HALF, ids=str)
 def test_store_and_bake_load_nothing_of_the_compute_half(path: Path, loaded: dict[str, list[str]]) -> None:
-    assert OF_COMPUTE.intersection(loaded[module_name(path)]) == set()
+    assert (OF_COMPUTE | OF_GEOMETRY).intersection(loaded[module_name(path)]) == set()
 
 
 @pytest.mark.parametrize("path", COMPUTE + BESIDE_COMPUTE, ids=str)
 def test_compute_modules_load_nothing_of_the_bake_half(path: Path, loaded: dict[str, list[str]]) -> None:
-    assert OF_BAKE.intersection(loaded[module_name(path)]) == set()
+    assert (OF_BAKE | OF_GEOMETRY).intersection(loaded[module_name(path)]) == set()
 
 
 @pytest.mark.parametrize("path", COMPUTE + BESIDE_COMPUTE, ids=str)
@@ -155,10 +157,11 @@ def test_library_knows_nothing_of_the_commands(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_duckdb_jinja_and_plotly_each_have_their_place(path: Path) -> None:
-    places = {"store": {"duckdb"}, "bake": {"jinja2", "plotly"}}
+def test_duckdb_jinja_plotly_and_what_finds_shapes_each_have_their_place(path: Path) -> None:
+    places = {"store": {"duckdb"}, "bake": {"jinja2", "plotly"}, "geometry": OF_GEOMETRY}
 
-    assert packages(anywhere(read(path))) & {"duckdb", "jinja2", "plotly"} <= places.get(path.parts[1], set())
+    found = packages(anywhere(read(path))) & {"duckdb", "jinja2", "plotly", *OF_GEOMETRY}
+    assert found <= places.get(path.parts[1], set())
 
 
 @pytest.mark.parametrize("path", BAKE_HALF, ids=str)

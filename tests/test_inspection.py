@@ -18,7 +18,9 @@ from atlas.activations.model import LanguageModel
 from atlas.bake import BakeConfig, bake
 from atlas.dictionary import Checkpoint, save
 from atlas.errors import AtlasDamaged, CheckpointError, NothingToInspect, StageDamaged
-from atlas.harvest.harvest import HarvestConfig, harvest, survey
+from atlas.harvest.config import HarvestConfig
+from atlas.harvest.harvest import harvest
+from atlas.harvest.survey import survey
 from atlas.inspection import Inspection, inspect
 from atlas.stages import Stage, write_arrays, write_json
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
@@ -251,6 +253,7 @@ def test_a_work_folder_says_how_far_each_stage_is(tmp_path: Path) -> None:
         "train": "half",
         "harvest": "half: 7 of 10 chunks, by the shards 0/2, 1/2",
         "probe": "absent",
+        "geometry": "absent",
         "evaluate": "absent",
         "assemble": "absent",
     }
@@ -282,15 +285,20 @@ def test_a_harvest_that_was_stopped_says_how_far_it_came(
 
 def test_finished_stages_say_what_from_and_how_long(tmp_path: Path) -> None:
     Stage(tmp_path, "harvest", INPUTS).finish({}, {})
-    Stage(tmp_path, "probe", {"harvest": INPUTS, "seed": 1}).finish({}, {})
+    probe = {"harvest": INPUTS, "seed": 1}
+    Stage(tmp_path, "probe", probe).finish({}, {})
+    Stage(tmp_path, "geometry", {"harvest": INPUTS, "probe": probe, "seed": 2}).finish({}, {})
     write_atlas(tmp_path / "atlas.duckdb", {})
     found = inspect(tmp_path)
     assert found.kind == "work folder"
-    stages = {"train": "absent", "harvest": "done", "probe": "done", "evaluate": "absent", "assemble": "done"}
+    done = dict.fromkeys(("harvest", "probe", "geometry"), "done")
+    stages = {"train": "absent", **done, "evaluate": "absent", "assemble": "done"}
     assert found.groups["stages"] == stages
     assert {"checkpoint": "abc", "settings.seed": 0}.items() <= found.groups["harvest"].items()
     assert isinstance(found.groups["harvest"]["seconds"], float) and "finished" in found.groups["harvest"]
     assert {"harvest": "the one in this folder", "seed": 1}.items() <= found.groups["probe"].items()
+    here = dict.fromkeys(("harvest", "probe"), "the one in this folder")
+    assert {**here, "seed": 2}.items() <= found.groups["geometry"].items()
     assert found.groups["assemble"]["bytes"] == (tmp_path / "atlas.duckdb").stat().st_size
     assert "train" not in found.groups
 

@@ -73,7 +73,7 @@ def test_a_missing_atlas_says_what_to_run() -> None:
 
 
 def test_the_document_has_its_queries() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
     named = set(re.findall(r"`a\.(\w+)", DOCUMENT))
     with_methods = {name for name in named if hasattr(atlas.store.Store, name)}
     assert named == with_methods >= {"tables", "table", "experts", "points", "provenance", "run_log", "sql", "close"}
@@ -120,6 +120,22 @@ def test_experts_that_fire_together_are_counted_on_the_token_sample(
     assert len(expected) > 5
     assert together.select("expert", "tokens").rows() == [(expert, -tokens) for tokens, expert in expected]
     assert together["share"].to_list() == pytest.approx([-tokens / len(fired[12]) for tokens, _ in expected])
+
+
+def test_rings_stand_beside_what_chance_would_give(notebook: dict[str, Any], tables: dict[str, pl.DataFrame]) -> None:
+    loops = tables["shape_tests"].filter(pl.col("statistic") == "loop")
+    counts = tables["shape_classes"].filter(pl.col("class") == "ring")
+    expected = [
+        (
+            row["expert"],
+            loops.filter(task=row["task"], expert=row["expert"])["value"].item(),
+            *counts.filter(task=row["task"]).select("experts", "expected").row(0),
+        )
+        for row in tables["shapes"].filter(pl.col("class") == "ring").sort("task", "expert").iter_rows(named=True)
+    ]
+    expected.sort(key=lambda row: -row[1])
+    assert len(expected) > 10
+    assert notebook["rings"].select("expert", "loop", "experts", "expected").rows() == expected
 
 
 def test_scores_above_a_random_projection_are_those_and_no_other(

@@ -140,6 +140,7 @@ def test_the_headers_of_the_host_are_found(programs: Path) -> None:
         (("train", "--model", "gpt2", "--hook", "transformer.h.6"), "compute"),
         (("harvest", "--checkpoint", "nowhere"), "compute"),
         (("probe", "--checkpoint", "nowhere"), "compute"),
+        (("geometry", "--checkpoint", "nowhere"), "compute"),
         (("evaluate", "--checkpoint", "nowhere"), "compute"),
         (("build", "--checkpoint", "nowhere"), "compute"),
         (("demo",), "compute"),

@@ -18,6 +18,7 @@ from atlas.bake.figures import label_places, labels_per_mean, skeletons
 from atlas.bake.folder import GENERATOR, PAGE, replacing, require_usable
 from atlas.bake.front import front_page
 from atlas.bake.labels import labels_payload
+from atlas.bake.map import map_payload, map_words, shape_words, shapes_payload
 from atlas.bake.overview import (
     Cloud,
     Counts,
@@ -107,11 +108,14 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         shown = _write_experts(payloads, store, pages, experts, best_scores(experts, scores))
         fidelity = fidelity_payload(store.table("evaluation"), store.table("training_log"), tasks)
         payloads.write("fidelity", fidelity)
+        provenance, overview, shape_classes = store.provenance(), store.table("overview"), store.table("shape_classes")
         manifest = payloads.write_manifest(
             {
                 "tasks": [_task_with_labels(task) for task in tasks],
                 "experts": columns(experts, best_scores(experts, scores))
                 | {"cloud_task": shown, "orders": supported_orders(experts, scores)},
+                "map": map_payload(overview, store.table("overview_clusters"), experts),
+                "shapes": shapes_payload(store.table("shapes"), shape_classes, experts),
                 "shards": {"clouds": CLOUD_SHARD, "experts": EXPERT_SHARD},
             }
         )
@@ -119,12 +123,14 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
             f"{PAGE}.jinja",
             {
                 "front": front_page(
-                    store.provenance(),
+                    provenance,
                     tasks,
                     Counts.of(experts, scores, tasks),
                     store.table("absences"),
                     jointly=pages.read_jointly,
                     evaluated=is_evaluated(fidelity),
+                    overview=map_words(provenance.get("geometry", {}).get("overview"), experts, overview["expert"].to_list()),
+                    shapes=shape_words(shape_classes),
                     title=config.title,
                     about=about,
                 ),

@@ -13,7 +13,9 @@ import polars as pl
 from atlas.bake.arrays import Frame, narrow, packed, spread, typed
 from atlas.bake.contexts import Texts, Windows
 from atlas.bake.figures import label_places, labels_per_mean
+from atlas.bake.neighbours import Neighbours
 from atlas.bake.sayings import chosen, sayings
+from atlas.bake.shapes import Shapes, needed
 from atlas.store import Store, Task
 
 DRAWN_POINTS = 1_000
@@ -34,6 +36,8 @@ GAIN = 0.02
 LABEL_FIRINGS = 5
 """Fewest firings behind a class mean that is drawn: the least that the label-order test counts."""
 NORM_STEPS = 65_535
+
+_KEPT = ("importance_kept", "dimensions_needed")
 
 Array = npt.NDArray[Any]
 Points = Mapping[int, pl.DataFrame]
@@ -59,6 +63,8 @@ class Corpus:
     norms: Mapping[int, pl.DataFrame]
     stats: Mapping[int, Mapping[str, Any]]
     """Of those that fire on it."""
+    kept: Mapping[int, Mapping[str, Any]]
+    """How much of their importance few axes keep: `said` in a sentence, and the `shares`."""
 
     def shown(self, expert: int, drawn: pl.DataFrame | None) -> Shown:
         """Return the ids of what an expert's page shows, whose drawn points are given."""
@@ -83,12 +89,17 @@ def _corpora(store: Store, tasks: Sequence[int]) -> dict[int, Corpus]:
     corpora = {}
     for task in tasks:
         here = pl.col("task") == task
+        fires = stats.filter(here)
         corpora[task] = Corpus(
             windows=Windows(windows.filter(here)),
             contexts=by_expert(contexts.filter(here)),
             tokens=by_expert(tokens.filter(here)),
             norms=by_expert(norms.filter(here)),
-            stats={row.pop("expert"): row for row in stats.filter(here).drop("task").iter_rows(named=True)},
+            stats={row.pop("expert"): row for row in fires.drop("task", *_KEPT).iter_rows(named=True)},
+            kept={
+                expert: {"said": needed(kept, axes), "shares": [_short(share) for share in kept or []]}
+                for expert, kept, axes in fires.select("expert", *_KEPT).iter_rows()
+            },
         )
     return corpora
 
@@ -115,7 +126,13 @@ class ExpertPages:
         newline = store.table("newline_scores")
         leading = (pl.col("rank") < LEADING) & (pl.col("held_out_gain") > 0)
         self._newline = by_expert(newline.filter(leading | (pl.col("held_out_gain") > GAIN)))
-        self._seed: int = store.provenance()["settings"]["harvest"]["seed"]
+        self._shapes = Shapes(store, tasks)
+        self._neighbours = Neighbours(store, experts)
+        provenance = store.provenance()
+        self._seed: int = provenance["settings"]["harvest"]["seed"]
+        self._d_code: int = provenance["dictionary"]["d_code"]
+        axes = store.table("code_axes").sort("expert", "axis").group_by("expert", maintain_order=True).agg("share")
+        self._axes: dict[int, list[float]] = dict(axes.iter_rows())
 
     def payload(self, points: Mapping[int, Points]) -> dict[str, Any]:
         """Return the payload of a few experts, whose points are given by expert and task."""
@@ -148,6 +165,9 @@ class ExpertPages:
                     "scores": _columns(self._scores.get(expert), *_SCORES),
                     "groups": self._groups.get(expert, []),
                     "newline": _columns(self._newline.get(expert), *_NEWLINE),
+                    "axes": [_short(share) for share in self._axes.get(expert, [0.0] * self._d_code)],
+                    "shapes": self._shapes.payload(expert),
+                    "neighbours": self._neighbours.payload(expert),
                 }
                 for expert in points
             },
@@ -173,6 +193,7 @@ class ExpertPages:
             | {"text": texts.index(shown.tokens).tolist(), "sampled": chosen(counted, firings, self._seed)},
             "norms": _columns(corpus.norms.get(expert), "bin", "lower", "count"),
             "stats": {name: _short(value) if isinstance(value, float) else value for name, value in stats.items()},
+            "kept": corpus.kept[expert],
         }
 
     def _cloud(self, expert: int, task: int, drawn: pl.DataFrame, kept: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from atlas.bake.map import MapWords
 from atlas.bake.numbers import count, percent, significant
 from atlas.bake.overview import Counts
 from atlas.bake.sayings import tested_tokens
@@ -82,6 +83,9 @@ class FrontPage:
     """What is supported: an order, or where places have several numbers also an arrangement."""
     jointly: str | None
     """What several experts read better together."""
+    shapes: str | None
+    """How many clouds have which shape, beside chance."""
+    overview: MapWords
     absences: tuple[Absences, ...]
     about: Markup | None
     """The author's own words."""
@@ -95,13 +99,15 @@ def front_page(
     *,
     jointly: int,
     evaluated: bool,
+    overview: MapWords,
+    shapes: str | None,
     title: str | None = None,
     about: Markup | None = None,
 ) -> FrontPage:
     """Return the first page's words from what determined the result, with the author's own title and words where given.
 
     `jointly` counts the hypotheses that a listed group of experts reads better together; `evaluated` says whether the atlas
-    holds what `atlas evaluate` measures.
+    holds what `atlas evaluate` measures; `overview` and `shapes` are the words on the map and on the shapes of clouds.
     """
     model, order = provenance["model"], _order(tasks)
     return FrontPage(
@@ -111,6 +117,8 @@ def front_page(
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
         order=order,
         jointly=_jointly(jointly),
+        shapes=shapes,
+        overview=overview,
         absences=tuple(_absences(absences)),
         about=about,
     )

@@ -136,6 +136,15 @@ class Smixae:
         """Where the weights are."""
         return self.weights.W_enc.device
 
+    @property
+    def encoder(self) -> Float[Tensor, "expert d_expert d_in"]:
+        """The direction that each unit reads rows along, its column of W_enc, times the length of its row of W_bottleneck.
+
+        It is computed anew each time; rows are meant as the encoder reads them, normalised.
+        """
+        n_experts, d_expert, _ = self.weights.W_bottleneck.shape
+        return self.weights.W_enc.T.view(n_experts, d_expert, -1) * self.weights.W_bottleneck.norm(dim=2)[:, :, None]
+
     def to(self, device: torch.device | str) -> Smixae:
         """Return the same dictionary with its weights on `device`."""
         return Smixae(self.config, Weights(*(w.to(device) for w in self.weights)), self.threshold, self.normalisation)

@@ -26,7 +26,8 @@ from atlas.errors import CorpusError, DictionarySilent
 from atlas.evaluation.cross_entropy import CrossEntropies, cross_entropies
 from atlas.evaluation.fidelity import Components, Fidelity, Measured, principal_components, ratio
 from atlas.evaluation.text import EvaluatedText, EvaluationConfig, HeldOut, held_out_text, is_outside
-from atlas.harvest.harvest import SILENT_TOKENS, describe_run, require_same_width
+from atlas.harvest.harvest import SILENT_TOKENS, require_same_width
+from atlas.harvest.inputs import describe_run
 from atlas.probe.rows import task_rows
 from atlas.probe.tasks import Task
 from atlas.stages import Column, Stage, fingerprint, finished, is_finished, require_same_inputs

@@ -28,7 +28,7 @@ class Accumulated:
     def __init__(self, shape: Shape, config: HarvestConfig, device: torch.device) -> None:
         n, d_code = shape.n_experts, shape.d_code
         self.totals = Totals(n, d_code, shape.threshold, shape.window_tokens, device)
-        self.errors = Errors(n, shape.d_in, device, shape.unit)
+        self.errors = Errors(n, shape.d_in, d_code, device, shape.threshold, shape.unit)
         self.histogram = NormHistogram(n, shape.threshold, device)
         self.vocabulary = VocabularyCounts(shape.n_vocabulary, device)
         self.sample = FiringSample(n, config.sample, device, d_code)

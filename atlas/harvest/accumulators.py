@@ -160,16 +160,29 @@ class Totals(Sums):
 class Errors(Sums):
     """The error of the whole dictionary, and what each expert spares it, on held-out rows of the chunks that are measured.
 
+    With it come, in `pairs`, the sums that say what would be spared if only some of the expert's axes were kept. With the scale s
+    of its row, every firing adds (s, s·z) ⊗ (s, s·z, D·r): z is its code in units of the threshold, r what the dictionary
+    leaves of the row, and D·r in units that make z·D·r one of the square of `unit`.
+
     Rows of some models are so long that a million of their squares leave 64 bits: what goes beyond 2⁴⁰ is carried to a second
     number.
     """
 
-    CARRIED = {"x": "x_carry", "x_squared": "x_squared_carry", "residual_squared": "residual_squared_carry", "gain": "gain_carry"}
+    CARRIED = {name: f"{name}_carry" for name in ("x", "x_squared", "residual_squared", "gain", "pairs")}
 
-    def __init__(self, n_experts: int, d_in: int, device: torch.device, unit: float = 1.0) -> None:
+    def __init__(
+        self, n_experts: int, d_in: int, d_code: int, device: torch.device, threshold: float = 1.0, unit: float = 1.0
+    ) -> None:
         self.unit = unit
         """Length that rows are summed in units of, so that rows of any scale fit."""
-        shapes = {"x": (d_in,), "x_squared": (1,), "residual_squared": (1,), "gain": (n_experts,)}
+        self._code_unit = threshold or 1.0
+        shapes: dict[str, tuple[int, ...]] = {
+            "x": (d_in,),
+            "x_squared": (1,),
+            "residual_squared": (1,),
+            "gain": (n_experts,),
+            "pairs": (n_experts, 1 + d_code, 1 + 2 * d_code),
+        }
         carries = {self.CARRIED[name]: shape for name, shape in shapes.items()}
         super().__init__({"tokens": (1,), **shapes, **carries}, device)
 
@@ -184,7 +197,7 @@ class Errors(Sums):
 
     @classmethod
     def values(cls, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return a state's sums as numbers: rows in `unit`, squares in its square."""
+        """Return a state's sums as numbers: rows in `unit`, squares in its square, `pairs` as they are."""
         found = {name: (state[carry] * 2.0**CARRY_BITS + state[name]) / FIXED_POINT for name, carry in cls.CARRIED.items()}
         return {"tokens": state["tokens"], **found}
 
@@ -212,12 +225,16 @@ class Errors(Sums):
         energy = (torch.bmm(code[:, None], smixae.decoder_gram[expert])[:, 0] * code).sum(dim=1)
         scale = smixae.row_scale(x)[row]
         gain = scale * (2 * (code * along).sum(dim=1) + scale * energy)
+        scaled = torch.cat([scale[:, None], scale[:, None] * (code / self._code_unit)], dim=1)
+        beside = torch.cat([scaled, along * (self._code_unit / self.unit**2)], dim=1)
+        pairs = self.fixed(scaled[:, :, None] * beside[:, None, :])
         self.sums["tokens"] += n
         x, residual, gain = x / self.unit, residual / self.unit, gain / self.unit**2
         self.add("x", self.fixed(x).sum(dim=0))
         self.add("x_squared", self.fixed(x.square().sum(dim=1)).sum(dim=0, keepdim=True))
         self.add("residual_squared", self.fixed(residual.square().sum(dim=1)).sum(dim=0, keepdim=True))
         self.add("gain", torch.zeros_like(self.sums["gain"]).index_add_(0, expert, self.fixed(gain)))
+        self.add("pairs", torch.zeros_like(self.sums["pairs"]).index_add_(0, expert, pairs))
 
     def state(self) -> dict[str, Tensor]:
         """Return everything, as named tensors."""

@@ -15,6 +15,7 @@ from atlas.geometry.contribution import coordinates, frames
 from atlas.harvest.accumulated import Accumulated
 from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT, Errors
 from atlas.harvest.config import Shape
+from atlas.harvest.dimensions import dimensions_needed, importance_kept
 from atlas.harvest.neighbours import co_firing
 from atlas.harvest.parts import Arrays, Part, Subject
 from atlas.harvest.samples import FiredTokens, ranks
@@ -62,7 +63,8 @@ class Made(NamedTuple):
 def tables(subject: Subject, kept: Sequence[Accumulated], parts: Sequence[Sequence[Part]]) -> Made:
     """Return the tables of all corpora, one below the other.
 
-    With them come the `frames` that later stages draw contributions in: the principal axes of the first corpus' samples.
+    With them come, for later stages, the `codes` of the points, row by row, and the `frames` that contributions are drawn in: the
+    principal axes of the first corpus' samples.
     """
     shape = Shape(**subject.about["shape"])
     made: list[Tables] = []
@@ -121,7 +123,7 @@ def _corpus_tables(
     used = windows.used([sample, top, token_sample, mentions])
     vocabulary = np.unique(np.concatenate([windows.token_ids(used).values, np.flatnonzero(counts)]))
     xyz = coordinates(frame, sample["expert"], sample["code"])
-    stats = expert_stats(totals, errors, histogram, shape)
+    stats = expert_stats(totals, errors, histogram, subject.arrays["gram"], shape)
 
     def places(firings: Arrays) -> dict[str, Column]:
         return {"window": np.searchsorted(used, windows.index(firings)).astype(np.int32), "position": firings["position"]}
@@ -171,6 +173,7 @@ def _corpus_tables(
             "z": xyz[:, 2],
             "norm": norm,
         },
+        "codes": {"code": sample["code"]},
         "top_firings": stacked([evidence("top", top, top["norm"]), *(evidence(*band) for band in bands)]),
         "expert_tokens": expert_tokens(fired["expert"], FiredTokens.token_ids(fired["firing"]), counts, n),
         "norm_histogram": norm_histogram(histogram, shape.threshold),
@@ -206,14 +209,23 @@ def arrays(state: dict[str, torch.Tensor]) -> Arrays:
     return {name: value.cpu().numpy() for name, value in state.items()}
 
 
-def expert_stats(totals: Arrays, errors: Arrays, histogram: Int64[np.ndarray, "expert bin"], shape: Shape) -> dict[str, Column]:
-    """Return each expert's counts, rate, importance, norms and the moments of its code from the sums of a pass."""
+def expert_stats(
+    totals: Arrays,
+    errors: Arrays,
+    histogram: Int64[np.ndarray, "expert bin"],
+    gram: Float[np.ndarray, "expert d_code d_code"],
+    shape: Shape,
+) -> dict[str, Column]:
+    """Return each expert's counts, rate, importance, norms and moments of its code from the sums of a pass; `gram` is D·Dᵀ."""
     firings, held_out = totals["firings"], totals["held_out_firings"]
     rate = firings / max(int(totals["tokens"][0]), 1)
     variance = _variance(errors)
     fired = firings > 0
     mean_norm, mean, covariance = code_moments(totals["moments"], firings, shape)
-    d, n_fired = shape.d_code, int(fired.sum())
+    importance = errors["gain"] / variance if variance else np.zeros(len(firings))
+    # Sums are of codes in units of the threshold, and of lengths in the unit of rows.
+    kept = importance_kept(gram * ((shape.threshold or 1.0) / shape.unit) ** 2, errors["pairs"], errors["gain"])
+    kept[importance <= 0] = np.nan
     quantiles = norm_quantiles(histogram, shape.threshold, totals["max_norm"])
     return {
         "expert": np.arange(len(firings), dtype=np.int32),
@@ -221,16 +233,24 @@ def expert_stats(totals: Arrays, errors: Arrays, histogram: Int64[np.ndarray, "e
         "held_out_firings": held_out,
         "rate": rate,
         "documents": totals["documents_fired"],
-        "importance": errors["gain"] / variance if variance else np.zeros(len(firings)),
+        "importance": importance,
+        "importance_kept": _lists(kept, importance > 0),
+        "dimensions_needed": dimensions_needed(kept),
         "mean_norm": mean_norm,
         "max_norm": np.where(fired, totals["max_norm"].astype(np.float64), np.nan),
         **{f"norm_q{round(100 * q)}": column for q, column in zip(QUANTILES, quantiles.T, strict=True)},
-        "mean_code": Ragged(mean[fired].reshape(n_fired * d), np.concatenate([[0], np.cumsum(fired * d)])),
-        "code_covariance": Ragged(covariance[fired].reshape(n_fired * d * d), np.concatenate([[0], np.cumsum(fired * d * d)])),
+        "mean_code": _lists(mean, fired),
+        "code_covariance": _lists(covariance, fired),
         # Where nothing is held out, all tokens are what there is to fire on.
         "silent": (held_out if totals["held_out_tokens"][0] else firings) == 0,
         "dense": rate > DENSE_RATE,
     }
+
+
+def _lists(values: NDArray[Any], present: NDArray[Any]) -> Ragged:
+    """Return each expert's numbers as a list, empty where there are none."""
+    n = int(np.prod(values.shape[1:]))
+    return Ragged(values[present].reshape(int(present.sum()) * n), np.concatenate([[0], np.cumsum(present * n)]))
 
 
 def code_moments(

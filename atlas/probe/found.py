@@ -206,7 +206,8 @@ def _references(
     if embedding is not None:
         found["word_embedding"] = references.word_embedding(rows, embedding, targets)
     # Where rows of one label differ in the target, clusters tell no more of it than the mean.
-    return {"chance": references.chance(rows.n_labels) if hypothesis.of_label is not None else {"all_rows": 0.0}, **found}
+    by_chance = {"all_rows": 0.0} if hypothesis.of_label is None else references.chance(rows.n_labels, d_code)
+    return {"chance": by_chance, **found}
 
 
 def _penalty(hypothesis: Hypothesis) -> float:

@@ -23,9 +23,9 @@ Reference = dict[str, float]
 """Metric ► value."""
 
 
-def chance(n_labels: int) -> Reference:
-    """Return the R² that tight clusters at random places in three dimensions reach on average; four or fewer are told exactly."""
-    return {"all_rows": min(1.0, 3 / (n_labels - 1))}
+def chance(n_labels: int, d_code: int) -> Reference:
+    """Return the R² that tight clusters at random places of codes reach on average; up to d_code + 1 of them are told exactly."""
+    return {"all_rows": min(1.0, d_code / (n_labels - 1))}
 
 
 def top_components(

@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int64
 from atlas.activations.model import LanguageModel
 from atlas.dictionary import Checkpoint
 from atlas.errors import TaskError
-from atlas.harvest.harvest import describe_run
+from atlas.harvest.inputs import describe_run
 from atlas.harvest.parts import STAGE as HARVEST
 from atlas.probe.available import Absence
 from atlas.probe.claims import Corpus, whole_tables

@@ -33,7 +33,7 @@ def task_tables(
     """Return the tables of one task; `rate` is each expert's firing rate on the corpus, `trained` the training text's counts."""
     made: dict[str, Mapping[str, Column]] = {
         **_about(found, model, trained),
-        "points": _points(found, frame),
+        **_points(found, frame),
         "label_stats": _label_stats(found, frame, rate),
         "task_stats": _task_stats(found, rate),
         "hypotheses": _hypotheses(found),
@@ -104,12 +104,13 @@ def _positions(run: TaskRows) -> Int64[np.ndarray, "row"]:
     return np.array([one.position for one in run.probed], dtype=np.int64)
 
 
-def _points(found: Found, frame: Float[np.ndarray, "expert d_code 3"]) -> dict[str, Column]:
+def _points(found: Found, frame: Float[np.ndarray, "expert d_code 3"]) -> dict[str, dict[str, Column]]:
+    """Return every firing as a point, and in the same order the codes that they are drawn from."""
     fired, rows = found.sentences.fired, found.sentences.rows
     order = np.lexsort((fired.row, fired.expert))
     row, expert, code = (column[order] for column in fired)
     xyz = coordinates(frame, expert, code)
-    return {
+    points: dict[str, Column] = {
         "expert": expert.astype(np.int32),
         "window": row.astype(np.int32),
         "position": _positions(found.run).astype(np.int32)[row],
@@ -119,6 +120,7 @@ def _points(found: Found, frame: Float[np.ndarray, "expert d_code 3"]) -> dict[s
         "z": xyz[:, 2],
         "norm": np.linalg.norm(code, axis=1).astype(np.float32),
     }
+    return {"points": points, "codes": {"code": code}}
 
 
 def _label_stats(

@@ -199,8 +199,16 @@ class Store:
         return self._frame("contexts", strongest=strongest, per_band=per_band)
 
     def norms(self) -> pl.DataFrame:
-        """Return, per corpus and expert that fires there, its firings, rate and documents, and quantiles of its norm."""
+        """Return, per corpus and expert that fires there, its firings, rate, documents, norms and importance kept."""
         return self._frame("norms")
+
+    def neighbours(self) -> pl.DataFrame:
+        """Return every expert's neighbours of each kind, sorted by kind, expert and rank; of co_firing with the tokens shared."""
+        return self._frame("neighbours")
+
+    def sampled(self) -> pl.DataFrame:
+        """Return how often each expert fires on the token sample of the first corpus."""
+        return self._frame("sampled")
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a whole table. Of `points`, ask for a few experts at a time instead; samples of tokens may be as large.

@@ -7,10 +7,10 @@ from importlib.resources import files
 
 import duckdb
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when schema.sql changes so that an older reader or an older file would be misread."""
 
-VIEWS = ("expert_overview",)
+VIEWS = ("expert_overview", "expert_neighbours")
 """What can be read as a table and is not written."""
 
 

@@ -72,7 +72,7 @@ CREATE TABLE hypotheses (
     description VARCHAR NOT NULL,       -- how the targets follow from the label
     targets     DOUBLE[][] NOT NULL,    -- label, target; of classes the class; empty where the target is not a function of the label
     classes     VARCHAR[] NOT NULL,     -- names of the classes
-    chance      DOUBLE NOT NULL,        -- what tight clusters at random places reach on average: 3 / (labels - 1) for R², by simulation for classes
+    chance      DOUBLE NOT NULL,        -- what tight clusters at random places reach on average: d_code / (labels - 1) for R², by simulation for classes
     p_smallest  DOUBLE,                 -- the smallest adjusted p over experts; NULL where none is testable
     q           DOUBLE,                 -- Benjamini-Hochberg over all hypotheses of this atlas
     testable    INTEGER NOT NULL        -- experts in the family that p is adjusted over
@@ -119,6 +119,8 @@ CREATE TABLE expert_stats (
     norm_q99          DOUBLE,
     mean_code         DOUBLE[],         -- d_code numbers, over its firings
     code_covariance   DOUBLE[],         -- d_code² numbers, row by row, about mean_code
+    importance_kept   DOUBLE[],         -- d_code + 1 numbers: the share of importance that the mean contribution keeps, then with 1, 2, … of its principal axes; NULL where importance is not above 0
+    dimensions_needed INTEGER,          -- fewest axes beside the mean that keep 90 % of importance; NULL where importance_kept is
     silent            BOOLEAN NOT NULL, -- no firing on held-out tokens; on any, if none is held out
     dense             BOOLEAN NOT NULL  -- rate above 0.1
 );
@@ -383,6 +385,82 @@ CREATE TABLE reference_scores (
     deviation  DOUBLE                   -- population standard deviation over folds
 );
 
+-- One row: an axis that an expert's contributions are measured along, widest first; x, y, z of points are the first three.
+CREATE TABLE code_axes (
+    expert   INTEGER NOT NULL,
+    axis     INTEGER NOT NULL,          -- from 0
+    code     DOUBLE[] NOT NULL,         -- d_code numbers: a code's place on the axis is their inner product
+    variance DOUBLE NOT NULL,           -- of the sampled contributions along it; 0 without firings
+    share    DOUBLE NOT NULL            -- of the variance along all axes; 0 where there is none
+);
+
+-- One row: what the cloud of an expert's contributions looks like on one source: a corpus, or a labelled task it fires on at least
+-- half the labels of. Silent experts have none.
+CREATE TABLE shapes (
+    task     INTEGER NOT NULL,
+    expert   INTEGER NOT NULL,
+    points   INTEGER NOT NULL,          -- firings it rests on: of a corpus sampled ones, at most 5 on one token; of a task at most 1,000
+    class    VARCHAR,                   -- 'line or ray', 'curve', 'ring', 'sheet', 'clusters', 'unclear'; NULL where none can be told
+    absent   VARCHAR,                   -- why not, in a sentence; NULL where there is a class; then what follows is NULL
+    spectrum DOUBLE[],                  -- shares of variance along the cloud's own principal axes, widest first
+    effective_dimension DOUBLE,         -- (Σλ)² / Σλ² over the spectrum
+    rms      DOUBLE,                    -- root mean square distance from the mean, residual-stream units
+    local_dimension DOUBLE,             -- the same ratio within neighbourhoods, mean over them
+    local_radius    DOUBLE,             -- of these neighbourhoods, in units of rms
+    loops    INTEGER,                   -- loops that stand out from the null's
+    clusters INTEGER                    -- separate parts that stand out from the null's; 1 where none do
+);
+
+-- One row: a statistic of a cloud beside what gated Gaussian clouds of like size, mean and covariance give.
+CREATE TABLE shape_tests (
+    task       INTEGER NOT NULL,
+    expert     INTEGER NOT NULL,
+    statistic  VARCHAR NOT NULL,        -- 'loop', 'gap', 'local_dimension', 'thickness', 'flatness': see docs/measures.md
+    value      DOUBLE NOT NULL,
+    null_median DOUBLE NOT NULL,
+    null_limit DOUBLE NOT NULL,         -- 95 % of the null's draws do not go beyond
+    p          DOUBLE NOT NULL,
+    p_adjusted DOUBLE NOT NULL          -- over the experts that have a shape of this task
+);
+
+-- One row: how many experts a class is given to on a source, and how many it would be if there were nothing to see.
+CREATE TABLE shape_classes (
+    task     INTEGER NOT NULL,
+    class    VARCHAR NOT NULL,
+    experts  INTEGER NOT NULL,          -- that are called so
+    tested   INTEGER NOT NULL,          -- that have a class
+    expected DOUBLE NOT NULL            -- that would be called so if every cloud were a gated Gaussian
+);
+
+-- One row: an expert that is near another in one of three ways, the nearest first. A fourth, firing together, is in co_firing; the
+-- view expert_neighbours has all of them.
+CREATE TABLE neighbours (
+    expert    INTEGER NOT NULL,
+    kind      VARCHAR NOT NULL,         -- 'output': what they write overlaps; 'encoder': what they read; 'context': the words around their firings
+    rank      INTEGER NOT NULL,         -- from 0
+    neighbour INTEGER NOT NULL,
+    value     DOUBLE NOT NULL           -- from 0 to 1
+);
+
+-- One row: an expert's place on the map of all experts. Experts that are near nothing, as silent ones, have none.
+CREATE TABLE overview (
+    expert  INTEGER NOT NULL,
+    x       FLOAT NOT NULL,             -- the map's own units: only nearness means anything
+    y       FLOAT NOT NULL,
+    cluster INTEGER                     -- NULL where it belongs to none
+);
+
+-- One row: a cluster of the map.
+CREATE TABLE overview_clusters (
+    cluster INTEGER NOT NULL,           -- from 0, the largest first
+    name    VARCHAR NOT NULL,           -- 'Months', or its most lifted tokens
+    basis   VARCHAR NOT NULL,           -- 'title', 'tokens'
+    experts INTEGER NOT NULL,
+    named   INTEGER NOT NULL,           -- of them, how many the name holds for: with this title's task, or firing on one of these tokens
+    x       FLOAT NOT NULL,             -- its middle
+    y       FLOAT NOT NULL
+);
+
 -- One row: an expert's title and the number that it rests on.
 CREATE TABLE titles (
     expert  INTEGER NOT NULL,
@@ -440,3 +518,10 @@ JOIN titles AS t USING (expert)
 JOIN expert_stats AS s USING (expert)
 WHERE s.task = 0
 ORDER BY s.importance DESC, e.expert;
+
+-- One row: a neighbour of an expert, of any kind; 'co_firing' as counted on the first corpus.
+CREATE VIEW expert_neighbours AS
+SELECT expert, kind, rank, neighbour, value FROM neighbours
+UNION ALL
+SELECT expert, 'co_firing' AS kind, rank, neighbour, log_odds AS value FROM co_firing WHERE task = 0
+ORDER BY expert, kind, rank;

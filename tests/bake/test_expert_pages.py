@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -82,3 +83,24 @@ def test_rows_that_are_no_text_have_labels_and_no_tokens(store: Store) -> None:
     cells = next(task for task in store.tasks() if task.name == "cells")
     payload = sentences_payload(store.table("windows"), store.table("vocabulary"), cells)
     assert payload["texts"] == [""]
+
+
+def test_axes_have_their_shares_and_a_corpus_what_few_of_them_keep(store: Store, pages: ExpertPages) -> None:
+    shown = page(store, pages, RING)
+    axes = store.table("code_axes").filter(pl.col("expert") == RING)["share"].to_list()
+    assert shown["axes"] == pytest.approx(axes, rel=1e-3) and sum(shown["axes"]) == pytest.approx(1, rel=1e-3)
+    (corpus,) = shown["corpora"]
+    assert corpus["kept"] == {
+        "said": "The mean and 2 axes keep 90\u202f% of its importance.",
+        "shares": store.table("expert_stats").filter(pl.col("expert") == RING)["importance_kept"][0].to_list(),
+    }
+    assert page(store, pages, SILENT)["axes"] == [0.0] * 3
+
+
+def test_an_atlas_without_axes_still_knows_how_many_there_are(tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=2, points=20, d_code=5))
+    del tables["code_axes"]
+    write_atlas(tmp_path / "a.duckdb", tables)
+    with Store(tmp_path / "a.duckdb") as opened:
+        shown = page(opened, ExpertPages(opened, {task.task: task for task in opened.tasks()}, opened.experts()), RING)
+    assert shown["axes"] == [0.0] * 5

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from atlas.bake.front import SHOWN_ABSENCES, FrontPage, front_page
+from atlas.bake.map import MapWords
 from atlas.bake.overview import Counts
 from atlas.store import Store
 from synthetic import Size, write_synthetic
@@ -25,7 +26,13 @@ def front(path: Path, absences: pl.DataFrame = NONE, **changed: Any) -> FrontPag
     with Store(path) as store:
         tasks = store.tasks()
         counts = Counts.of(store.experts(), store.table("scores"), tasks)
-        return front_page(store.provenance(), tasks, counts, absences, **({"jointly": 0, "evaluated": True} | changed))
+        given: dict[str, Any] = {
+            "jointly": 0,
+            "evaluated": True,
+            "overview": MapWords(False, "No map.", ()),
+            "shapes": None,
+        } | changed
+        return front_page(store.provenance(), tasks, counts, absences, **given)
 
 
 def lacking(what: str, n: int) -> pl.DataFrame:

@@ -289,3 +289,17 @@ def test_rows_are_scaled_by_positive_numbers_only(factor: float) -> None:
 def test_factor_is_of_one_kind_only() -> None:
     with pytest.raises(ConfigError, match=r"Normalised by 'layer_norm', rows take no factor; 0\.5 was given"):
         Normalisation("layer_norm", 0.5)
+
+
+@pytest.mark.parametrize("d_code", [1, 3])
+def test_encoder_is_what_each_unit_reads_by_how_much_of_it_is_passed_on(d_code: int) -> None:
+    smixae = tiny.dictionary(d_code=d_code)
+    weights, d_expert = smixae.weights, smixae.config.d_expert
+
+    found = smixae.encoder
+
+    assert found.shape == (smixae.n_experts, d_expert, smixae.d_in)
+    for expert in range(smixae.n_experts):
+        for unit in range(d_expert):
+            expected = weights.W_enc[:, expert * d_expert + unit] * weights.W_bottleneck[expert, unit].square().sum().sqrt()
+            torch.testing.assert_close(found[expert, unit], expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atlas.geometry.contribution import coordinates, frames
+from atlas.geometry.contribution import axes, coordinates, frames
 
 N_EXPERTS, D_IN = 4, 10
 
@@ -80,6 +80,52 @@ def test_axes_point_where_the_sample_is_skewed_to(d_code: int) -> None:
     skew = [((points[expert == e] - points[expert == e].mean(axis=0)) ** 3).sum(axis=0) for e in range(N_EXPERTS - 1)]
 
     assert (np.array(skew) > 0).all()
+
+
+@pytest.mark.parametrize("d_code", [1, 2, 3, 5])
+def test_all_axes_carry_all_that_is_written(d_code: int) -> None:
+    """Each has its own variance, widest first, and together they keep every distance."""
+    decoder, expert, code = sample(d_code)
+    added = written(decoder, expert, code)
+
+    found = axes(gram(decoder), expert, code)
+
+    assert found.code.shape == (N_EXPERTS, d_code, d_code) and found.variance.shape == (N_EXPERTS, d_code)
+    for e in range(N_EXPERTS - 1):
+        own = expert == e
+        places = code[own] @ found.code[e]
+        np.testing.assert_allclose(places.var(axis=0), found.variance[e], rtol=1e-6)
+        np.testing.assert_allclose(
+            found.variance[e], np.linalg.eigvalsh(np.cov(added[own].T, bias=True))[::-1][:d_code], rtol=1e-6
+        )
+        np.testing.assert_allclose(distances(places), distances(added[own]), atol=1e-4)
+    np.testing.assert_array_equal(frames(gram(decoder), expert, code)[:, :, :d_code], found.code[:, :, :3])
+    assert found.variance[-1].tolist() == [0] * d_code
+
+
+@pytest.mark.parametrize("n_firings", [0, 1, 3, 50], ids="{} alike".format)
+@pytest.mark.parametrize("d_code", [1, 2, 3, 5])
+def test_firings_that_are_all_alike_vary_along_no_axis(d_code: int, n_firings: int) -> None:
+    """The axes are then the decoder's own, the strongest first."""
+    decoder, expert, code = sample(d_code)
+    alike = np.repeat(code[:1] + 0.1, n_firings, axis=0)
+
+    found = axes(gram(decoder), np.full(n_firings, 2), alike)
+
+    assert found.variance.tolist() == [[0] * d_code] * N_EXPERTS
+    strength = np.linalg.svd(decoder.astype(np.float64))[1]
+    np.testing.assert_allclose(np.linalg.norm(found.code, axis=1), strength, rtol=1e-6)
+
+
+@pytest.mark.parametrize("d_code", [1, 3, 5])
+def test_expert_that_writes_nothing_varies_along_no_axis(d_code: int) -> None:
+    decoder, expert, code = sample(d_code)
+    decoder[1] = 0
+
+    found = axes(gram(decoder), expert, code)
+
+    assert not found.code[1].any() and not found.variance[1].any()
+    assert (found.variance[0] > 0).all()
 
 
 def test_coordinates_do_not_depend_on_how_the_code_is_turned() -> None:

@@ -263,7 +263,7 @@ def test_no_batch_has_more_rows_than_sums_have_room_for() -> None:
     assert OBSERVED_ROWS + max(BLOCK_ROWS.values()) <= MOST_ROWS
 
     largest = np.nextafter(np.float32(2**62 // MOST_ROWS / FIXED_POINT), np.float32(0))
-    errors = Errors(1, 1, CPU)
+    errors = Errors(1, 1, 1, CPU)
     errors.add("gain", errors.fixed(torch.full((MOST_ROWS,), float(largest))).sum(dim=0, keepdim=True))
     errors.require_room()
     assert values(errors)["gain"][0] * FIXED_POINT == MOST_ROWS * int(float(largest) * FIXED_POINT)
@@ -274,14 +274,14 @@ def test_rows_as_long_as_real_models_have_them_are_summed(length: float) -> None
     """Some tokens' rows are a hundred times longer than the others (Sun et al. 2024, "Massive Activations")."""
     row = torch.zeros(1, D_IN)
     row[0, 1] = length
-    errors = Errors(5, D_IN, CPU)
+    errors = Errors(5, D_IN, 3, CPU)
     none = Firings(*(column[:0] for column in chunk(0, 5, 3).firings))
 
     errors.update(row, none, torch.tensor([True]), smixae(5, 3))
-    others = Errors(5, D_IN, CPU)
+    others = Errors(5, D_IN, 3, CPU)
     others.restore(stored(errors.state()))
     for _ in range(21):
-        doubled = Errors(5, D_IN, CPU)
+        doubled = Errors(5, D_IN, 3, CPU)
         doubled.restore(stored(others.state()))
         others.merge(doubled)
 
@@ -295,7 +295,7 @@ def values(errors: Errors) -> dict[str, np.ndarray]:
 
 
 def test_sums_that_are_equal_are_equal_numbers_wherever_they_were_carried() -> None:
-    a, b = Errors(2, D_IN, CPU), Errors(2, D_IN, CPU)
+    a, b = Errors(2, D_IN, 1, CPU), Errors(2, D_IN, 1, CPU)
     for part in (2**41, -(2**40) - 5, 3):
         a.add("gain", torch.tensor([part, -part]))
     b.add("gain", torch.tensor([2**40 - 2, -(2**40) + 2]))
@@ -321,7 +321,7 @@ def block_of_rows(kind: Any, rescale: bool) -> tuple[Smixae, torch.Tensor, Firin
 @pytest.mark.parametrize("rescale", [True, False], ids=["rescaled", "plain"])
 def test_gain_is_how_much_the_error_grows_without_the_expert(rescale: bool, kind: Any) -> None:
     dictionary, rows, fired, held_out = block_of_rows(kind, rescale)
-    errors = Errors(5, tiny.D_MODEL, CPU)
+    errors = Errors(5, tiny.D_MODEL, 3, CPU)
 
     errors.update(rows, fired, held_out, dictionary)
 
@@ -356,7 +356,7 @@ def test_rows_of_any_scale_are_summed_alike() -> None:
         )
         scaled = Smixae(dictionary.config, weights, dictionary.threshold)
         # Half of the decoder's scale goes into the codes, as in a fold.
-        errors = Errors(5, tiny.D_MODEL, CPU, unit=scale)
+        errors = Errors(5, tiny.D_MODEL, 3, CPU, threshold=scale, unit=scale)
         errors.update(rows * scale, Firings(fired.token, fired.expert, fired.code * scale), held_out, scaled)
         sums.append({name: value.tolist() for name, value in errors.sums.items()})
 
@@ -365,7 +365,7 @@ def test_rows_of_any_scale_are_summed_alike() -> None:
 
 def test_rows_that_are_not_held_out_count_nowhere() -> None:
     dictionary, rows, fired, held_out = block_of_rows("none", True)
-    errors = Errors(5, tiny.D_MODEL, CPU)
+    errors = Errors(5, tiny.D_MODEL, 3, CPU)
 
     errors.update(rows, fired, torch.zeros_like(held_out), dictionary)
 
@@ -376,7 +376,7 @@ def test_what_stands_in_padding_rows_makes_no_difference() -> None:
     dictionary, rows, fired, held_out = block_of_rows("layer_norm", True)
     found = []
     for real in (slice(0, 60), slice(0, 64)):
-        errors = Errors(5, tiny.D_MODEL, CPU)
+        errors = Errors(5, tiny.D_MODEL, 3, CPU)
         here = fired.token < real.stop
         errors.update(rows[real], Firings(*(column[here] for column in fired)), held_out, dictionary)
         found.append(errors.state())

@@ -26,7 +26,9 @@ from atlas.activations.stream import StreamConfig, blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, save
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageDamaged, StorageError, WorkOccupied
-from atlas.harvest.harvest import HarvestConfig, harvest, harvest_inputs, provenance, require_distinct, standing
+from atlas.harvest.config import HarvestConfig
+from atlas.harvest.harvest import harvest, standing
+from atlas.harvest.inputs import harvest_inputs, provenance, require_distinct
 from atlas.harvest.merge import merge
 from atlas.harvest.parts import WHOLE, Shard
 from atlas.harvest.survey import survey

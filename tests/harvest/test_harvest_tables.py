@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,8 @@ from atlas.harvest.tables import (
     quantile_bands,
     tables,
 )
+from harvests import raw
+from projections import spared
 
 CONFIG = HarvestConfig(
     sample=60, fired_tokens=150, top=40, token_sample=50, mentions=5, stream=StreamConfig(window_tokens=48, model_batch=8)
@@ -119,6 +121,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> list[Corpus]:
 def run_of(bert: LanguageModel, corpora: list[Corpus], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Runs the corpora through a dictionary of a given shape, which was trained on two thirds of the documents."""
 
+    @cache
     def run(**shape: Any) -> Run:
         folder = tmp_path_factory.mktemp("checkpoint")
         documents = [document._replace(held_out=document.ordinal % 3 == 0) for document in corpora[0].read()]
@@ -166,7 +169,7 @@ def with_rates(smixae: Smixae, x: torch.Tensor) -> Smixae:
 @pytest.fixture(scope="module")
 def run(run_of: Callable[..., Run]) -> Run:
     """A run of the usual dictionary."""
-    return run_of()
+    return run_of(d_code=3)
 
 
 def spooled(windows: list[Window]) -> dict[str, np.ndarray]:
@@ -310,6 +313,15 @@ def errors_by_hand() -> dict[str, np.ndarray]:
         "x": np.array([8.0, 0.0]),
         "x_squared": np.array([24.0]),
         "residual_squared": np.array([2.0]),
+        # Two firings with the codes (1, ½) and (-1, ½) in units of the threshold, on rows of scale 1 that are rebuilt exactly;
+        # none; and one with (2, 1) that overshoots.
+        "pairs": np.array(
+            [
+                [[2.0, 0, 1, 0, 0], [0, 2, 0, 0, 0], [1, 0, 0.5, 0, 0]],
+                [[0.0] * 5] * 3,
+                [[1.0, 2, 1, -2, -0.5], [2, 4, 2, -4, -1], [1, 2, 1, -2, -0.5]],
+            ]
+        ),
     }
 
 
@@ -333,7 +345,9 @@ def test_statistics_of_a_case_worked_by_hand() -> None:
     histogram = np.zeros((3, N_BINS), dtype=np.int64)
     histogram[0, 0], histogram[2, 4] = 40, 8
 
-    found = expert_stats(totals_by_hand(), errors_by_hand(), histogram, ONE_EXPERT._replace(n_experts=3, threshold=2.0))
+    # Decoders of length ½ and 1 with orthogonal rows, so that codes in units of the threshold, 2, are 1 and 2 long.
+    gram = np.tile(np.diag([0.5, 1.0]) ** 2, (3, 1, 1))
+    found = expert_stats(totals_by_hand(), errors_by_hand(), histogram, gram, ONE_EXPERT._replace(n_experts=3, threshold=2.0))
 
     # Expert 0: mean norm 30/40 · 2. Code (20/40, 0) · 2; squares 50/40 · 4 - 1², product -10/40 · 4, squares 40/40 · 4.
     # Norms of expert 2 lie evenly in the bin from 2 · 2^(4/8) = 2.83 to 3.08, of which nothing is above 3.
@@ -341,6 +355,7 @@ def test_statistics_of_a_case_worked_by_hand() -> None:
         f"norm_q{q}": [2 * 2 ** (q / 800), np.nan, min(2 * 2 ** ((4 + q / 100) / 8), 3.0)] for q in (10, 25, 50, 75, 90, 99)
     }
     mean_code, covariance = found.pop("mean_code"), found.pop("code_covariance")
+    kept = found.pop("importance_kept")
     quantiles = {name: found.pop(name) for name in quantile}
     np.testing.assert_equal(
         {name: list(column) for name, column in found.items()},
@@ -351,6 +366,7 @@ def test_statistics_of_a_case_worked_by_hand() -> None:
             "rate": [0.4, 0.0, 0.08],
             "documents": [7, 0, 1],
             "importance": [0.5, 0.0, -0.125],
+            "dimensions_needed": [1, np.nan, np.nan],
             "mean_norm": [1.5, np.nan, 1.0],
             "max_norm": [2.5, np.nan, 3.0],
             "silent": [False, True, True],
@@ -359,6 +375,8 @@ def test_statistics_of_a_case_worked_by_hand() -> None:
     )
     for name, expected in quantile.items():
         np.testing.assert_allclose(quantiles[name], expected, rtol=1e-12)
+    # Contributions (1, 1) and (-1, 1): one half of their squared length is their mean's.
+    assert kept.rows() == [pytest.approx([0.5, 1.0, 1.0]), [], []]
     assert mean_code.rows() == [[1.0, 0.0], [], [1.0, 2.0]]
     assert covariance.rows() == [[4.0, -1.0, -1.0, 4.0], [], [0.0, 0.0, 0.0, 0.0]]
 
@@ -437,6 +455,23 @@ def test_importance_is_the_growth_of_the_unexplained_variance(run: Run) -> None:
     assert 0 < len(x) < len(run.x)
     np.testing.assert_allclose(run.shown["expert_stats"]["importance"], expected, rtol=1e-3, atol=1e-4)
     assert run.made.provenance["fidelity"]["fvu_held_out"] == pytest.approx(fvu(None), rel=1e-3)
+
+
+@pytest.mark.parametrize("d_code", [1, 3])
+def test_importance_that_few_axes_keep_is_what_projected_contributions_spare(d_code: int, run_of: Callable[..., Run]) -> None:
+    run = run_of(d_code=d_code)
+    stats, smixae, x = run.shown["expert_stats"], run.checkpoint.smixae, run.x[run.tokens.held_out]
+    importance, kept, needed = stats["importance"], stats["importance_kept"], stats["dimensions_needed"]
+    least = 1e-4 * np.abs(importance).max()
+
+    for expert in range(smixae.n_experts):
+        if importance[expert] <= 0:
+            assert kept[expert] == [] and np.isnan(needed[expert])
+        elif importance[expert] > least:
+            whole, expected = spared(smixae, x, expert)
+            np.testing.assert_allclose(kept[expert], expected / whole, rtol=1e-2, atol=1e-2)
+            assert kept[expert][int(needed[expert])] >= 0.9 > max(kept[expert][: int(needed[expert])], default=0.0)
+    assert (importance > least).any()
 
 
 def test_counts_of_a_run_are_those_of_its_firings(run: Run) -> None:
@@ -707,6 +742,20 @@ def test_each_point_is_a_sampled_firing(run: Run) -> None:
     ]
     assert found == zipped(sample, "expert", "document", "window", "position")
     np.testing.assert_allclose(points["norm"], np.linalg.norm(sample["code"], axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("d_code", [1, 3, 5])
+def test_each_point_has_its_code(d_code: int, run_of: Callable[..., Run]) -> None:
+    """Of all corpora, in the order of the points, as the gate saw them."""
+    run = run_of(d_code=d_code)
+    points, codes = run.made.tables["points"], np.asarray(run.made.tables["codes"]["code"])
+    xyz = np.stack([np.asarray(points[axis]) for axis in "xyz"], axis=1)
+
+    assert codes.dtype == np.float32 and codes.shape == (len(xyz), d_code)
+    assert raw(codes[: len(run.sample["code"])]) == raw(run.sample["code"])
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=1), np.asarray(points["norm"]), rtol=1e-6)
+    frame = np.asarray(run.made.tables["frames"]["frame"])[np.asarray(points["expert"])]
+    np.testing.assert_allclose(np.einsum("pc,pcd->pd", codes, frame), xyz, rtol=1e-5, atol=1e-6)
 
 
 # Evidence

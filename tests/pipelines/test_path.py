@@ -174,7 +174,7 @@ def test_site_has_its_page(path: Mapped) -> None:
 
 def test_second_build_skips_its_stages_and_changes_no_byte(path: Mapped) -> None:
     before = bytes_under(path.site)
-    stages = {name: bytes_under(path.work / name) for name in ("train", "harvest", "probe", "evaluate")}
+    stages = {name: bytes_under(path.work / name) for name in ("train", "harvest", "probe", "geometry", "evaluate")}
     assert len(before) > 10
 
     result = path.build()
@@ -186,12 +186,13 @@ def test_second_build_skips_its_stages_and_changes_no_byte(path: Mapped) -> None
 
 
 def test_stages_one_by_one_give_the_same_atlas(path: Mapped, tmp_path: Path) -> None:
-    """Harvested in two shards and merged, then probed, evaluated, assembled and baked, each by its own command."""
+    """Harvested in two shards and merged, then each stage by its own command; shapes are found by one process, not by all."""
     subject = ("--checkpoint", path.checkpoint, "--work", tmp_path / "work")
     for shard in ("1/2", "0/2"):
         assert printed(run("harvest", *subject, "--corpus", path.corpus, "--shard", shard)) == tmp_path / "work" / "harvest"
     assert printed(run("merge", "--work", tmp_path / "work")) == tmp_path / "work" / "harvest"
     assert printed(run("probe", *subject)) == tmp_path / "work" / "probe"
+    assert printed(run("geometry", *subject, "--workers", 1)) == tmp_path / "work" / "geometry"
     assert run("evaluate", *subject, "--corpus", path.corpus).exit_code == 0
     atlas = printed(run("assemble", "--work", tmp_path / "work"))
     page = printed(run("bake", atlas, "--out", tmp_path / "site"))

@@ -303,6 +303,26 @@ def test_fit_is_where_the_objective_is_flat_however_badly_classes_lie() -> None:
             assert np.abs(slope).max() < 1e-6 and np.abs(excess.sum(axis=0)).max() < 1e-6, (unit, number)
 
 
+def test_fit_ends_where_its_features_are_little_more_than_rounding() -> None:
+    """One row lies so far out that the others differ by 10⁻⁵ of its distance; the fold without it has only those."""
+    rng = np.random.default_rng(0)
+    n_units, n = 60, 42
+    uneven = rng.standard_normal((n_units, 5, 5)) * [1, 0.3, 0.02, 0.5, 0.1]
+    feature = 1e-5 * rng.standard_normal((n_units, n, 5)) @ uneven
+    feature[:, 0] += rng.choice([-1.0, 1.0], (n_units, 5))
+    feature = (feature - feature.mean(axis=1, keepdims=True)) / feature.std(axis=1, keepdims=True)
+    class_of, group = rng.integers(0, 2, (n_units, n)), np.tile(np.arange(n) // 6, (n_units, 1))
+
+    found = fit(Problems(feature, np.zeros((n_units, 5)), class_of, group), 1, np.ones((n_units, 1, 2)))
+
+    for unit in range(n_units):
+        x, y = feature[unit][group[unit] > 0], class_of[unit][group[unit] > 0]
+        weight = found.weight[unit, 0, 1] - found.weight[unit, 0, 0]
+        excess = 1 / (1 + np.exp(-(x @ weight[:-1] + weight[-1]))) - y
+        slope = excess @ ((x - x.mean(axis=0)) / x.std(axis=0)) + weight[:-1] * x.std(axis=0)
+        assert np.abs(slope).max() < 1e-4 and abs(excess.sum()) < 1e-4
+
+
 def test_fit_does_not_depend_on_where_it_starts() -> None:
     rng = np.random.default_rng(0)
     class_of, group = rng.integers(0, 3, (5, 60)), rng.integers(0, 4, (5, 60))

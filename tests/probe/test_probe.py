@@ -413,6 +413,8 @@ def test_points_are_all_firings_as_contributions(made: Made) -> None:
     code = np.array([codes[expert][1][row] for expert, row in expected])
     np.testing.assert_allclose(np.stack([points[axis] for axis in "xyz"], axis=1), 2 * code, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(points["norm"], np.linalg.norm(code, axis=1), rtol=1e-3)
+    np.testing.assert_allclose(made["codes"]["code"], code, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(2 * made["codes"]["code"][:, 1], points["y"], rtol=1e-6)
     assert points["label"].tolist() == [row % 7 for _, row in expected]
     positions = made["windows"]["position"]
     assert points["position"].tolist() == [positions[row] for _, row in expected]

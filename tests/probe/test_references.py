@@ -72,7 +72,18 @@ def directions(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("n_labels", "expected"), [(2, 1), (4, 1), (5, 0.75), (7, 0.5), (100, 3 / 99)])
 def test_chance_of_random_clusters_follows_from_their_number(n_labels: int, expected: float) -> None:
-    assert chance(n_labels) == {"all_rows": expected}
+    assert chance(n_labels, d_code=3) == {"all_rows": expected}
+
+
+@pytest.mark.parametrize("d_code", [1, 2, 5])
+def test_chance_is_what_clusters_at_random_places_reach(d_code: int) -> None:
+    places = np.random.default_rng(0).standard_normal((400, 9, d_code))
+    target = np.arange(9.0) - 4
+
+    centred = places - places.mean(axis=1, keepdims=True)
+    fitted = np.einsum("slc,scm,m->sl", centred, np.linalg.pinv(centred), target)
+
+    assert chance(9, d_code)["all_rows"] == pytest.approx((fitted**2).sum(axis=1).mean() / (target**2).sum(), abs=0.03)
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ DRAWN = """canvas => {
 
 
 def numbers(page: Page) -> list[int]:
-    names = page.get_by_role("list", name="Experts").get_by_role("link").all_inner_texts()
+    # Rows out of view are not laid out, and only what is laid out has an inner text.
+    names = page.get_by_role("list", name="Experts").get_by_role("link").all_text_contents()
     return [int(re.search(r"\d+", name).group()) for name in names]  # type: ignore[union-attr]
 
 

@@ -295,10 +295,12 @@ def _descend(
         tried = _at(given, there)
         short = ~(tried.value <= at.value + ARMIJO * share * slope + slack)
         if not short.any():
-            return there, tried, short
+            # A step that was halved and still descends by nothing is one that the slack alone let pass.
+            return there, tried, (share < 1) & (tried.value >= at.value)
         share = np.where(short, share / 2, share)
     there = here + np.where(short, 0.0, share)[..., None, None] * step
-    return there, _at(given, there), short
+    tried = _at(given, there)
+    return there, tried, short | ((share < 1) & (tried.value >= at.value))
 
 
 def _turned(stack: NDArray[Any]) -> NDArray[Any]:

@@ -6,17 +6,19 @@
   const HOVER_TOKENS = 5;
   const CONTEXT_TOKENS = 12;
   const NORM_STEPS = 65535;
+  const DRAWN = 3;       // axes
   const FEW = 2;         // tasks that are named though the expert hardly fires on them
   const AT_FIRST = 10;   // of the strongest contexts; the others are folded
   const STRATA = { top: "Strongest", q75: "Highest quarter by norm", q50: "Second quarter", q25: "Third quarter", q0: "Lowest quarter" };
 
   class Page {
-    #root; #manifest; #scene; #shown = 0; #resets = 0; #expert = null;
+    #root; #manifest; #scene; #neighbours; #shown = 0; #resets = 0; #expert = null;
 
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
       this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.adjust({ camera }));
+      this.#neighbours = new atlas.neighbours.Neighbours(this.#part("neighbours"), manifest);
       this.#part("colour").addEventListener("change", (event) => atlas.route.adjust({ colour: event.target.value }));
       this.#part("evidence").addEventListener("change", (event) => atlas.route.adjust({ corpus: event.target.value }));
       this.#part("reset").addEventListener("click", () => this.#reset());
@@ -62,6 +64,7 @@
       const columns = this.#manifest.experts;
       trouble(this.#root, row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
       this.#part("body").hidden = row < 0;
+      this.#part("neighbours").closest("section").hidden = true;   // of another expert
       const rests = row < 0 || columns.silent[row] ? "" : ` (${columns.measure[row]} ${number(columns.value[row])})`;
       this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), rests]));
     }
@@ -90,6 +93,8 @@
       this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#task(task).name }, this.#task(task).title)));
       this.#evidence(state);
       this.#section("labels", data.labels.task.length, () => this.#labels());
+      this.#part("neighbours").closest("section").hidden = false;
+      this.#neighbours.show(data.neighbours);
       this.#part("stage").hidden = !data.tasks.length;
       this.#part("colour").replaceChildren(...data.tasks.map(({ task }) => {
         const { name, title } = this.#task(task);
@@ -106,6 +111,7 @@
       this.#section("contexts", shown?.contexts.length, () => this.#contexts(shown));
       this.#section("tokens", shown?.tokens.text.length, () => this.#tokens(shown));
       this.#section("norms", shown?.norms.count.length, () => [this.#norms(shown)]);
+      this.#section("needed", shown, () => atlas.geometry.needed(shown.kept));
     }
 
     #isCorpus(number) { return this.#task(number).kind === "corpus"; }
@@ -126,13 +132,15 @@
 
     async #draw(state) {
       const { data } = this.#expert;
-      if (!data?.tasks.length) return;
+      if (!data) return;
+      if (!data.tasks.length) return this.#shape(data.shapes[0]?.task);
       const expert = this.#expert;
       expert.colour = state.colour;
       const wanted = data.tasks.find(({ task }) => this.#task(task).name === asked(state))
         ?? data.tasks.find(({ task }) => task === this.#field("cloud_task")) ?? data.tasks[0];
       const task = this.#task(wanted.task);
       this.#part("colour").value = task.name;
+      this.#shape(task.task);
       const skeleton = await load(`tasks/${task.task}`);
       const sentences = task.labels.name.length ? await this.#sentences(skeleton) : null;
       const hover = sentences ? null : (wanted.unpacked ??= await unpack(wanted.hover));
@@ -150,6 +158,7 @@
         x: wanted.x, y: wanted.y, z: wanted.z,
         colour: Float32Array.from({ length: points }, (_, at) => (sentences ? task.labels.place[label(at)] : norm(at))),
         means: this.#means(wanted.means),
+        axes: axisNames(data.axes),
         joined, closed: task.cyclic,
         origin: wanted.origin, camera: state.camera, key: `${state.expert}/${this.#resets}`,
         describe: (at) => {
@@ -161,12 +170,34 @@
       });
     }
 
+    // The shape of what the scene shows; a labelled task that it hardly fires on has none.
+    #shape(number_) {
+      const { shapes } = this.#expert.data;
+      const others = shapes.filter(({ task }) => task !== number_).map((shape) => ({ name: this.#source(shape.task), shape }));
+      this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#source(number_), others));
+    }
+
+    #source(number_) { return this.#isCorpus(number_) ? this.#corpusName(number_) : this.#task(number_).title; }
+
     #caption(task, points, { kept, means }, supported) {
       const many = points < kept ? `${count(points)} of ${count(kept)} firings` : `${count(points)} firings`;
-      if (!task.labels.name.length) return `${many} on ${this.#corpusName(task.task)}, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes.`;
+      if (!task.labels.name.length) return `${many} on ${this.#corpusName(task.task)}, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes${this.#axes()}`;
       const several = task.labels_per_mean > 1 ? ` of ${task.labels_per_mean} labels each` : "";
       const marks = !means?.text.length ? "" : `; large marks are class means${several}${joining(task, supported)}`;
-      return `${many} at the labels of ${task.title}${marks}.`;
+      return `${many} at the labels of ${task.title}${marks}. Drawn on principal axes${this.#axes()}`;
+    }
+
+    // What the names of the axes say, and what is not drawn.
+    #axes() {
+      const { axes } = this.#expert.data;
+      const first = this.#corpusName(0);
+      const known = axes.some((share) => share > 0);
+      const said = known ? `, each with its share of the variance on ${first}.` : ".";
+      if (axes.length === 1) return `${said} Its contribution is one number: height only spreads the points.`;
+      if (axes.length <= DRAWN || !known) return said;
+      const held = axes.slice(0, DRAWN).reduce((sum, share) => sum + share, 0);
+      const rest = axes.length === DRAWN + 1 ? `axis ${DRAWN + 1}` : axes.length === DRAWN + 2 ? `axes ${DRAWN + 1} and ${DRAWN + 2}` : `axes ${DRAWN + 1} to ${axes.length}`;
+      return `${said} The first three hold ${percent(held)} of it, ${rest} the rest.`;
     }
 
     #means(means) {
@@ -369,6 +400,9 @@
   const laid = (shape) => (shape === "map" ? "arrangement" : "order");
   const called = (rows) => [...new Set(rows.map((row) => laid(hypothesis(row).shape)))].sort().reverse().join(" or ");
   const named = (task) => (task.has_text ? "sentences" : "rows");
+
+  // The names of the axes that are drawn, each with its share of the variance.
+  const axisNames = (shares) => shares.slice(0, DRAWN).map((share, axis) => (share > 0 ? `axis ${axis + 1} · ${percent(share)}` : `axis ${axis + 1}`));
 
   // What follows a caption's class means: whether they are joined in label order, and why not.
   function joining(task, supported) {

@@ -10,17 +10,20 @@
   const DRAWN = "[data-chips], [data-suggestions], [data-empty]";   // buttons that are made anew with each view
 
   class Facets {
-    #root; #manifest; #finder; #query; #form; #boxes = new Map(); #typing = null; #axes;
+    #root; #manifest; #finder; #classes; #query; #form; #boxes = new Map(); #typing = null; #axes;
 
-    constructor(root, manifest, finder) {
+    // classes: of shapes, or null.
+    constructor(root, manifest, finder, classes) {
       this.#root = root;
       this.#manifest = manifest;
       this.#finder = finder;
+      this.#classes = classes;
       this.#form = root.querySelector("[data-facets]");
       this.#query = root.querySelector("[data-query]");
       this.#axes = axes(manifest.experts);
       this.#tasks();
       this.#labels();
+      this.#kinds();
       this.#sliders();
       this.#search();
       this.#drawer();
@@ -41,6 +44,7 @@
         box.checked = state.label.includes(name);
         if (box.checked) details.open = true;
       }
+      for (const box of this.#form.querySelectorAll("[name=shape]")) box.checked = state.shape.includes(box.value);
       for (const [key, axis] of Object.entries(this.#axes)) {
         this.#form.elements[key].value = axis.stop(state[key]);
         this.#say(key, state[key]);
@@ -74,9 +78,9 @@
       if (name === "order") route.set({ order: checked });
       else if (name === "task") route.set({ task: value || null });
       else if (name === "mode") route.set({ mode: value });
-      else if (name === "label") {
-        const others = route.state.label.filter((one) => one !== value);
-        route.set({ label: checked ? [...others, value] : others });
+      else if (name === "label" || name === "shape") {
+        const others = route.state[name].filter((one) => one !== value);
+        route.set({ [name]: checked ? [...others, value] : others });
       }
     }
 
@@ -144,6 +148,15 @@
         });
         place.append(details);
       }
+    }
+
+    #kinds() {
+      this.#root.querySelector('[data-facet="shape"]').hidden = this.#classes === null;
+      const place = this.#root.querySelector("[data-classes]");
+      this.#classes?.names.forEach((name, at) => {
+        const chance = this.#classes.isClaim(name) ? [make("span", { class: "chance" }, `expected by chance: ${number(this.#classes.expected[at])}`)] : [];
+        place.append(make("label", { class: "choice" }, make("input", { type: "checkbox", name: "shape", value: name }), " ", make("span", {}, name, ...chance), " ", make("span", { class: "amount" }, count(this.#classes.count(name)))));
+      });
     }
 
     #sliders() {
@@ -244,7 +257,7 @@
     }
   }
 
-  const reset = () => route.set({ ...route.DEFAULTS, sort: route.state.sort });
+  const reset = () => route.set({ ...route.DEFAULTS, sort: route.state.sort, map: route.state.map, folded: route.state.folded });
 
   function button(text, act) {
     const made = make("button", { type: "button" }, ...[text].flat());

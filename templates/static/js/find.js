@@ -26,10 +26,12 @@
   const words = (query) => folded(query).split(/\s+/).filter(Boolean).map((word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word));
 
   class Finder {
-    #manifest; #index = null; #labels = new Map(); #scores = new Map(); #titles; #order;
+    #manifest; #classes; #index = null; #labels = new Map(); #scores = new Map(); #titles; #order;
 
-    constructor(manifest) {
+    // classes: of shapes, or null.
+    constructor(manifest, classes) {
       this.#manifest = manifest;
+      this.#classes = classes;
       this.#order = manifest.tasks.some(({ hypotheses }) => hypotheses.some(({ shape }) => shape === "map")) ? "order or arrangement" : "order";
       this.#titles = manifest.experts.title.map(folded);
     }
@@ -106,11 +108,11 @@
     }
 
     // ► rows in order; the filters; if there is no row, the filters without which there would be, and how many; a row's best score;
-    // and what a row was found by: { title, fires, lift } of a label, or the { rank } of a match with its { token, share }.
+    // and what a row was found by: { title, fires, lift } of a label, the { rank } of a match with its { token, share }, or { shapes }.
     find(state) {
       const task = this.#task(state.task);
-      const found = { matches: this.#matches(state.q), lifts: new Map(), best: (row) => this.#best(row, task) };
-      const filters = [...this.#texts(state, found), ...this.#claims(state), ...this.#firing(state, found), ...this.#numbers(state, found)];
+      const found = { matches: this.#matches(state.q), lifts: new Map(), shaped: new Map(), best: (row) => this.#best(row, task) };
+      const filters = [...this.#texts(state, found), ...this.#claims(state), ...this.#firing(state, found), ...this.#shaped(state, found), ...this.#numbers(state, found)];
       const columns = this.#manifest.experts;
       const every = columns.expert.map((_, row) => row);
       const compare = SORTS[sorted(state)].by(columns, found);
@@ -118,7 +120,7 @@
       const relaxed = rows.length ? [] : filters
         .map((filter) => ({ ...filter, left: every.filter((row) => filters.every((other) => other === filter || other.test(row))).length }))
         .filter(({ left }) => left).sort((one, other) => other.left - one.left);
-      return { rows, filters, relaxed, best: found.best, reason: (row) => found.lifts.get(row) ?? found.matches?.get(row) ?? null };
+      return { rows, filters, relaxed, best: found.best, reason: (row) => found.lifts.get(row) ?? found.matches?.get(row) ?? found.shaped.get(row) ?? null };
     }
 
     #texts({ q }, { matches }) {
@@ -195,6 +197,18 @@
       const chips = chosen.map(({ name, text }) => ({ text, without: without(name) }));
       const text = chosen.length > 1 ? `fires on any of ${chosen.length} labels` : chosen[0].text;
       return [{ text, test: (row) => chosen.some(({ firing }) => firing.has(row)), without: { label: [] }, chips }];
+    }
+
+    #shaped({ shape: names }, { shaped }) {
+      if (!names.length) return [];
+      this.#manifest.experts.expert.forEach((_, row) => {
+        const shapes = this.#classes?.found(row, names) ?? [];
+        if (shapes.length) shaped.set(row, { shapes });
+      });
+      const said = (name) => (this.#classes?.names.includes(name) ? `shape: ${name}` : `shape “${name}”, which this atlas does not tell`);
+      const chips = names.map((name) => ({ text: said(name), without: { shape: names.filter((other) => other !== name) } }));
+      const text = names.length > 1 ? `any of ${names.length} shapes` : chips[0].text;
+      return [{ text, test: (row) => shaped.has(row), without: { shape: [] }, chips }];
     }
 
     #numbers(state, { best }) {

@@ -3,19 +3,19 @@
 // nothing else is to be done. Clouds are drawn when they come into view.
 (() => {
   const { make, number, percent, token, trouble } = atlas.words;
-  const { load, array } = atlas.payloads;
-  const SIZE = { width: 148, height: 112 };
   const TURN = 0.5;   // radians a second
   const STRIP = 68;
   const AT_ONCE = 400;   // rows: some screens, laid out in some tens of ms
   const idle = globalThis.requestIdleCallback ?? ((act) => setTimeout(act, 50));   // Safari has none
 
   class List {
-    #root; #manifest; #items; #list; #seen; #shown = null; #turning = null;
+    #root; #manifest; #classes; #items; #list; #seen; #shown = null; #turning = null;
 
-    constructor(root, manifest) {
+    // classes: of shapes, or null.
+    constructor(root, manifest, classes) {
       this.#root = root;
       this.#manifest = manifest;
+      this.#classes = classes;
       this.#list = root.querySelector("[data-experts]");
       this.#items = manifest.experts.expert.map(() => null);
       this.#seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#see(entry)), { rootMargin: "400px" });
@@ -55,11 +55,13 @@
       const title = make("span", { class: "title" }, ...token(columns.title[row]));
       const rests = columns.silent[row] ? [] : [" ", make("span", { class: "rests" }, `(${columns.measure[row]} ${number(columns.value[row])})`)];
       const link = make("a", { "aria-label": `Expert ${columns.expert[row]}: ${title.textContent}` },
-        make("canvas", { ...SIZE, "aria-hidden": "true" }),
+        make("canvas", { ...atlas.cloud.PICTURE, "aria-hidden": "true" }),
         make("span", { class: "name", title: `${title.textContent}${rests.at(-1) ? ` ${rests.at(-1).textContent}` : ""}` }, make("b", {}, String(columns.expert[row])), " ", title, ...rests));
       const item = make("li", {}, link, make("div", { class: "reason" }), make("div", { class: "line" }), make("div", { class: "whose" }));
       const shown = this.#task(columns.cloud_task[row]);
       if (shown?.labels.name.length) item.append(make("span", { class: "by", title: `The cloud is coloured by ${shown.title}` }, shown.title));
+      const shape = this.#classes?.claimed(row);
+      if (shape) item.append(make("span", { class: "shape", title: "The shape of its cloud" }, shape));
       item.row = row;
       this.#seen.observe(item);
       return item;
@@ -96,7 +98,7 @@
       if (!isIntersecting) return this.#release(item);
       if (!item.querySelector(".line").hasChildNodes()) this.#measure(item);
       try {
-        item.points ??= await this.#points(item.row);
+        item.points ??= await atlas.cloud.small(this.#manifest, item.row);
         if (item.inView) this.#paint(item);
       } catch (error) { trouble(this.#root, error.message); }
     }
@@ -107,26 +109,9 @@
       canvas.width = canvas.height = 0;
     }
 
-    async #points(row) {
-      const size = this.#manifest.shards.clouds;
-      const shard = await load(`clouds/${Math.floor(row / size)}`);
-      shard.decoded ??= { xyz: array(shard.xyz), label: array(shard.label), starts: starts(shard.points) };
-      const { xyz, label, starts: from } = shard.decoded;
-      const place = row % size;
-      return Array.from({ length: shard.points[place] }, (_, index) => {
-        const at = from[place] + index;
-        return { x: xyz[3 * at] / 127, y: xyz[3 * at + 1] / 127, z: xyz[3 * at + 2] / 127, label: label[at] - 1 };
-      });
-    }
-
-    #paint(item, view = atlas.cloud.VIEW) {
-      const canvas = item.querySelector("canvas");
-      const plain = getComputedStyle(canvas).color;
-      const task = this.#task(this.#manifest.experts.cloud_task[item.row]);
-      const colours = task?.labels.colours[atlas.scheme.name()] ?? [];
-      for (const point of item.points ?? []) point.colour = colours[point.label] ?? plain;
-      const pen = atlas.cloud.prepare(canvas, SIZE.width, SIZE.height);
-      atlas.cloud.dots(pen, item.points ?? [], view, { scale: fitted(item.points ?? []), radius: 1.6 });
+    #paint(item, yaw = 0) {
+      const colours = this.#task(this.#manifest.experts.cloud_task[item.row])?.labels.colours[atlas.scheme.name()] ?? [];
+      atlas.cloud.picture(item.querySelector("canvas"), item.points ?? [], colours, yaw);
     }
 
     #turn(item) {
@@ -134,11 +119,11 @@
       const before = this.#turning;
       this.#turning = item;
       if (before?.inView) this.#paint(before);
-      if (!item || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+      if (!item || atlas.cloud.isFlat(item.points ?? []) || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
       const start = performance.now();
       const frame = (now) => {
         if (this.#turning !== item || !item.isConnected) return;
-        this.#paint(item, { ...atlas.cloud.VIEW, yaw: atlas.cloud.VIEW.yaw + TURN * Math.max(0, now - start) / 1000 });
+        this.#paint(item, TURN * Math.max(0, now - start) / 1000);
         requestAnimationFrame(frame);
       };
       requestAnimationFrame(frame);
@@ -148,20 +133,8 @@
   function said(reason) {
     if (reason?.title) return [make("span", { class: "found" }, ...token(reason.title)), make("span", {}, `: ${percent(reason.fires)}, lift ${number(reason.lift)}`)];
     if (reason?.token) return [`${percent(reason.share)} of firings on “`, ...token(reason.token), "”"];
+    if (reason?.shapes) return [reason.shapes.map(({ name, titles }) => `${name} on ${titles.join(", ")}`).join("; ")];
     return [];
-  }
-
-  // The largest scale at which a cloud stays in its picture while it turns about the upright axis.
-  function fitted(points) {
-    const tilt = [Math.cos(atlas.cloud.VIEW.pitch), Math.sin(atlas.cloud.VIEW.pitch)];
-    const wide = Math.max(0.1, ...points.map(({ x, z }) => Math.hypot(x, z)));
-    const high = Math.max(0.1, ...points.map(({ x, y, z }) => Math.abs(y) * tilt[0] + Math.hypot(x, z) * tilt[1]));
-    return Math.min((SIZE.width / 2 - 5) / wide, (SIZE.height / 2 - 5) / high);
-  }
-
-  function starts(counts) {
-    let total = 0;
-    return counts.map((number) => (total += number) - number);
   }
 
   atlas.list = { List };

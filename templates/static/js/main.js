@@ -15,10 +15,12 @@
 
   let manifest;
   try { manifest = await load("atlas"); } catch (error) { return atlas.words.trouble(pages.list, error.message); }
-  const finder = new atlas.find.Finder(manifest);
-  const facets = new atlas.facets.Facets(document, manifest, finder);
+  const classes = manifest.shapes && new atlas.classes.Classes(manifest);
+  const finder = new atlas.find.Finder(manifest, classes);
+  const facets = new atlas.facets.Facets(document, manifest, finder, classes);
   const summary = new atlas.facets.Summary(pages.list, finder);
-  const list = new atlas.list.List(pages.list, manifest);
+  const overview = manifest.map && new atlas.map.Overview(document.querySelector("[data-map]"), manifest, classes);
+  const list = new atlas.list.List(pages.list, manifest, classes);
   const expert = new atlas.expert.Page(pages.expert, manifest);
   const fidelity = new atlas.fidelity.Page(pages.fidelity, manifest);
   document.querySelector("[data-controls]").hidden = false;
@@ -43,6 +45,7 @@
       facets.show(state);
       found = missing ? { rows: [], filters: [], relaxed: [] } : finder.find(state);
       summary.show(state, found);
+      overview?.show(state, found);
       list.show(found);
     }
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
@@ -59,7 +62,7 @@
     else if (arrived && document.activeElement?.type !== "search") {
       scrollTo(0, scrolled);
       if (from === "fidelity") document.querySelector("[data-to=fidelity]")?.focus({ preventScroll: true });
-      else list.focus(from);
+      else if (!overview?.focus(from)) list.focus(from);
     }
   }
 

@@ -1,11 +1,13 @@
 "use strict";
 // What is shown stands in the address, after the #: reload, Back and a pasted link bring it back.
 (() => {
-  const TEXTS = ["q", "task", "mode", "sort", "corpus", "colour", "camera"];
+  const TEXTS = ["q", "task", "mode", "sort", "map", "corpus", "colour", "camera"];
   const SHARES = ["fires", "score", "importance", "rate_min", "rate_max"];
+  const LISTS = ["label", "shape"];
+  const FLAGS = ["order", "folded"];
   const DEFAULTS = {
-    expert: null, fidelity: false, strange: null, label: [], order: false,
-    q: "", task: null, mode: "any", sort: null, corpus: null, colour: null, camera: null,
+    expert: null, fidelity: false, strange: null, label: [], shape: [], order: false,
+    q: "", task: null, mode: "any", sort: null, map: null, folded: false, corpus: null, colour: null, camera: null,
     fires: 0.5, score: null, importance: null, rate_min: null, rate_max: null,
   };
   const changes = new EventTarget();
@@ -24,8 +26,8 @@
       if (share >= 0 && share <= 1) state[key] = share;
     }
     if (state.fires === 0) state.fires = DEFAULTS.fires;   // on no row is no firing
-    state.label = [...new Set(given.getAll("label"))];
-    state.order = given.get("order") === "1";
+    for (const key of LISTS) state[key] = [...new Set(given.getAll(key))];
+    for (const key of FLAGS) state[key] = given.get(key) === "1";
     if (state.mode !== "all") state.mode = "any";
     return state;
   }
@@ -34,10 +36,12 @@
     const written = new URLSearchParams();
     for (const key of ["q", "task"]) if (state[key]) written.set(key, state[key]);
     if (state.order) written.set("order", "1");
-    for (const label of state.label) written.append("label", label);
-    for (const key of ["mode", ...SHARES, "sort", "corpus", "colour", "camera"]) {
+    for (const key of LISTS) for (const value of state[key]) written.append(key, value);
+    for (const key of ["mode", ...SHARES, "sort", "map"]) {
       if (state[key] !== DEFAULTS[key] && state[key] !== null) written.set(key, state[key]);
     }
+    if (state.folded) written.set("folded", "1");
+    for (const key of ["corpus", "colour", "camera"]) if (state[key] !== null) written.set(key, state[key]);
     // Both are plain after a #, and a label's name reads better so.
     return written.size ? `?${written.toString().replaceAll("%3A", ":").replaceAll("%2C", ",")}` : "";
   }

@@ -7,10 +7,17 @@
   const PLOTLY = new URL("../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
   const STEPS = 32000;
   const REACH = 1.04 * STEPS;
+  const COLUMNS = 96;            // of a cloud with one axis
+  const STROKE = 0.02 * STEPS;   // its origin's, to either side
+  const MARKS = 0.1 * STEPS;     // below its points
+  const NAME_BELOW = 52;         // px
   const LINE = 14;   // px from a name to one below it
   const NAME = 28;   // characters of a name that is drawn; the tip has it whole
   const EDGE = 4;    // px from a name to the edge of the scene
   const escaped = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
+
+  const ABOVE = { x: 0, y: 0, z: 1.75 };
+  const isFlat = ({ axes: names }) => names.length < 3;
 
   const short = (text) => (Array.from(text).length > NAME ? `${Array.from(text).slice(0, NAME - 1).join("").trimEnd()}…` : text);
 
@@ -41,10 +48,25 @@
     return start < low + EDGE ? low + EDGE - start : Math.min(0, high - EDGE - end);
   }
 
-  // The lines through the origin, one per axis, and where their names stand.
-  function axes([x, y, z]) {
-    const line = { x: [-REACH, REACH, null, x, x, null, x, x], y: [y, y, null, -REACH, REACH, null, y, y], z: [z, z, null, z, z, null, -REACH, REACH] };
-    return { line, ends: [{ x: REACH, y, z }, { x, y: REACH, z }, { x, y, z: REACH }] };
+  // The lines through the origin, one per axis, and where their names stand; of a single axis a stroke says where its origin is.
+  function axes([x, y, z], count) {
+    const ends = [{ x: REACH, y, z }, { x, y: REACH, z }, { x, y, z: REACH }].slice(0, count);
+    const pairs = ends.map((end, at) => [{ x, y, z, ["xyz"[at]]: -REACH }, end]);
+    if (count === 1) pairs.push([{ x, y: y - STROKE, z }, { x, y: y + STROKE, z }]);
+    const line = Object.fromEntries(["x", "y", "z"].map((axis) => [axis, pairs.flatMap(([from, to]) => [from[axis], to[axis], null])]));
+    return { line, ends };
+  }
+
+  // Where axes lie flat the first one's name stands below its line, clear of the names of marks, and of the marks below a single axis.
+  const beside = (axis, count, marks) => (axis > 0 || count > 2 ? {} : { yshift: count === 1 && marks ? -NAME_BELOW : -LINE });
+
+  // A cloud of one number runs across. Points that would lie over each other are piled up, and the marks stand below them.
+  function piled(cloud) {
+    const x = array(cloud.x);
+    const heights = atlas.cloud.piles(x, COLUMNS);
+    const foot = -Math.max(...heights) / 2;
+    const below = (values) => values.map(() => foot - MARKS);
+    return { ...cloud, y: heights.map((height) => foot + height), means: { ...cloud.means, y: below(cloud.means.x) }, origin: [cloud.origin[0], foot - STEPS / COLUMNS, cloud.origin[2]] };
   }
 
   class Scene {
@@ -60,12 +82,15 @@
       if (!hasWebGL()) this.#flat = new Flat(box);
     }
 
-    // cloud: { figure, x, y, z, colour, means: { x, y, z, colour, text }, joined, closed, origin, camera, describe }
-    async show(cloud) {
+    // of: { figure, x, y, z, colour, means: { x, y, z, colour, text }, axes, joined, closed, origin, camera, describe }; `axes` are
+    // the names of the axes. Fewer than three are seen straight on.
+    async show(of) {
       const turn = ++this.#drawn;
+      const cloud = of.axes.length === 1 ? piled(of) : of;
       this.#cloud = cloud;
       this.#hide();
-      this.#box.setAttribute("aria-label", `${cloud.title}. Arrow keys turn it.`);
+      this.#box.classList.toggle("one-axis", cloud.axes.length === 1);
+      this.#box.setAttribute("aria-label", `${cloud.title}. Arrow keys ${isFlat(cloud) ? "move" : "turn"} it.`);
       if (this.#flat) this.#flat.show(cloud);
       else {
         await script(PLOTLY);
@@ -78,28 +103,30 @@
       this.#box.dataset.ready = "";
     }
 
-    #traces({ figure, x, y, z, colour, means, joined, closed, origin }) {
+    #traces({ figure, x, y, z, colour, means, axes: names, joined, closed, origin }) {
       const [points, marks, line, cross] = figure.data;
       const around = (values) => (closed && values.length ? [...values, values[0]] : [...values]);
       return [
         { ...points, x, y, z, marker: { ...points.marker, color: colour } },
         { ...marks, x: means.x, y: means.y, z: means.z, marker: { ...marks.marker, color: means.colour } },
         { ...line, ...(joined ? { x: around(means.x), y: around(means.y), z: around(means.z) } : { x: [], y: [], z: [] }) },
-        { ...cross, ...axes(origin).line },
+        { ...cross, ...axes(origin, names.length).line },
       ];
     }
 
-    #layout({ figure, means, origin, camera, key }) {
+    #layout({ figure, means, axes: names, origin, camera, key }) {
       const [label, end] = figure.layout.scene.annotations;
       const view = readCamera(camera);
       const annotations = [
         ...means.text.map((text, at) => ({ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(short(text)) })),
-        ...axes(origin).ends.map((place, axis) => ({ ...end, ...place, text: String(axis + 1) })),
+        ...axes(origin, names.length).ends.map((place, axis) => ({ ...end, ...place, text: names[axis], ...beside(axis, names.length, means.text.length) })),
       ];
       const scene = { ...figure.layout.scene, annotations };
+      if (isFlat(this.#cloud)) Object.assign(scene, { dragmode: "pan", camera: { ...scene.camera, eye: ABOVE } });
       if (view) scene.camera = { ...scene.camera, eye: view.eye, center: view.center, up: view.up };
       // Plotly fits the height; a scene taller than wide has to be fitted by its width.
-      const zoom = view?.zoom ?? scene.aspectratio.x * Math.min(1, this.#box.clientWidth / this.#box.clientHeight);
+      const wide = this.#box.clientWidth / this.#box.clientHeight;
+      const zoom = view?.zoom ?? scene.aspectratio.x * (names.length === 1 ? wide : Math.min(1, wide));
       scene.aspectratio = { x: zoom, y: zoom, z: zoom };
       return { ...figure.layout, scene, uirevision: key };
     }
@@ -142,12 +169,18 @@
       event.preventDefault();
       if (this.#flat) return this.#flat.turn(...step);
       const { camera } = this.#box._fullLayout.scene;
+      if (isFlat(this.#cloud)) return this.#move(camera, step);
       const { x, y, z } = camera.eye;
       const far = Math.hypot(x, y, z);
       const yaw = Math.atan2(x, z) + step[0];
       const pitch = Math.max(-1.5, Math.min(1.5, Math.asin(y / far) + step[1]));
       const eye = { x: far * Math.sin(yaw) * Math.cos(pitch), y: far * Math.sin(pitch), z: far * Math.cos(yaw) * Math.cos(pitch) };
       Plotly.relayout(this.#box, { "scene.camera": { ...camera, eye, up: { x: 0, y: 1, z: 0 } } });
+    }
+
+    #move({ center, eye, ...camera }, [right, up]) {
+      const moved = (place) => ({ ...place, x: place.x + right, y: place.y + up });
+      Plotly.relayout(this.#box, { "scene.camera": { ...camera, center: moved(center), eye: moved(eye) } });
     }
 
     #point(index) {
@@ -171,7 +204,7 @@
 
   // Where there is no WebGL: the same cloud on a 2-D canvas, turned by dragging or by its scene.
   class Flat {
-    #canvas; #cloud; #view = { ...atlas.cloud.VIEW };
+    #canvas; #cloud; #first; #view;
 
     constructor(box) {
       this.#canvas = document.createElement("canvas");
@@ -184,16 +217,18 @@
 
     show(cloud) {
       const decode = (values) => (values.bdata ? array(values) : values);
+      this.#first = isFlat(cloud) ? atlas.cloud.STRAIGHT : atlas.cloud.VIEW;
       const colours = scale(cloud.figure.layout.coloraxis, cloud.colour);
       const [x, y, z] = [cloud.x, cloud.y, cloud.z].map(decode);
       const marks = scale(cloud.figure.layout.coloraxis, cloud.means.colour, cloud.colour);
       const means = cloud.means.text.map((text, at) => ({ x: cloud.means.x[at] / STEPS, y: cloud.means.y[at] / STEPS, z: cloud.means.z[at] / STEPS, colour: marks[at], text: short(text) }));
       this.#cloud = { ...cloud, means, points: Array.from(x, (_, at) => ({ x: x[at] / STEPS, y: y[at] / STEPS, z: z[at] / STEPS, colour: colours[at] })) };
-      this.#view = { ...atlas.cloud.VIEW };
+      this.#view = { ...this.#first };
       this.#paint();
     }
 
     turn(yaw, pitch) {
+      if (isFlat(this.#cloud)) return;
       this.#view.yaw += yaw;
       this.#view.pitch += pitch;
       this.#paint();
@@ -207,7 +242,7 @@
       const project = atlas.cloud.projection(this.#view);
       const at = (x, y, z) => project(x, y, z).map((value) => value * size);
       const { layout, data } = this.#cloud.figure;
-      const { line } = axes(this.#cloud.origin);
+      const { line } = axes(this.#cloud.origin, this.#cloud.axes.length);
       this.#lines(pen, at, [line.x, line.y, line.z].map((values) => values.map((value) => value === null ? null : value / STEPS)), data[3].line.color);
       atlas.cloud.dots(pen, this.#cloud.points, this.#view, { scale: size, radius: 1.8 });
       const means = this.#cloud.means;

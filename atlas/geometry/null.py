@@ -1,0 +1,249 @@
+"""What the statistics of a cloud are where there is nothing to see: those of gated Gaussian clouds, tabulated once and looked up.
+
+At each of a few hundred clouds, the anchors, the gated Gaussian of the same mean and covariance is drawn from and measured as the
+cloud was. Any cloud is compared with the draws of the anchors that are most like it in what the null depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64, Integer
+from numpy.typing import NDArray
+
+from atlas.geometry.cloud import MAX_POINTS, N_GAPS, N_LOOPS, Absent, Cloud, Measured, ShapeConfig, measure
+from atlas.geometry.gated import draw, fit
+from atlas.geometry.processes import spread
+
+DRAWN = ("loop", "gap", "local_dimension", "bend")
+"""Statistics that are compared with draws. Thickness and flatness are those of the covariance, which the draws share."""
+NEAREST = 10
+"""Anchors that a cloud is compared with: 190 draws."""
+LIMIT = 0.95
+"""Of the draws do not go beyond the limit."""
+SMOOTHED = 5
+"""Anchors whose spreads are averaged."""
+LEAST_WIDTH = 0.1
+"""Of the weighting of anchors, in units of `features`, where several stand at one place."""
+LEAST_SPREAD = 0.01
+LEAST_TAIL = 10
+"""Draws in the highest twentieth from which a tail can be told."""
+LEAST_P = 1e-12
+STRIKING_LOOP, STRIKING_GAP = 3.0, 0.5
+"""From which a cloud may be called a ring or clusters."""
+
+
+class Drawn(NamedTuple):
+    """What was measured of draws: axes before the last are those that they are looked up by."""
+
+    statistic: Float64[np.ndarray, "*draw 4"]
+    """`DRAWN`, each so that more of it is further from the null: see `distances`."""
+    loops: Float64[np.ndarray, "*draw loop"]
+    gaps: Float64[np.ndarray, "*draw gap"]
+
+
+@dataclass(frozen=True)
+class Null:
+    """The table of draws that clouds are compared with."""
+
+    threshold: float
+    place: Float64[np.ndarray, "anchor feature"]
+    """Of each anchor, by `features`."""
+    drawn: Drawn
+    """By anchor and draw."""
+    misfit: Float64[np.ndarray, "anchor"]
+    """Of the Gaussians: see `gated.Gated`."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all of it, for a safetensors file."""
+        return {
+            "threshold": np.array([self.threshold]),
+            "place": self.place,
+            "misfit": self.misfit,
+            **{f"drawn.{name}": value for name, value in self.drawn._asdict().items()},
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Null:
+        """Return the table that `arrays` came from."""
+        return cls(
+            float(arrays["threshold"][0]),
+            arrays["place"],
+            Drawn(*(arrays[f"drawn.{name}"] for name in Drawn._fields)),
+            arrays["misfit"],
+        )
+
+    def nearest(self, place: Float64[np.ndarray, "cloud feature"]) -> Integer[np.ndarray, "cloud"]:
+        """Return the anchor that is most like each place."""
+        return cdist(place, self.place).argmin(axis=1)
+
+    def centres(
+        self, place: Float64[np.ndarray, "cloud feature"]
+    ) -> tuple[Float64[np.ndarray, "cloud 4"], Float64[np.ndarray, "cloud 4"]]:
+        """Return the median of each statistic's draws at each place and their spread above it.
+
+        Both are means over the nearest anchors, weighted by how near they are: at an anchor its own draws count alone, or nearly,
+        since a gate that cuts a little deeper may open a hole.
+        """
+        distance = cdist(place, self.place)
+        near = np.argsort(distance, axis=1, kind="stable")[:, :NEAREST]
+        distance = np.take_along_axis(distance, near, axis=1)
+        width = np.maximum(distance[:, min(2, near.shape[1] - 1)] / 2, LEAST_WIDTH)
+        weight = np.exp(-np.square(distance / width[:, None]) / 2)
+        weight /= weight.sum(axis=1, keepdims=True)
+        medians, spreads = self.own_centres()
+        return np.einsum("cn,cns->cs", weight, medians[near]), np.einsum("cn,cns->cs", weight, spreads[near])
+
+    def own_centres(self) -> tuple[Float64[np.ndarray, "anchor 4"], Float64[np.ndarray, "anchor 4"]]:
+        """Return each anchor's own median, and its spread averaged with those of its neighbours: nineteen draws tell it badly."""
+        # Rank 0.9 of nineteen draws is about the most that they tell of an upper tail.
+        median, upper = np.quantile(self.drawn.statistic, [0.5, 0.9], axis=1)
+        spread = np.maximum(upper - median, LEAST_SPREAD)
+        near = np.argsort(cdist(self.place, self.place), axis=1, kind="stable")[:, :SMOOTHED]
+        return median, np.maximum(spread, spread[near].mean(axis=1))
+
+    def tail(self) -> Float64[np.ndarray, "draw 4"]:
+        """Return how far all draws of all anchors lie above their own median, in spreads, in rising order."""
+        median, spread = self.own_centres()
+        return np.sort(((self.drawn.statistic - median[:, None]) / spread[:, None]).reshape(-1, len(DRAWN)), axis=0)
+
+    def p(
+        self,
+        statistic: Float64[np.ndarray, "cloud 4"],
+        median: Float64[np.ndarray, "cloud 4"],
+        spread: Float64[np.ndarray, "cloud 4"],
+    ) -> Float64[np.ndarray, "cloud 4"]:
+        """Return what share of the draws of all anchors lies as many spreads above its own median.
+
+        Beyond their highest twentieth the share falls exponentially, by their mean excess and twice its error: a source of
+        thousands of experts asks for p far below one over the number of draws (Knijnenburg et al. 2009, with shape 0).
+        """
+        tail, found = self.tail(), (statistic - median) / spread
+        p = np.empty_like(found)
+        for column, (ordered, values) in enumerate(zip(tail.T, found.T, strict=True)):
+            beyond = len(ordered) - np.searchsorted(ordered, values - 1e-9)
+            p[:, column] = (1 + beyond) / (1 + len(ordered))
+            highest = ordered[-max(len(ordered) // 20, 1) :]
+            excess = (highest.mean() - highest[0]) * (1 + 2 / np.sqrt(len(highest)))
+            far = values > highest[0]
+            if len(highest) >= LEAST_TAIL and excess > 0:
+                share = len(highest) / len(ordered) * np.exp(-(values[far] - highest[0]) / excess)
+                p[far, column] = np.maximum(share, LEAST_P)
+        return p
+
+
+def cdist(
+    first: Float64[np.ndarray, "cloud feature"], second: Float64[np.ndarray, "anchor feature"]
+) -> Float64[np.ndarray, "cloud anchor"]:
+    """Return the distance of each from each."""
+    return np.sqrt(np.square(first[:, None] - second[None]).sum(axis=2))
+
+
+def tabulate(
+    measured: Sequence[Measured | Absent], threshold: float, config: ShapeConfig, workers: int, told: Callable[[int, int], None]
+) -> Null:
+    """Return the null for clouds like these, the same for any number of `workers`; the clouds themselves are not needed.
+
+    Clouds that are `Absent` are passed over. `told` hears how many of how many anchors are done.
+    """
+    clouds = [cloud for cloud in measured if isinstance(cloud, Measured)]
+    place = features(clouds, threshold)
+    anchors = _anchors(clouds, place, config.anchors)
+    rows = spread(
+        partial(_at_anchor, threshold=threshold, config=config), [(i, clouds[i]) for i in anchors.tolist()], workers, told
+    )
+    return Null(
+        threshold=float(threshold),
+        place=place[anchors],
+        drawn=Drawn(
+            np.array([row.statistic for row, _ in rows]).reshape(len(rows), config.draws, len(DRAWN)),
+            np.array([row.loops for row, _ in rows]).reshape(len(rows), config.draws, N_LOOPS),
+            np.array([row.gaps for row, _ in rows]).reshape(len(rows), config.draws, N_GAPS),
+        ),
+        misfit=np.array([misfit for _, misfit in rows], dtype=np.float64),
+    )
+
+
+def features(clouds: Sequence[Measured], threshold: float) -> Float64[np.ndarray, "cloud feature"]:
+    """Return what the null of each cloud depends on, in units that make a difference of 1 matter about equally.
+
+    How many points; how long and how flat its covariance is; how curved the gate is at its scale, how far round the gate it goes,
+    how close to the gate it lies.
+    """
+    place = np.empty((len(clouds), 6))
+    for row, cloud in zip(place, clouds, strict=True):
+        axes = np.sqrt(np.pad(cloud.spectrum, (0, 2))[:3])
+        ratios = np.log(np.clip(axes[1:] / np.maximum(axes[:-1], 1e-12), 0.03, 1))
+        spread = np.sqrt(np.trace(cloud.covariance))
+        offset = np.linalg.norm(cloud.mean)
+        curved = np.log(np.clip(spread / threshold if threshold > 0 else np.inf, 0.03, 10))
+        surrounded = np.clip(offset / spread, 0, 2)
+        close = np.clip((np.hypot(offset, spread) - threshold) / spread, 0, 1.5)
+        row[:] = [np.log(min(cloud.points, MAX_POINTS)), *ratios, curved, 1.5 * surrounded, 2 * close]
+    return place
+
+
+def _anchors(
+    clouds: Sequence[Measured], place: Float64[np.ndarray, "cloud feature"], limit: int
+) -> Integer[np.ndarray, "anchor"]:
+    """Return which clouds are anchors: half of them spread over all, half over those that may be called a ring or clusters.
+
+    Where a gate that cuts a little deeper opens a hole, a claim of a hole had best rest on its own draws.
+    """
+    striking = np.array([cloud.loops[0] >= STRIKING_LOOP or cloud.gaps[0] >= STRIKING_GAP for cloud in clouds], dtype=bool)
+    some = np.flatnonzero(striking)
+    chosen = some[spread_out(place[some], limit // 2)]
+    others = np.setdiff1d(np.arange(len(clouds)), chosen)
+    return np.concatenate([chosen, others[spread_out(place[others], limit - len(chosen))]])
+
+
+def spread_out(place: Float64[np.ndarray, "cloud feature"], limit: int) -> Integer[np.ndarray, "anchor"]:
+    """Return up to `limit` rows, each the farthest from those before; the first is the one nearest the middle."""
+    if not len(place):
+        return np.zeros(0, dtype=np.int64)
+    chosen = [int(np.square(place - place.mean(axis=0)).sum(axis=1).argmin())]
+    nearest = np.square(place - place[chosen[0]]).sum(axis=1)
+    while len(chosen) < min(limit, len(place)):
+        nearest[chosen[-1]] = -1
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.square(place - place[chosen[-1]]).sum(axis=1))
+    return np.array(chosen)
+
+
+def distances(measured: Sequence[Measured]) -> Float64[np.ndarray, "cloud 4"]:
+    """Return the statistics of `DRAWN`, each so that more of it is further from the null and its spread is about even."""
+    return np.array(
+        [
+            [
+                np.log(max(cloud.loops[0], 1.0)),
+                np.log(cloud.gaps[0] + 0.2),
+                -np.log(max(cloud.local_dimension, 0.5)),
+                np.nan_to_num(cloud.bend),
+            ]
+            for cloud in measured
+        ]
+    ).reshape(len(measured), len(DRAWN))
+
+
+def undone(distance: Float[np.ndarray, "4"]) -> tuple[float, float, float, float]:
+    """Return the statistics that have these `distances`."""
+    loop, gap, local_dimension, bend = (float(value) for value in distance)
+    return float(np.exp(loop)), float(np.exp(gap) - 0.2), float(np.exp(-local_dimension)), bend
+
+
+def _at_anchor(anchor: tuple[int, Measured], threshold: float, config: ShapeConfig) -> tuple[Drawn, float]:
+    """Return what is measured of draws from the gated Gaussian that is like the cloud, and its misfit."""
+    number, cloud = anchor
+    gated = fit(cloud.mean, cloud.covariance, threshold, config.seed)
+    rng = np.random.default_rng([config.seed, number])
+    n = min(cloud.points, MAX_POINTS)
+    found = []
+    while len(found) < config.draws:
+        one = measure(Cloud(draw(gated, n, rng), cloud.basis), config)
+        assert isinstance(one, Measured), "a Gaussian like a cloud with an extent has one"
+        found.append(one)
+    return Drawn(distances(found), np.stack([one.loops for one in found]), np.stack([one.gaps for one in found])), gated.misfit

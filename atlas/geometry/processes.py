@@ -1,0 +1,55 @@
+"""Work that is spread over processes, in order, with an end that Ctrl-C reaches at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children, get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BATCH = 8
+"""Items that a process is given at a time."""
+
+
+def spread(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, told: Callable[[int, int], None]
+) -> list[Result]:
+    """Return `function` of each item, in order, by as many processes as `workers`, or here if that is one.
+
+    `told` hears how many of how many are done. The processes are fresh ones that import only what `function` needs.
+    """
+    results: list[Result] = []
+    if workers <= 1 or len(items) <= BATCH:
+        for item in items:
+            results.append(function(item))
+            told(len(results), len(items))
+        return results
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        try:
+            batches = [pool.submit(_batch, function, items[i : i + BATCH]) for i in range(0, len(items), BATCH)]
+            for batch in batches:
+                results += batch.result()
+                told(len(results), len(items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            # What they are at may take half a minute.
+            for process in active_children():
+                process.terminate()
+            raise
+    return results
+
+
+def _batch(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the process that began this one, and the other cores to the other processes."""
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)

@@ -1,0 +1,258 @@
+"""Which shape a cloud of contributions has, beside the gated Gaussian clouds that would look like it by chance.
+
+The order of calls: `measure_all` on every cloud, `tabulate` once over all that could be measured, `classify` on one source at a
+time. The first two are what costs; what they return can be kept in a safetensors file (`arrays` and `measured_from`,
+`Null.arrays` and `Null.from_arrays`). Nothing here imports torch: processes that measure start fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy.typing import NDArray
+
+from atlas.geometry.cloud import MAX_POINTS, REASONS, Absent, Cloud, Measured, ShapeConfig, measure
+from atlas.geometry.null import DRAWN, LIMIT, Null, distances, features, tabulate, undone
+from atlas.geometry.processes import spread
+
+__all__ = [
+    "CLASSES",
+    "STATISTICS",
+    "Absent",
+    "Classified",
+    "Cloud",
+    "Measured",
+    "Null",
+    "Shape",
+    "ShapeConfig",
+    "Test",
+    "arrays",
+    "classify",
+    "measure",
+    "measure_all",
+    "measured_from",
+    "tabulate",
+]
+
+CLASSES = ("line or ray", "curve", "ring", "sheet", "clusters", "unclear")
+STATISTICS = (*DRAWN, "thickness", "flatness")
+
+ALPHA = 0.05
+RING_RATIO = 3.0
+"""Death over birth: how many times as wide as the widest gap in its rim a hole is."""
+RING_DIMENSION = 1.75
+"""Local dimension below which a rim is a line; tubes and bands have 1.8 and more."""
+RING_PARTS = 6
+"""Parts that may stand for a rim which is no line itself: twelve tight labels on a circle are locally blobs."""
+LEAST_GAP = 0.5
+"""Of rms: outskirts of a Gaussian of 200 points come off at up to 0.4, turns of a helix at 0.3, blobs at 0.8 and more."""
+CURVE_DIMENSION = 1.5
+SHEET_DIMENSION = 2.2
+"""Between the 2.0 of a noisy sheet and the 2.3 of a Gaussian of 200 points in three dimensions."""
+BOUNDARY = 0.2
+"""Of thickness and flatness. Noise of a tenth of an axis in two directions gives 0.14, a Gaussian of axes 3 to 1 gives 0.33."""
+BENT = 0.5
+"""Share of the variance off the first axis: more of it is a bow than is noise."""
+LEAST_PLACES = 20
+"""Distinct points: fewer are a set of places, which lines and curves join in many ways."""
+
+
+class Test(NamedTuple):
+    """A statistic beside its null."""
+
+    statistic: str
+    """One of `STATISTICS`."""
+    value: float
+    null_median: float
+    """Of thickness and flatness the boundary."""
+    null_limit: float
+    """95 % of the null does not go beyond: upwards of loop, gap and bend, downwards of the others."""
+    p: float
+    p_adjusted: float
+
+
+class Shape(NamedTuple):
+    """What a cloud is called, and why."""
+
+    name: str
+    """One of `CLASSES`."""
+    loops: int
+    clusters: int
+    tests: tuple[Test, ...]
+    """Those that the cloud has: without a third axis there is no flatness."""
+
+
+class Classified(NamedTuple):
+    """The shapes of one source."""
+
+    shapes: list[Shape | None]
+    """In the order of the clouds; None where the cloud is `Absent`."""
+    expected: dict[str, float]
+    """Of each of `CLASSES`, how many clouds would be called so if all were gated Gaussians: see `_expected`."""
+
+
+def measure_all(
+    clouds: Sequence[Cloud], config: ShapeConfig, workers: int, told: Callable[[int, int], None]
+) -> list[Measured | Absent]:
+    """Return what `measure` says of each, in order, by as many processes; `told` hears how many of how many are done."""
+    return spread(partial(measure, config=config), clouds, workers, told)
+
+
+def arrays(measured: Sequence[Measured | Absent]) -> dict[str, NDArray[Any]]:
+    """Return them as arrays over clouds, for a safetensors file. All have codes of one width."""
+    present = [cloud for cloud in measured if isinstance(cloud, Measured)]
+    reason = [REASONS.index(cloud.reason) if isinstance(cloud, Absent) else -1 for cloud in measured]
+    return {
+        "points": np.array([cloud.points for cloud in measured], dtype=np.int64),
+        "reason": np.array(reason, dtype=np.int64),
+        **{name: np.array([getattr(cloud, name) for cloud in present]) for name in Measured._fields if name != "points"},
+    }
+
+
+def measured_from(arrays: Mapping[str, NDArray[Any]]) -> list[Measured | Absent]:
+    """Return what `arrays` were made of."""
+    measured: list[Measured | Absent] = []
+    row = 0
+    for points, reason in zip(arrays["points"].tolist(), arrays["reason"].tolist(), strict=True):
+        if reason >= 0:
+            measured.append(Absent(points, REASONS[reason]))
+            continue
+        values = {name: arrays[name][row] for name in Measured._fields if name != "points"}
+        measured.append(Measured(points=points, **{k: v if v.ndim else v.item() for k, v in values.items()}))
+        row += 1
+    return measured
+
+
+class _Passed(NamedTuple):
+    """Which statistics stand out from their null, of clouds or of draws."""
+
+    loop: Bool[np.ndarray, "cloud"]
+    gap: Bool[np.ndarray, "cloud"]
+    local_dimension: Bool[np.ndarray, "cloud"]
+    bend: Bool[np.ndarray, "cloud"]
+    thickness: Bool[np.ndarray, "cloud"]
+    flatness: Bool[np.ndarray, "cloud"]
+
+
+def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeConfig) -> Classified:
+    """Return the shapes of the clouds of one source; p-values are adjusted over these, by Benjamini and Hochberg."""
+    clouds = [cloud for cloud in measured if isinstance(cloud, Measured)]
+    if not clouds:
+        return Classified([None] * len(measured), dict.fromkeys(CLASSES, 0.0))
+    place = features(clouds, null.threshold)
+    median, spread_above = null.centres(place)
+    limit = median + spread_above * np.quantile(null.tail(), LIMIT, axis=0)
+    found = distances(clouds)
+    thickness, flatness = (_below_boundary(clouds, name) for name in ("thickness", "flatness"))
+    p = np.column_stack([null.p(found, median, spread_above), thickness, flatness])
+    adjusted = np.column_stack([_adjusted(column) for column in p.T])
+    passed = _Passed(*(adjusted <= ALPHA).T)
+
+    shapes = []
+    for row, cloud in enumerate(clouds):
+        medians, limits = undone(median[row]), undone(limit[row])
+        loops = int((cloud.loops > limits[0]).sum()) if passed.loop[row] else 0
+        clusters = 1 + int((cloud.gaps > limits[1]).sum()) if passed.gap[row] else 1
+        name = _name(cloud, loops, clusters, [bool(column[row]) for column in passed])
+        values = (*undone(found[row])[:2], cloud.local_dimension, cloud.bend, cloud.thickness, cloud.flatness)
+        errors = (cloud.thickness_error, cloud.flatness_error)
+        tests = []
+        for i, (statistic, value) in enumerate(zip(STATISTICS, values, strict=True)):
+            if np.isnan(value) or (len(cloud.spectrum) == 1 and statistic != "gap"):
+                continue
+            drawn = i < len(DRAWN)
+            middle = medians[i] if drawn else BOUNDARY
+            far = limits[i] if drawn else BOUNDARY * float(np.exp(-1.645 * errors[i - len(DRAWN)]))
+            tests.append(Test(statistic, float(value), middle, far, float(p[row, i]), float(adjusted[row, i])))
+        shapes.append(Shape(name, loops, clusters, tuple(tests)))
+    in_order = iter(shapes)
+    return Classified(
+        [next(in_order) if isinstance(cloud, Measured) else None for cloud in measured],
+        _expected(clouds, null, null.nearest(place), p, adjusted),
+    )
+
+
+def _name(cloud: Measured, loops: int, clusters: int, passed: Sequence[bool]) -> str:
+    """Return what a cloud is called whose statistics stand out from the null as `passed` says."""
+    _, _, dimension_passed, bend_passed, thin, flat = passed
+    n_axes = len(cloud.spectrum)
+    rim = cloud.local_dimension < RING_DIMENSION or clusters >= RING_PARTS
+    bent = bend_passed and cloud.bend >= BENT
+    if loops == 1 and cloud.loops[0] >= RING_RATIO and rim:
+        return "ring"
+    if clusters > 1 and cloud.gaps[0] >= LEAST_GAP:
+        return "clusters"
+    if n_axes == 1:
+        return "line or ray"
+    if cloud.places < LEAST_PLACES:
+        return "unclear"
+    if thin:
+        return "curve" if bent else "line or ray"
+    if dimension_passed and cloud.local_dimension < CURVE_DIMENSION:
+        return "curve"
+    if n_axes > 2 and (flat or (dimension_passed and cloud.local_dimension < SHEET_DIMENSION)):
+        return "sheet"
+    return "unclear"
+
+
+def _below_boundary(clouds: Sequence[Measured], name: str) -> Float64[np.ndarray, "cloud"]:
+    """Return how likely a cloud at the boundary is to seem as thin, or flat, as each; 1 where there is no such axis."""
+    from scipy.special import ndtr
+
+    value = np.array([getattr(cloud, name) for cloud in clouds])
+    error = np.array([getattr(cloud, f"{name}_error") for cloud in clouds])
+    deviations = (np.log(np.maximum(value, 1e-12)) - np.log(BOUNDARY)) / np.maximum(error, 1e-3)
+    return np.nan_to_num(ndtr(deviations), nan=1.0)
+
+
+def _adjusted(p: Float64[np.ndarray, "cloud"]) -> Float64[np.ndarray, "cloud"]:
+    """Return the false discovery rate at which each would be called (Benjamini & Hochberg 1995)."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.minimum.accumulate((p[order] * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+def _expected(
+    clouds: Sequence[Measured],
+    null: Null,
+    anchor: NDArray[Any],
+    p: Float64[np.ndarray, "cloud 6"],
+    adjusted: Float64[np.ndarray, "cloud 6"],
+) -> dict[str, float]:
+    """Return how many clouds of each class there would be if all were gated Gaussians.
+
+    The same rule is put to the draws, at the p that the adjustment came down to, each anchor counting as often as it is a cloud's
+    nearest. Draws share their cloud's thickness and flatness, so that for these it is the chance of a cloud at the boundary.
+    """
+    least = ALPHA / len(clouds)
+    critical = np.array([max(p[adjusted[:, i] <= ALPHA, i].max(initial=0), least) for i in range(p.shape[1])])
+    n_anchors, n_draws = null.drawn.statistic.shape[:2]
+    median, spread_above = null.own_centres()
+    limit = median + spread_above * np.quantile(null.tail(), LIMIT, axis=0)
+    weight = np.bincount(anchor, minlength=n_anchors) / n_draws
+    n_axes = len(clouds[0].spectrum)
+    expected = dict.fromkeys(CLASSES, 0.0)
+    for draw in range(n_draws):
+        statistic = null.drawn.statistic[:, draw]
+        passed = null.p(statistic, median, spread_above) <= critical[: len(DRAWN)]
+        for row in np.flatnonzero(weight):
+            limits, (_, _, dimension, bend) = undone(limit[row]), undone(statistic[row])
+            loops, gaps = null.drawn.loops[row, draw], null.drawn.gaps[row, draw]
+            n_loops = int((loops > limits[0]).sum()) if passed[row, 0] else 0
+            n_clusters = 1 + int((gaps > limits[1]).sum()) if passed[row, 1] else 1
+            like = clouds[0]._replace(
+                places=MAX_POINTS, local_dimension=dimension, bend=bend, loops=loops, gaps=gaps, spectrum=np.ones(n_axes) / n_axes
+            )
+            name = _name(like, n_loops, n_clusters, [*(bool(x) for x in passed[row]), False, False])
+            expected[name] += float(weight[row])
+    at_boundary = {"line or ray": critical[4] if n_axes > 1 else 0.0, "sheet": critical[5] if n_axes > 2 else 0.0}
+    for name, chance in at_boundary.items():
+        expected[name] += float(chance) * expected["unclear"]
+    expected["unclear"] *= 1 - sum(float(chance) for chance in at_boundary.values())
+    return expected

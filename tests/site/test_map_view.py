@@ -1,0 +1,265 @@
+"""The map of all experts on the first page, and the shapes of their clouds as a filter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from atlas.bake import bake
+from atlas.store import write_atlas
+from synthetic import Size, synthetic_tables
+
+pytestmark = pytest.mark.browser
+Open = Callable[[str], Page]
+TABLES = synthetic_tables()
+ON_MAP = TABLES["overview"]["expert"]
+RINGS = {expert for expert, shape in zip(TABLES["shapes"]["expert"], TABLES["shapes"]["class"], strict=True) if shape == "ring"}
+"""On any source."""
+PIXELS = """(canvas, colours) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const wanted = colours.map((colour) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)).join());
+  const counts = wanted.map(() => 0);
+  for (let at = 0; at < data.length; at += 4) {
+    const found = wanted.indexOf([data[at], data[at + 1], data[at + 2]].join());
+    if (found >= 0) counts[found] += 1;
+  }
+  return counts;
+}"""
+FILTERED, BLUE, VERMILION, GREY = "#e3e0d8", "#0072b2", "#d55e00", "#8f959b"
+
+
+def the_map(page: Page) -> Locator:
+    return page.get_by_role("application", name=re.compile("^Map of the experts"))
+
+
+def said(page: Page) -> Locator:
+    """What a screen reader is told of the dot that the keyboard is on."""
+    return page.locator("[data-map-part=spoken]")
+
+
+def legend(page: Page) -> list[str]:
+    return page.locator("[data-map-part=legend] li").all_inner_texts()
+
+
+def pixels(page: Page, *colours: str) -> list[int]:
+    """Return how many pixels of the map have these colours, once it is drawn."""
+    page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+    return the_map(page).evaluate(PIXELS, list(colours))
+
+
+def pointed(page: Page) -> tuple[int, dict[str, float]]:
+    """Return the expert that is pointed at, and its dot's place on the map."""
+    tip = page.locator("[data-map-part=tip]")
+    expect(tip).to_be_visible()
+    style = "tip => ['--x', '--y'].map((name) => Number.parseFloat(tip.style.getPropertyValue(name)))"
+    page.wait_for_function("() => document.querySelector('[data-map-part=tip]').style.getPropertyValue('--x') !== ''")
+    x, y = tip.evaluate(style)
+    return int(tip.locator("b").inner_text()), {"x": x, "y": y}
+
+
+def test_a_click_on_a_dot_opens_its_expert_and_back_leads_to_the_map(open_at: Open) -> None:
+    page = open_at("")
+    the_map(page).focus()
+    expert, place = pointed(page)
+    assert expert in ON_MAP
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-map-part=tip]")).to_be_hidden()
+    the_map(page).hover(position=place)
+    assert pointed(page)[0] == expert
+    the_map(page).click(position=place)
+    expect(page.get_by_role("heading", name=f"Expert {expert}")).to_be_visible()
+    page.go_back()
+    expect(the_map(page)).to_be_focused()
+
+
+def test_the_map_can_be_walked_and_an_expert_opened_by_keyboard(open_at: Open) -> None:
+    page = open_at("#/?shape=ring")
+    the_map(page).focus()
+    expect(said(page)).to_have_text(re.compile(r"^Expert \d+: "))
+    seen = {said(page).inner_text()}
+    for key in ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown") * 2:
+        page.keyboard.press(key)
+        seen.add(said(page).inner_text())
+    numbers = {int(re.findall(r"\d+", text)[0]) for text in seen}
+    assert len(numbers) > 2 and numbers <= RINGS & set(ON_MAP)
+    expert = int(re.findall(r"\d+", said(page).inner_text())[0])
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(rf"#/expert/{expert}\?shape=ring$"))
+
+
+def test_zoom_keeps_what_is_pointed_at_and_the_whole_comes_back(open_at: Open) -> None:
+    page = open_at("")
+    drawn = pixels(page, BLUE, VERMILION)
+    the_map(page).focus()
+    expert, first = pointed(page)
+    for _ in range(6):
+        page.keyboard.press("+")
+    assert sum(pixels(page, BLUE, VERMILION)) < sum(drawn)
+    assert pointed(page) == (expert, pytest.approx(first, abs=0.01))
+    page.keyboard.press("0")
+    page.keyboard.press("Escape")
+    assert pixels(page, BLUE, VERMILION) == drawn
+    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Zoom in").click()
+    assert sum(pixels(page, BLUE, VERMILION)) != sum(drawn)
+    page.get_by_role("button", name="Whole map").click()
+    assert pixels(page, BLUE, VERMILION) == drawn
+
+
+def test_a_wheel_zooms_in_and_a_drag_moves_but_the_whole_map_lets_the_page_scroll(open_at: Open) -> None:
+    page = open_at("")
+    box = the_map(page).bounding_box()
+    assert box is not None
+    whole = pixels(page, BLUE)
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.wheel(0, -400)
+    page.wait_for_timeout(100)
+    assert page.evaluate("scrollY") == 0 and pixels(page, BLUE) != whole
+    before = the_map(page).screenshot()
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 60, steps=3)
+    page.mouse.up()
+    page.mouse.move(0, 0)
+    assert the_map(page).screenshot() != before
+    expect(page).to_have_url(re.compile(r"index.html(#/)?$"))
+    page.get_by_role("button", name="Whole map").click()
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("() => scrollY > 0")
+
+
+def test_what_filters_hide_is_drawn_in_the_colour_of_lines(open_at: Open) -> None:
+    page = open_at("")
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    assert pixels(page, FILTERED)[0] == 0
+    page.get_by_role("group", name="Shape").get_by_role("checkbox", name=re.compile("^ring")).check()
+    expect(page).to_have_url(re.compile(r"#/\?shape=ring$"))
+    expect(page.get_by_role("status")).to_have_text(f"{len(RINGS)} of 40 experts")
+    left = len(set(ON_MAP) - RINGS)
+    assert legend(page)[-1].split("\n") == ["filtered out", str(left)]
+    assert pixels(page, FILTERED)[0] > 5 * left
+
+
+def test_colours_stand_in_the_address_and_survive_a_reload(open_at: Open) -> None:
+    page = open_at("")
+    expect(page.get_by_label("Colour dots by")).to_have_value("title")
+    assert [line.split("\n")[0] for line in legend(page)] == ["Months", "Numbers 0–99", "names no task"]
+    page.get_by_label("Colour dots by").select_option("shape")
+    expect(page).to_have_url(re.compile(r"#/\?map=shape$"))
+    shapes = [line.split("\n")[0] for line in legend(page)]
+    assert "ring" in shapes and shapes[-1] == "unclear, or too little to tell"
+    page.wait_for_load_state("networkidle")
+    page.reload()
+    expect(page.get_by_label("Colour dots by")).to_have_value("shape")
+    assert [line.split("\n")[0] for line in legend(page)] == shapes
+    page.get_by_label("Colour dots by").select_option("firing rate")
+    ticks = page.locator("[data-map-part=legend] .ticks span").all_inner_texts()
+    assert len(ticks) > 1 and all(re.fullmatch(r"0?\.?0*[125]0*\u202f%", tick) for tick in ticks)
+    link = page.get_by_role("list", name="Experts").get_by_role("link").first
+    assert (link.get_attribute("href") or "").endswith("?map=rate")
+    page = open_at("#/?map=constructor")
+    expect(page.get_by_label("Colour dots by")).to_have_value("title")
+
+
+def test_the_map_folds_away_and_that_stands_in_the_address(open_at: Open) -> None:
+    page = open_at("#/?shape=ring")
+    page.get_by_role("button", name="Hide the map").click()
+    expect(the_map(page)).to_be_hidden()
+    expect(page).to_have_url(re.compile(r"#/\?shape=ring&folded=1$"))
+    page.get_by_role("button", name=re.compile("^Remove filter")).click()
+    expect(page).to_have_url(re.compile(r"#/\?folded=1$"))
+    page.wait_for_load_state("networkidle")
+    page.reload()
+    expect(page.get_by_role("button", name="Show the map")).to_have_attribute("aria-expanded", "false")
+    page.get_by_role("button", name="Show the map").click()
+    expect(the_map(page)).to_be_visible()
+    assert sum(pixels(page, BLUE, GREY)) > 0
+
+
+def test_shapes_are_a_filter_with_what_chance_gives(open_at: Open) -> None:
+    page = open_at("#/?shape=ring&sort=number")
+    facet = page.get_by_role("group", name="Shape")
+    expected = sum(
+        value
+        for shape, value in zip(TABLES["shape_classes"]["class"], TABLES["shape_classes"]["expected"], strict=True)
+        if shape == "ring"
+    )
+    expect(facet.locator("label", has_text="ring")).to_have_text(f" ringexpected by chance: {expected:.2g} {len(RINGS)}")
+    expect(facet.locator("label", has_text="unclear")).not_to_contain_text("chance")
+    items = page.get_by_role("list", name="Experts").get_by_role("listitem")
+    expect(items).to_have_count(len(RINGS))
+    expect(items.first).to_contain_text("ring on ")
+    facet.get_by_role("checkbox", name=re.compile("^clusters")).check()
+    expect(page.get_by_role("button", name=re.compile("^Remove filter"))).to_have_text(
+        ["shape: ring\u00a0×", "shape: clusters\u00a0×"]
+    )
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    page = open_at("#/?shape=torus")
+    expect(page.get_by_role("status")).to_have_text("0 of 40 experts")
+    expect(page.get_by_role("button", name=re.compile("Remove filter: shape “torus”, which"))).to_be_visible()
+
+
+def test_an_entry_names_its_shape_where_one_is_claimed(open_at: Open) -> None:
+    page = open_at("#/?sort=number")
+    shapes = {
+        expert: shape
+        for task, expert, shape in zip(*(TABLES["shapes"][name] for name in ("task", "expert", "class")), strict=True)
+        if task == 0
+    }
+    unclear = next(expert for expert, shape in shapes.items() if shape == "unclear")
+    ring = next(expert for expert, shape in shapes.items() if shape == "ring")
+    entry = page.get_by_role("list", name="Experts").get_by_role("listitem")
+    expect(entry.nth(ring).get_by_title("The shape of its cloud")).to_have_text("ring")
+    expect(entry.nth(unclear).get_by_title("The shape of its cloud")).to_have_count(0)
+
+
+def test_on_a_phone_one_finger_scrolls_two_zoom_and_a_tap_offers_the_expert(quiet_page: Page, open_at: Open) -> None:
+    quiet_page.set_viewport_size({"width": 390, "height": 844})
+    page = open_at("")
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    the_map(page).focus()
+    expert, place = pointed(page)
+    page.keyboard.press("Escape")
+    box = the_map(page).bounding_box()
+    assert box is not None
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+
+    at = (box["x"] + place["x"], box["y"] + place["y"])
+    touch("touchStart", at)
+    touch("touchEnd")
+    assert pointed(page)[0] == expert
+    whole = pixels(page, BLUE, VERMILION, GREY)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch("touchStart", (x - 30, y), (x + 30, y))
+    for apart in (50, 80, 120, 160):
+        touch("touchMove", (x - apart, y), (x + apart, y))
+    touch("touchEnd")
+    assert pixels(page, BLUE, VERMILION, GREY) != whole
+    assert page.evaluate("[scrollY, visualViewport.scale]") == [0, 1]
+    touch("touchStart", (x, y))
+    for step in range(1, 12):
+        touch("touchMove", (x, y - 12 * step))
+    touch("touchEnd")
+    page.wait_for_function("() => scrollY > 50")
+
+
+def test_an_atlas_without_a_map_has_its_list_all_the_same(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=2, points=4, windows=2))
+    for table in ("overview", "overview_clusters", "shapes", "shape_tests", "shape_classes"):
+        del tables[table]
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    site = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
+    quiet_page.goto((site / "index.html").as_uri())
+    expect(quiet_page.get_by_role("status")).to_have_text("2 experts")
+    expect(quiet_page.get_by_text("This atlas has no map")).to_be_visible()
+    expect(quiet_page.get_by_role("group", name="Shape")).to_be_hidden()
