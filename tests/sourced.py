@@ -67,7 +67,11 @@ def probe(rows: Sequence[int], fired: Firings, codes: Codes | None = None, name:
             "label": np.array([label for _, label in counts], dtype=np.int32),
             "fires": np.array([n / rows[label] for (_, label), n in counts.items()], dtype=np.float64),
         },
-        "points": {"task": np.full(len(expert), task), "expert": np.array(expert, dtype=np.int32)},
+        "points": {
+            "task": np.full(len(expert), task),
+            "expert": np.array(expert, dtype=np.int32),
+            "label": np.array([label for labels in fired.values() for label in labels], dtype=np.int32),
+        },
         "codes": coded(fired, codes),
     }
     return Finished({}, {}, {}, tables)

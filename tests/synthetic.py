@@ -827,7 +827,7 @@ def _shapes(size: Size, firings: dict[int, dict[int, Fired]], labelled: list[Sen
                 continue
             points = len(fired.norm)
             if expert == NOT_TOLD:
-                shapes.append((task, expert, points, None, "All of its contributions are the same.", *[None] * 7))
+                shapes.append((task, expert, points, None, "All of its contributions are the same.", *[None] * 8))
                 continue
             shape = SHAPE_OF[kind(expert)]
             if size.d_code == 1 and shape != "clusters":
@@ -845,10 +845,12 @@ def _shapes(size: Size, firings: dict[int, dict[int, Fired]], labelled: list[Sen
                 1.0 + (shape == "unclear"),
                 0.25,
             )
-            shapes.append((task, expert, points, shape, None, *described, int(shape == "ring"), 1 + (shape == "clusters")))
             stands_out, beyond = TOLD_BY.get(shape, ("", 0.0))
             # One axis can have gaps only, and two have no third.
             told = ("gap",) if size.d_code == 1 else tuple(NULLS)[:5] if size.d_code == 2 else tuple(NULLS)
+            rests_on = stands_out if stands_out in told else None
+            parts = (int(shape == "ring"), 1 + (shape == "clusters"))
+            shapes.append((task, expert, points, shape, None, rests_on, *described, *parts))
             for statistic in told:
                 median, limit = NULLS[statistic]
                 found = (beyond, median, limit, 2e-5, 0.001) if statistic == stands_out else (median, median, limit, 0.5, 1.0)
@@ -1044,7 +1046,7 @@ _COLUMNS = {
 }
 _SHAPE_COLUMNS = {
     "shapes": (
-        *("task", "expert", "points", "class", "absent", "spectrum", "effective_dimension", "rms"),
+        *("task", "expert", "points", "class", "absent", "statistic", "spectrum", "effective_dimension", "rms"),
         *("local_dimension", "local_radius", "loops", "clusters"),
     ),
     "shape_tests": ("task", "expert", "statistic", "value", "null_median", "null_limit", "p", "p_adjusted"),

@@ -67,4 +67,4 @@ def only(patch: pytest.MonkeyPatch, *tasks: Task) -> None:
 
 def few_draws(seed: int) -> GeometryConfig:
     """How geometry is found with a null of a few draws."""
-    return GeometryConfig(ShapeConfig(seed=seed, anchors=8, draws=4), OverviewConfig(seed=seed))
+    return GeometryConfig(ShapeConfig(seed=seed, anchors=8, draws=4, least_draws=0), OverviewConfig(seed=seed))

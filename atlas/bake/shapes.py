@@ -99,7 +99,7 @@ def _evidence(row: Row, tests: Sequence[Row]) -> str:
     by_name = {test["statistic"]: test for test in tests}
     if len(row["spectrum"]) == 1 and row["class"] == "line or ray":
         return ": they have one axis only, and no gap that stands out"
-    test = by_name.get(_speaks(row["class"], by_name))
+    test = by_name.get(row["statistic"])
     if test is None:
         return ""
     what, others, side = _SAID[test["statistic"]]
@@ -107,19 +107,6 @@ def _evidence(row: Row, tests: Sequence[Row]) -> str:
     numbers = {"value": significant(test["value"]), "median": significant(test["null_median"]), "radius": radius}
     limit, p = significant(test["null_limit"]), significant(test["p_adjusted"])
     return f"{what.format(**numbers)}; 95\u202f% of {others.format(**numbers)} stay {side} {limit} (adjusted p {p})"
-
-
-def _speaks(shape: str, tests: Mapping[str, Row]) -> str:
-    """Return the statistic that a class was given for: of two ways to a curve or a sheet, the one that was taken."""
-
-    def stands_out(statistic: str) -> bool:
-        return statistic in tests and tests[statistic]["p_adjusted"] <= SURE
-
-    if shape == "curve":
-        return "bend" if stands_out("thickness") else "local_dimension"
-    if shape == "sheet":
-        return "flatness" if stands_out("flatness") else "local_dimension"
-    return {"ring": "loop", "clusters": "gap", "line or ray": "thickness"}[shape]
 
 
 def _unclear(tests: Sequence[Row], source: str) -> str:

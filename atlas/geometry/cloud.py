@@ -23,8 +23,8 @@ LINK_NEIGHBOURS = 5
 """Single linkage is of mutual reachability (Campello et al. 2013): a bridge has to be so many points thick."""
 LEAST_PART = 0.04
 """Of the points, and at least 5 of them: smaller parts are outliers."""
-LOCAL_RADIUS = 0.25
-"""Of rms."""
+LOCAL_RADIUS, COARSE_RADIUS = 0.25, 0.5
+"""Of rms. Noise of a tenth makes a line fill its neighbourhoods at the first, not at the second."""
 LOCAL_POINTS = 12
 """The median neighbourhood has so many points, else the radius grows for that cloud."""
 N_CENTRES = 200
@@ -46,6 +46,8 @@ class ShapeConfig:
     """Clouds, of those that are measured, whose own null is drawn; the others look up the nearest."""
     draws: int = 19
     """Drawn at each anchor."""
+    least_draws: int = 199
+    """In all: where there are few anchors, each is drawn more often."""
 
     def __post_init__(self) -> None:
         if self.anchors < 1 or self.draws < 1:
@@ -59,6 +61,8 @@ class Cloud(NamedTuple):
     """As the gate sees them."""
     basis: Float64[np.ndarray, "d_code axis"]
     """code @ basis is the contribution in an orthonormal basis, residual-stream units."""
+    clumped: bool = False
+    """Many points are of one kind, as sentences of one label are: neighbourhoods are thin without being lines or sheets."""
 
 
 class Absent(NamedTuple):
@@ -93,6 +97,12 @@ class Measured(NamedTuple):
     """The same ratio within neighbourhoods of `local_radius`, mean over them; 0 where none has an extent."""
     local_radius: float
     """In units of rms."""
+    coarse_dimension: float
+    """The local dimension at twice the radius or more: a noisy line is a line there, a sheet is none."""
+    off_plane: float
+    """Share of a neighbourhood's variance off its two widest axes, mean over them, the lesser of both radii."""
+    clumped: bool
+    """See `Cloud`."""
     loops: Float64[np.ndarray, "loop"]
     """Death over birth of the most persistent classes of H1, largest first, zeros behind."""
     gaps: Float64[np.ndarray, "gap"]
@@ -132,7 +142,7 @@ def measure(cloud: Cloud, config: ShapeConfig) -> Measured | Absent:
     variance = np.maximum(variance[::-1], 0)
     x = x @ axes[:, ::-1]
     d_axes = len(variance)
-    dimension, radius = local_dimension(x, config.seed)
+    fine, coarse = (neighbourhoods(x, radius, config.seed) for radius in (LOCAL_RADIUS, COARSE_RADIUS))
     thickness, thickness_error = _ratio(x[:, 1:], x[:, 0])
     flatness, flatness_error = _ratio(x[:, 2:], x[:, 1]) if d_axes > 2 else (np.nan, np.nan)
     mean, covariance, basis = _canonical(code, cloud.basis, middle, axes[:, ::-1])
@@ -142,8 +152,11 @@ def measure(cloud: Cloud, config: ShapeConfig) -> Measured | Absent:
         spectrum=variance / variance.sum(),
         effective_dimension=float(variance.sum() ** 2 / np.square(variance).sum()),
         rms=rms,
-        local_dimension=dimension,
-        local_radius=radius,
+        local_dimension=fine.dimension,
+        local_radius=fine.radius,
+        coarse_dimension=coarse.dimension,
+        off_plane=min(fine.off_plane, coarse.off_plane),
+        clumped=cloud.clumped,
         loops=loops(x),
         gaps=gaps(x),
         thickness=thickness,
@@ -157,17 +170,24 @@ def measure(cloud: Cloud, config: ShapeConfig) -> Measured | Absent:
     )
 
 
-def local_dimension(x: Float64[np.ndarray, "point axis"], seed: int) -> tuple[float, float]:
-    """Return the mean participation ratio of neighbourhoods' covariances and their radius, for points of rms 1.
+class Neighbourhoods(NamedTuple):
+    """What a cloud looks like up close."""
 
-    Neighbourhoods are of radius ¼, or as wide as lets the median one hold a dozen points.
-    """
+    dimension: float
+    """Participation ratio of the neighbourhoods' covariances, mean over them; 0 where none has an extent."""
+    radius: float
+    off_plane: float
+    """Share of their variance off their two widest axes, mean over them."""
+
+
+def neighbourhoods(x: Float64[np.ndarray, "point axis"], least: float, seed: int) -> Neighbourhoods:
+    """Return what neighbourhoods of points of rms 1 are like: of radius `least`, or wider for the median one to hold a dozen."""
     from scipy.spatial.distance import cdist
 
     centre = x[np.sort(np.random.default_rng(seed).permutation(len(x))[:N_CENTRES])]
     squared = cdist(centre, x, "sqeuclidean")
     needed = np.partition(squared, LOCAL_POINTS - 1, axis=1)[:, LOCAL_POINTS - 1]
-    radius = max(LOCAL_RADIUS, float(np.sqrt(np.median(needed))))
+    radius = max(least, float(np.sqrt(np.median(needed))))
     # A hair wider, so that points at exactly the radius are within whatever rounding did to them.
     within = (squared <= radius**2 * (1 + 1e-9)).astype(np.float64)
     n = within.sum(axis=1)
@@ -177,9 +197,10 @@ def local_dimension(x: Float64[np.ndarray, "point axis"], seed: int) -> tuple[fl
     trace = np.trace(covariance, axis1=1, axis2=2)
     told = (n >= LOCAL_POINTS / 2) & (trace > NO_SPREAD)
     if not told.any():
-        return 0.0, radius
+        return Neighbourhoods(0.0, radius, 0.0)
     covariance, trace = covariance[told], trace[told]
-    return float((trace**2 / np.square(covariance).sum(axis=(1, 2))).mean()), radius
+    off = np.maximum(np.linalg.eigvalsh(covariance)[:, :-2].sum(axis=1), 0) / trace
+    return Neighbourhoods(float((trace**2 / np.square(covariance).sum(axis=(1, 2))).mean()), radius, float(off.mean()))
 
 
 def gaps(x: Float64[np.ndarray, "point axis"]) -> Float64[np.ndarray, "gap"]:

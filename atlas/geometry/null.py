@@ -42,6 +42,8 @@ class Drawn(NamedTuple):
 
     statistic: Float64[np.ndarray, "*draw 4"]
     """`DRAWN`, each so that more of it is further from the null: see `distances`."""
+    coarse_dimension: Float64[np.ndarray, "*draw"]
+    off_plane: Float64[np.ndarray, "*draw"]
     loops: Float64[np.ndarray, "*draw loop"]
     gaps: Float64[np.ndarray, "*draw gap"]
 
@@ -79,17 +81,17 @@ class Null:
 
     def nearest(self, place: Float64[np.ndarray, "cloud feature"]) -> Integer[np.ndarray, "cloud"]:
         """Return the anchor that is most like each place."""
-        return cdist(place, self.place).argmin(axis=1)
+        return _distance(place, self.place).argmin(axis=1)
 
     def centres(
         self, place: Float64[np.ndarray, "cloud feature"]
     ) -> tuple[Float64[np.ndarray, "cloud 4"], Float64[np.ndarray, "cloud 4"]]:
         """Return the median of each statistic's draws at each place and their spread above it.
 
-        Both are means over the nearest anchors, weighted by how near they are: at an anchor its own draws count alone, or nearly,
-        since a gate that cuts a little deeper may open a hole.
+        Both are means over the nearest anchors, and the nearer count for much more: a gate that cuts a little deeper may open
+        a hole, and then says nothing about clouds whose gate opens none.
         """
-        distance = cdist(place, self.place)
+        distance = _distance(place, self.place)
         near = np.argsort(distance, axis=1, kind="stable")[:, :NEAREST]
         distance = np.take_along_axis(distance, near, axis=1)
         width = np.maximum(distance[:, min(2, near.shape[1] - 1)] / 2, LEAST_WIDTH)
@@ -103,7 +105,7 @@ class Null:
         # Rank 0.9 of nineteen draws is about the most that they tell of an upper tail.
         median, upper = np.quantile(self.drawn.statistic, [0.5, 0.9], axis=1)
         spread = np.maximum(upper - median, LEAST_SPREAD)
-        near = np.argsort(cdist(self.place, self.place), axis=1, kind="stable")[:, :SMOOTHED]
+        near = np.argsort(_distance(self.place, self.place), axis=1, kind="stable")[:, :SMOOTHED]
         return median, np.maximum(spread, spread[near].mean(axis=1))
 
     def tail(self) -> Float64[np.ndarray, "draw 4"]:
@@ -136,11 +138,13 @@ class Null:
         return p
 
 
-def cdist(
+def _distance(
     first: Float64[np.ndarray, "cloud feature"], second: Float64[np.ndarray, "anchor feature"]
 ) -> Float64[np.ndarray, "cloud anchor"]:
     """Return the distance of each from each."""
-    return np.sqrt(np.square(first[:, None] - second[None]).sum(axis=2))
+    from scipy.spatial.distance import cdist
+
+    return cdist(first, second)
 
 
 def tabulate(
@@ -153,16 +157,22 @@ def tabulate(
     clouds = [cloud for cloud in measured if isinstance(cloud, Measured)]
     place = features(clouds, threshold)
     anchors = _anchors(clouds, place, config.anchors)
+    n_draws = max(config.draws, -(-config.least_draws // max(len(anchors), 1)))
     rows = spread(
-        partial(_at_anchor, threshold=threshold, config=config), [(i, clouds[i]) for i in anchors.tolist()], workers, told
+        partial(_at_anchor, threshold=threshold, n_draws=n_draws, config=config),
+        [(i, clouds[i]) for i in anchors.tolist()],
+        workers,
+        told,
     )
     return Null(
         threshold=float(threshold),
         place=place[anchors],
         drawn=Drawn(
-            np.array([row.statistic for row, _ in rows]).reshape(len(rows), config.draws, len(DRAWN)),
-            np.array([row.loops for row, _ in rows]).reshape(len(rows), config.draws, N_LOOPS),
-            np.array([row.gaps for row, _ in rows]).reshape(len(rows), config.draws, N_GAPS),
+            np.array([row.statistic for row, _ in rows]).reshape(len(rows), n_draws, len(DRAWN)),
+            np.array([row.coarse_dimension for row, _ in rows]).reshape(len(rows), n_draws),
+            np.array([row.off_plane for row, _ in rows]).reshape(len(rows), n_draws),
+            np.array([row.loops for row, _ in rows]).reshape(len(rows), n_draws, N_LOOPS),
+            np.array([row.gaps for row, _ in rows]).reshape(len(rows), n_draws, N_GAPS),
         ),
         misfit=np.array([misfit for _, misfit in rows], dtype=np.float64),
     )
@@ -235,15 +245,22 @@ def undone(distance: Float[np.ndarray, "4"]) -> tuple[float, float, float, float
     return float(np.exp(loop)), float(np.exp(gap) - 0.2), float(np.exp(-local_dimension)), bend
 
 
-def _at_anchor(anchor: tuple[int, Measured], threshold: float, config: ShapeConfig) -> tuple[Drawn, float]:
+def _at_anchor(anchor: tuple[int, Measured], threshold: float, n_draws: int, config: ShapeConfig) -> tuple[Drawn, float]:
     """Return what is measured of draws from the gated Gaussian that is like the cloud, and its misfit."""
     number, cloud = anchor
     gated = fit(cloud.mean, cloud.covariance, threshold, config.seed)
     rng = np.random.default_rng([config.seed, number])
     n = min(cloud.points, MAX_POINTS)
-    found = []
-    while len(found) < config.draws:
+    found: list[Measured] = []
+    while len(found) < n_draws:
         one = measure(Cloud(draw(gated, n, rng), cloud.basis), config)
         assert isinstance(one, Measured), "a Gaussian like a cloud with an extent has one"
         found.append(one)
-    return Drawn(distances(found), np.stack([one.loops for one in found]), np.stack([one.gaps for one in found])), gated.misfit
+    drawn = Drawn(
+        distances(found),
+        np.array([one.coarse_dimension for one in found]),
+        np.array([one.off_plane for one in found]),
+        np.stack([one.loops for one in found]),
+        np.stack([one.gaps for one in found]),
+    )
+    return drawn, gated.misfit

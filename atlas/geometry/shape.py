@@ -40,21 +40,28 @@ __all__ = [
 
 CLASSES = ("line or ray", "curve", "ring", "sheet", "clusters", "unclear")
 STATISTICS = (*DRAWN, "thickness", "flatness")
+LOCAL = [STATISTICS.index("local_dimension"), STATISTICS.index("bend")]
+"""They take the points for independent, which those of a clumped cloud are not: there they say nothing."""
 
 ALPHA = 0.05
 RING_RATIO = 3.0
 """Death over birth: how many times as wide as the widest gap in its rim a hole is."""
 RING_DIMENSION = 1.75
-"""Local dimension below which a rim is a line; tubes and bands have 1.8 and more."""
-RING_PARTS = 6
-"""Parts that may stand for a rim which is no line itself: twelve tight labels on a circle are locally blobs."""
+"""Of local and coarse dimension the lesser: noisy rings have 1.3, an annulus of 0.6 to 1 has 1.6, tubes and bands 1.75."""
+MANY_PARTS = 6
+"""So many may stand for a rim which is no line itself, and are clusters however near one another they are."""
 LEAST_GAP = 0.5
 """Of rms: outskirts of a Gaussian of 200 points come off at up to 0.4, turns of a helix at 0.3, blobs at 0.8 and more."""
-CURVE_DIMENSION = 1.5
-SHEET_DIMENSION = 2.2
-"""Between the 2.0 of a noisy sheet and the 2.3 of a Gaussian of 200 points in three dimensions."""
+CURVE_DIMENSION = 1.6
+"""Noisy curves have 1.45 and less, noisy sheets 1.74 and more, the lesser of local and coarse dimension."""
+SHEET_DIMENSION = 2.1
+"""Between the 2.05 of a noisy sheet and the 2.3 of a Gaussian, of 200 points and more in three dimensions."""
+OFF_PLANE = 0.05
+"""Noisy sheets have 0.03 and less; clouds of streaks and clumps, whose dimension is low too, 0.06 to 0.13, Gaussians 0.15."""
 BOUNDARY = 0.2
 """Of thickness and flatness. Noise of a tenth of an axis in two directions gives 0.14, a Gaussian of axes 3 to 1 gives 0.33."""
+LARGEST_ERROR = 0.25
+"""Of the logarithm of thickness and flatness: more, and they rest on a few points far out."""
 BENT = 0.5
 """Share of the variance off the first axis: more of it is a bow than is noise."""
 LEAST_PLACES = 20
@@ -80,6 +87,8 @@ class Shape(NamedTuple):
 
     name: str
     """One of `CLASSES`."""
+    statistic: str | None
+    """The one of `STATISTICS` that it rests on; None of what is unclear, and of a code of one number."""
     loops: int
     clusters: int
     tests: tuple[Test, ...]
@@ -149,6 +158,7 @@ def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeCon
     found = distances(clouds)
     thickness, flatness = (_below_boundary(clouds, name) for name in ("thickness", "flatness"))
     p = np.column_stack([null.p(found, median, spread_above), thickness, flatness])
+    p[np.ix_([cloud.clumped for cloud in clouds], LOCAL)] = 1
     adjusted = np.column_stack([_adjusted(column) for column in p.T])
     passed = _Passed(*(adjusted <= ALPHA).T)
 
@@ -157,18 +167,18 @@ def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeCon
         medians, limits = undone(median[row]), undone(limit[row])
         loops = int((cloud.loops > limits[0]).sum()) if passed.loop[row] else 0
         clusters = 1 + int((cloud.gaps > limits[1]).sum()) if passed.gap[row] else 1
-        name = _name(cloud, loops, clusters, [bool(column[row]) for column in passed])
+        name, statistic = _name(cloud, loops, clusters, [bool(column[row]) for column in passed])
         values = (*undone(found[row])[:2], cloud.local_dimension, cloud.bend, cloud.thickness, cloud.flatness)
         errors = (cloud.thickness_error, cloud.flatness_error)
         tests = []
-        for i, (statistic, value) in enumerate(zip(STATISTICS, values, strict=True)):
-            if np.isnan(value) or (len(cloud.spectrum) == 1 and statistic != "gap"):
+        for i, (tested, value) in enumerate(zip(STATISTICS, values, strict=True)):
+            if np.isnan(value) or (len(cloud.spectrum) == 1 and tested != "gap") or (cloud.clumped and i in LOCAL):
                 continue
             drawn = i < len(DRAWN)
             middle = medians[i] if drawn else BOUNDARY
             far = limits[i] if drawn else BOUNDARY * float(np.exp(-1.645 * errors[i - len(DRAWN)]))
-            tests.append(Test(statistic, float(value), middle, far, float(p[row, i]), float(adjusted[row, i])))
-        shapes.append(Shape(name, loops, clusters, tuple(tests)))
+            tests.append(Test(tested, float(value), middle, far, float(p[row, i]), float(adjusted[row, i])))
+        shapes.append(Shape(name, statistic, loops, clusters, tuple(tests)))
     in_order = iter(shapes)
     return Classified(
         [next(in_order) if isinstance(cloud, Measured) else None for cloud in measured],
@@ -176,27 +186,29 @@ def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeCon
     )
 
 
-def _name(cloud: Measured, loops: int, clusters: int, passed: Sequence[bool]) -> str:
-    """Return what a cloud is called whose statistics stand out from the null as `passed` says."""
+def _name(cloud: Measured, loops: int, clusters: int, passed: Sequence[bool]) -> tuple[str, str | None]:
+    """Return what a cloud is called whose statistics stand out from the null as `passed` says, and the statistic it rests on."""
     _, _, dimension_passed, bend_passed, thin, flat = passed
     n_axes = len(cloud.spectrum)
-    rim = cloud.local_dimension < RING_DIMENSION or clusters >= RING_PARTS
-    bent = bend_passed and cloud.bend >= BENT
+    dimension = min(cloud.local_dimension, cloud.coarse_dimension)
+    rim = dimension < RING_DIMENSION or clusters >= MANY_PARTS
     if loops == 1 and cloud.loops[0] >= RING_RATIO and rim:
-        return "ring"
-    if clusters > 1 and cloud.gaps[0] >= LEAST_GAP:
-        return "clusters"
+        return "ring", "loop"
+    if clusters >= MANY_PARTS or (clusters > 1 and cloud.gaps[0] >= LEAST_GAP):
+        return "clusters", "gap"
     if n_axes == 1:
-        return "line or ray"
+        return "line or ray", None
     if cloud.places < LEAST_PLACES:
-        return "unclear"
+        return "unclear", None
     if thin:
-        return "curve" if bent else "line or ray"
-    if dimension_passed and cloud.local_dimension < CURVE_DIMENSION:
-        return "curve"
-    if n_axes > 2 and (flat or (dimension_passed and cloud.local_dimension < SHEET_DIMENSION)):
-        return "sheet"
-    return "unclear"
+        return ("curve", "bend") if bend_passed and cloud.bend >= BENT else ("line or ray", "thickness")
+    if dimension_passed and dimension < CURVE_DIMENSION:
+        return "curve", "local_dimension"
+    if n_axes > 2 and flat:
+        return "sheet", "flatness"
+    if n_axes > 2 and dimension_passed and dimension < SHEET_DIMENSION and cloud.off_plane < OFF_PLANE:
+        return "sheet", "local_dimension"
+    return "unclear", None
 
 
 def _below_boundary(clouds: Sequence[Measured], name: str) -> Float64[np.ndarray, "cloud"]:
@@ -206,7 +218,7 @@ def _below_boundary(clouds: Sequence[Measured], name: str) -> Float64[np.ndarray
     value = np.array([getattr(cloud, name) for cloud in clouds])
     error = np.array([getattr(cloud, f"{name}_error") for cloud in clouds])
     deviations = (np.log(np.maximum(value, 1e-12)) - np.log(BOUNDARY)) / np.maximum(error, 1e-3)
-    return np.nan_to_num(ndtr(deviations), nan=1.0)
+    return np.where(error <= LARGEST_ERROR, np.nan_to_num(ndtr(deviations), nan=1.0), 1.0)
 
 
 def _adjusted(p: Float64[np.ndarray, "cloud"]) -> Float64[np.ndarray, "cloud"]:
@@ -232,6 +244,8 @@ def _expected(
     """
     least = ALPHA / len(clouds)
     critical = np.array([max(p[adjusted[:, i] <= ALPHA, i].max(initial=0), least) for i in range(p.shape[1])])
+    if all(cloud.clumped for cloud in clouds):
+        critical[LOCAL] = 0
     n_anchors, n_draws = null.drawn.statistic.shape[:2]
     median, spread_above = null.own_centres()
     limit = median + spread_above * np.quantile(null.tail(), LIMIT, axis=0)
@@ -247,9 +261,16 @@ def _expected(
             n_loops = int((loops > limits[0]).sum()) if passed[row, 0] else 0
             n_clusters = 1 + int((gaps > limits[1]).sum()) if passed[row, 1] else 1
             like = clouds[0]._replace(
-                places=MAX_POINTS, local_dimension=dimension, bend=bend, loops=loops, gaps=gaps, spectrum=np.ones(n_axes) / n_axes
+                places=MAX_POINTS,
+                local_dimension=dimension,
+                coarse_dimension=null.drawn.coarse_dimension[row, draw],
+                off_plane=null.drawn.off_plane[row, draw],
+                bend=bend,
+                loops=loops,
+                gaps=gaps,
+                spectrum=np.ones(n_axes) / n_axes,
             )
-            name = _name(like, n_loops, n_clusters, [*(bool(x) for x in passed[row]), False, False])
+            name, _ = _name(like, n_loops, n_clusters, [*(bool(x) for x in passed[row]), False, False])
             expected[name] += float(weight[row])
     at_boundary = {"line or ray": critical[4] if n_axes > 1 else 0.0, "sheet": critical[5] if n_axes > 2 else 0.0}
     for name, chance in at_boundary.items():

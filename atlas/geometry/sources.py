@@ -12,14 +12,18 @@ from jaxtyping import Float, Float32, Int64
 from atlas.geometry.shape import Cloud
 from atlas.stages import Column, Finished, Ragged
 
-PER_TOKEN = 5
-"""Most points of a corpus' cloud that are on one token: ten thousand firings on "the" would be a blob of one place."""
+PER_TOKEN = 1
+"""Most points of a corpus' cloud that are on one token. Firings on one token lie together: with five of each, a quarter of the
+demo's experts were clusters and a quarter sheets of single tokens; with one, points are as independent as the null takes them."""
 
 TASK_POINTS = 1000
 """Most points of a labelled task's cloud."""
 
 COVERED_RATE = 0.5
 """P(fires | label) from which an expert counts as firing on the label."""
+
+MANY_LABELS = 50
+"""From so many labels on, a labelled task's cloud has one point of each, as a corpus' has one of each token."""
 
 COVERED_SHARE = 0.5
 """Share of a task's labels that an expert has to fire on to have a cloud of the task."""
@@ -33,6 +37,8 @@ class Source(NamedTuple):
     name: str
     title: str
     is_corpus: bool
+    unit: str
+    """What a cloud has at most one point of: 'token', 'label'; '' where it has many of one label."""
     expert: Int64[np.ndarray, "cloud"]
     """Whose clouds they are, ascending."""
     offsets: Int64[np.ndarray, "boundary"]
@@ -46,7 +52,11 @@ class Source(NamedTuple):
     def clouds(self, basis: Float[np.ndarray, "expert d_code axis"], chosen: Iterable[int] | None = None) -> list[Cloud]:
         """Return clouds, all of them unless some are chosen; `basis` maps the codes of each expert to its axes."""
         return [
-            Cloud(self.code[self.offsets[i] : self.offsets[i + 1]].astype(np.float64), basis[self.expert[i]].astype(np.float64))
+            Cloud(
+                self.code[self.offsets[i] : self.offsets[i + 1]].astype(np.float64),
+                basis[self.expert[i]].astype(np.float64),
+                clumped=not self.unit,
+            )
             for i in (range(len(self.expert)) if chosen is None else chosen)
         ]
 
@@ -55,8 +65,8 @@ def sources(harvested: Finished, probed: Finished, seed: int) -> list[Source]:
     """Return every corpus and then every labelled task, in the order of their numbers.
 
     A cloud of a corpus is the expert's sampled firings, at most `PER_TOKEN` on one token, the first ones in the order of the hash
-    that the sample was chosen by. One of a labelled task is every firing at a probed token, at most `TASK_POINTS`, which `seed`
-    chooses. An expert that never fires there has no cloud.
+    that the sample was chosen by. One of a labelled task is every firing at a probed token, at most `TASK_POINTS`; where the task
+    has `MANY_LABELS`, one of each label: `seed` chooses. An expert that never fires there has no cloud.
     """
     corpora = [_corpus(harvested, task) for task in range(len(harvested.tables["tasks"]["name"]))]
     numbers = _array(probed.tables["tasks"], "task").tolist()
@@ -70,7 +80,7 @@ def _corpus(harvested: Finished, task: int) -> Source:
     expert = _array(harvested.tables["points"], "expert")[at].astype(np.int64)
     token = _tokens(harvested, task, at)
     kept = _ranks(expert * (token.max(initial=0) + 1) + token) < PER_TOKEN
-    return _source(harvested, task, task, at[kept], expert[kept])
+    return _source(harvested, task, task, "token", at[kept], expert[kept])
 
 
 def _labelled(probed: Finished, task: int, number: int, seed: int) -> Source:
@@ -78,15 +88,25 @@ def _labelled(probed: Finished, task: int, number: int, seed: int) -> Source:
     expert = _array(probed.tables["points"], "expert")[at].astype(np.int64)
     has_cloud = np.isin(expert, covering(probed, task))
     at, expert = at[has_cloud], expert[has_cloud]
-    name = _name(probed, task)
-    kept = np.ones(len(at), dtype=np.bool_)
-    for one, n in zip(*np.unique(expert, return_counts=True), strict=True):
-        if n > TASK_POINTS:
-            # Of its own, whichever other experts and tasks there are.
-            digest = blake2b(f"{seed} {name} {one}".encode(), digest_size=8).digest()
-            chosen = np.random.default_rng(int.from_bytes(digest, "little")).choice(n, TASK_POINTS, replace=False)
-            kept[expert == one] = np.isin(np.arange(n), chosen)
-    return _source(probed, task, number, at[kept], expert[kept])
+    label = _array(probed.tables["points"], "label")[at].astype(np.int64)
+    n_labels = np.count_nonzero(_array(probed.tables["labels"], "task") == task)
+    order = _shuffled(expert, f"{seed} {_name(probed, task)}")
+    if n_labels >= MANY_LABELS:
+        chosen = order[_ranks((expert * n_labels + label)[order]) == 0]
+    else:
+        chosen = order[_ranks(expert[order]) < TASK_POINTS]
+    chosen = np.sort(chosen)
+    return _source(probed, task, number, "label" if n_labels >= MANY_LABELS else "", at[chosen], expert[chosen])
+
+
+def _shuffled(expert: Int64[np.ndarray, "point"], salt: str) -> Int64[np.ndarray, "point"]:
+    """Return the points in an order by chance that is each expert's own, whichever other experts and tasks there are."""
+    order = np.arange(len(expert))
+    for one in np.unique(expert).tolist():
+        digest = blake2b(f"{salt} {one}".encode(), digest_size=8).digest()
+        own = np.flatnonzero(expert == one)
+        order[own] = np.random.default_rng(int.from_bytes(digest, "little")).permutation(own)
+    return order
 
 
 def covering(probed: Finished, task: int) -> Int64[np.ndarray, "some"]:
@@ -100,7 +120,7 @@ def covering(probed: Finished, task: int) -> Int64[np.ndarray, "some"]:
 
 
 def _source(
-    stage: Finished, task: int, number: int, at: Int64[np.ndarray, "point"], expert: Int64[np.ndarray, "point"]
+    stage: Finished, task: int, number: int, unit: str, at: Int64[np.ndarray, "point"], expert: Int64[np.ndarray, "point"]
 ) -> Source:
     tables = stage.tables
     owner, n = np.unique(expert, return_counts=True)
@@ -109,6 +129,7 @@ def _source(
         _name(stage, task),
         str(tables["tasks"]["title"][list(_array(tables["tasks"], "task")).index(task)]),
         tables["tasks"]["kind"][0] == "corpus",
+        unit,
         owner,
         np.concatenate([[0], np.cumsum(n)]).astype(np.int64),
         _array(tables["codes"], "code")[at],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from atlas.dictionary import Checkpoint
 from atlas.errors import StageDamaged
+from atlas.geometry.cloud import FEW, MIN_POINTS
 from atlas.geometry.config import GeometryConfig
 from atlas.geometry.contribution import Axes, axes
 from atlas.geometry.neighbours import Strongest, context_overlaps, output_maps, overlaps
@@ -43,7 +45,18 @@ from atlas.geometry.sources import Source, sources
 from atlas.harvest.parts import STAGE as HARVEST
 from atlas.probe.stage import STAGE as PROBE
 from atlas.probe.stage import require_harvest
-from atlas.stages import Column, Finished, Ragged, Stage, fingerprint, finished, is_finished, require_same_inputs, versions
+from atlas.stages import (
+    Column,
+    Finished,
+    Ragged,
+    Stage,
+    fingerprint,
+    finished,
+    is_finished,
+    readable,
+    require_same_inputs,
+    versions,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,7 +279,8 @@ class _Run:
             done += len(clouds)
         measured: dict[int, list[Measured | Absent]] = {source.task: [] for source in of}
         for block, part in parts.items():
-            measured[block.source.task] += measured_from(_numbers(finished(self._work, part.name).tables["measured"]))
+            with self._readable(part):
+                measured[block.source.task] += measured_from(_numbers(finished(self._work, part.name).tables["measured"]))
         return list(measured.values())
 
     def null(self, measured: Sequence[Measured | Absent]) -> Null:
@@ -277,7 +291,9 @@ class _Run:
             return {"null": _named(tabulate(measured, self._threshold, self._config.shape, self._workers, told).arrays())}
 
         inputs = {**_without(self._inputs, "settings"), "shape": asdict(self._config.shape)}
-        return Null.from_arrays(_numbers(self._part("null", inputs, tables)["null"]))
+        table = self._part("null", inputs, tables)
+        with self._readable(Stage(self._work, f"{STAGE}/null", inputs)):
+            return Null.from_arrays(_numbers(table["null"]))
 
     def _of_block(self, block: _Block) -> dict[str, Any]:
         """Return what determines the shapes of a block: of labelled tasks, what determined the task's own part of the probe."""
@@ -317,6 +333,10 @@ class _Run:
             self._progress("Map of all experts", "maps", 1, 1)
         done = finished(self._work, stage.name)
         return _Drawn(done.tables, done.provenance)
+
+    def _readable(self, part: Stage) -> AbstractContextManager[None]:
+        mend = f"Delete the folder '{self._work / STAGE}' to run the stage again."
+        return readable(part.folder / "tables.safetensors", mend)
 
     def _told(self, what: str) -> Callable[[int, int], None]:
         return lambda done, of: self._progress(what, "steps", done, of)
@@ -376,12 +396,12 @@ def shape_tables(told: Sequence[ToldShapes]) -> Tables:
             place = (source.task, expert, found.points)
             if isinstance(found, Absent):
                 spectra.append(np.zeros(0))
-                rows.append((*place, None, found.reason, *[float("nan")] * 6))
+                rows.append((*place, None, _absence(source, found), None, *[float("nan")] * 6))
                 continue
             assert shape is not None
             spectra.append(np.asarray(found.spectrum, dtype=np.float64))
             numbers = (found.effective_dimension, found.rms, found.local_dimension, found.local_radius)
-            rows.append((*place, shape.name, None, *numbers, shape.loops, shape.clusters))
+            rows.append((*place, shape.name, None, shape.statistic, *numbers, shape.loops, shape.clusters))
             tests += [(source.task, expert, *test) for test in shape.tests]
         names = [shape.name for shape in shapes if shape is not None]
         classes += [(source.task, name, names.count(name), len(names), expected[name]) for name in CLASSES]
@@ -393,9 +413,18 @@ def shape_tables(told: Sequence[ToldShapes]) -> Tables:
     }
 
 
+def _absence(source: Source, found: Absent) -> str:
+    """Return why a cloud has no shape, naming what it has too few of."""
+    if found.reason != FEW:
+        return found.reason
+    firings = "firing" if found.points == 1 else "firings"
+    of = {"token": "on different tokens in its sample", "label": "on different labels", "": "on its labels"}[source.unit]
+    return f"It has {found.points} {firings} {of}; a shape is told from {MIN_POINTS} or more."
+
+
 _TYPES: dict[str, dict[str, type[Any] | None]] = {
     "shapes": {
-        **{"task": np.int32, "expert": np.int32, "points": np.int32, "class": None, "absent": None},
+        **{"task": np.int32, "expert": np.int32, "points": np.int32, "class": None, "absent": None, "statistic": None},
         **dict.fromkeys(("effective_dimension", "rms", "local_dimension", "local_radius", "loops", "clusters"), np.float64),
     },
     "shape_tests": {

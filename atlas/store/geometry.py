@@ -9,15 +9,6 @@ from atlas.errors import NotInAtlas
 from atlas.store.reading import Store
 from atlas.store.schema import statement
 
-SPEAKS: dict[str, tuple[str, ...]] = {
-    "line or ray": ("thickness",),
-    "curve": ("bend", "local_dimension"),
-    "ring": ("loop",),
-    "sheet": ("flatness", "local_dimension"),
-    "clusters": ("gap",),
-}
-"""The statistics that speak for each class, of which an expert needs one; none speaks for 'unclear'."""
-
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -86,7 +77,7 @@ class FoundShape:
     loop: float | None
     """The statistic of the largest loop; None where a cloud has none."""
     statistic: str | None
-    """What speaks for the class, of two the one with the smaller p; None where nothing does."""
+    """What the class rests on; None where that is no test."""
     p_adjusted: float | None
     """Of that statistic."""
 
@@ -111,6 +102,6 @@ def class_counts(store: Store, class_: str | None = None, source: str | None = N
 
 def shapes_found(store: Store, class_: str, source: str | None, top: int) -> list[FoundShape]:
     """Return at most `top` experts of a class, on one source or on all: those least like chance first."""
-    given = {"class": class_, "source": source, "top": top, "statistics": list(SPEAKS.get(class_, ()))}
+    given = {"class": class_, "source": source, "top": top}
     rows = store.sql(statement("shapes_found"), **given).rows(named=True)
     return [FoundShape(**{"class_" if name == "class" else name: value for name, value in row.items()}) for row in rows]

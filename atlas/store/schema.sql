@@ -399,9 +399,10 @@ CREATE TABLE code_axes (
 CREATE TABLE shapes (
     task     INTEGER NOT NULL,
     expert   INTEGER NOT NULL,
-    points   INTEGER NOT NULL,          -- firings it rests on: of a corpus sampled ones, at most 5 on one token; of a task at most 1,000
+    points   INTEGER NOT NULL,          -- firings it rests on: of a corpus sampled ones, one on each token; of a task at most 1,000, one of each label from 50 labels on
     class    VARCHAR,                   -- 'line or ray', 'curve', 'ring', 'sheet', 'clusters', 'unclear'; NULL where none can be told
-    absent   VARCHAR,                   -- why not, in a sentence; NULL where there is a class; then what follows is NULL
+    absent   VARCHAR,                   -- why not, in a sentence; what follows is NULL then
+    statistic VARCHAR,                  -- the one of its shape_tests that the class rests on; NULL of 'unclear', and of a line where d_code is 1
     spectrum DOUBLE[],                  -- shares of variance along the cloud's own principal axes, widest first
     effective_dimension DOUBLE,         -- (Σλ)² / Σλ² over the spectrum
     rms      DOUBLE,                    -- root mean square distance from the mean, residual-stream units
@@ -415,7 +416,7 @@ CREATE TABLE shapes (
 CREATE TABLE shape_tests (
     task       INTEGER NOT NULL,
     expert     INTEGER NOT NULL,
-    statistic  VARCHAR NOT NULL,        -- 'loop', 'gap', 'local_dimension', 'thickness', 'flatness': see docs/measures.md
+    statistic  VARCHAR NOT NULL,        -- 'loop', 'gap', 'local_dimension', 'bend', 'thickness', 'flatness': see docs/measures.md
     value      DOUBLE NOT NULL,
     null_median DOUBLE NOT NULL,
     null_limit DOUBLE NOT NULL,         -- 95 % of the null's draws do not go beyond

@@ -11,7 +11,10 @@ from atlas.bake.shapes import Shapes, needed, said
 from atlas.store import Store
 from synthetic import NOT_TOLD, SHAPE_OF, Size, kind, write_synthetic
 
-RING: dict[str, Any] = {"class": "ring", "absent": None, "clusters": 1, "local_radius": 0.25, "spectrum": [0.6, 0.3, 0.1]}
+RING: dict[str, Any] = {
+    **{"class": "ring", "absent": None, "statistic": "loop", "clusters": 1},
+    **{"local_radius": 0.25, "spectrum": [0.6, 0.3, 0.1]},
+}
 LOOP = {"statistic": "loop", "value": 6.3, "null_median": 1.6, "null_limit": 2.4, "p_adjusted": 0.001}
 COUNTED = {"experts": 12, "tested": 253, "expected": 0.41}
 
@@ -54,26 +57,28 @@ def test_a_ring_is_said_with_its_test_and_the_number_by_chance() -> None:
 def test_each_class_is_said_by_the_statistic_that_it_was_given_for(shape: str, statistic: str, words: str) -> None:
     others = [LOOP | {"statistic": one, "value": 9.9, "p_adjusted": 1e-9} for one in ("loop", "gap", "bend") if one != statistic]
     tests = [*others, LOOP | {"statistic": statistic, "value": 0.3}]
-    (sentence,) = said(RING | {"class": shape, "clusters": 3}, tests, None, "the corpus")
+    (sentence,) = said(RING | {"class": shape, "statistic": statistic, "clusters": 3}, tests, None, "the corpus")
     assert words in sentence.replace("\u202f", " ")
     assert ("stay below 2.4" if statistic == "gap" else "stay above 2.4") in sentence and "9.9" not in sentence
 
 
-def test_of_two_ways_to_a_class_the_one_that_was_taken_is_said() -> None:
-    def of(shape: str, **p: float) -> str:
-        tests = [LOOP | {"statistic": name, "p_adjusted": value, "value": 0.7} for name, value in p.items()]
-        return said(RING | {"class": shape}, tests, None, "Months")[0]
-
-    thin = of("curve", thickness=0.01, bend=0.04, local_dimension=0.001)
-    assert "0.7 of the variance off their first axis follows from the place along it" in thin
-    assert "up close" in of("curve", thickness=0.4, bend=0.001, local_dimension=0.04)
-    assert "along the second" in of("sheet", flatness=0.04, local_dimension=0.001)
-    assert "up close" in of("sheet", flatness=0.4, local_dimension=0.04)
+@pytest.mark.parametrize(
+    ("shape", "statistic", "words"),
+    [
+        ("curve", "bend", "0.7 of the variance off their first axis follows from the place along it"),
+        ("curve", "local_dimension", "they have 0.7 dimensions"),
+        ("sheet", "flatness", "off their first two axes they spread 0.7"),
+        ("sheet", "local_dimension", "they have 0.7 dimensions"),
+    ],
+)
+def test_of_two_ways_to_a_class_the_one_that_was_taken_is_said(shape: str, statistic: str, words: str) -> None:
+    tests = [LOOP | {"statistic": name, "value": 0.7} for name in ("bend", "local_dimension", "flatness")]
+    assert words in said(RING | {"class": shape, "statistic": statistic}, tests, None, "Months")[0]
 
 
 def test_what_is_thin_is_compared_with_the_boundary() -> None:
     thin = LOOP | {"statistic": "thickness", "value": 0.11, "null_median": 0.2, "null_limit": 0.18}
-    (sentence,) = said(RING | {"class": "line or ray"}, [thin], None, "Months")
+    (sentence,) = said(RING | {"class": "line or ray", "statistic": "thickness"}, [thin], None, "Months")
     assert sentence.endswith("; 95\u202f% of clouds at the boundary, 0.2, stay above 0.18 (adjusted p 0.001).")
 
 

@@ -78,7 +78,7 @@ def table(values: np.ndarray) -> Null:
     statistic = np.repeat(values[:, :, None], 4, axis=2)
     zeros = np.zeros((*values.shape, 1))
     place = np.arange(float(len(values)))[:, None] * np.ones((1, 6))
-    return Null(1.0, place, Drawn(statistic, zeros, zeros), np.zeros(len(values)))
+    return Null(1.0, place, Drawn(statistic, values, values, zeros, zeros), np.zeros(len(values)))
 
 
 def test_p_counts_the_draws_that_are_as_far_out() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from atlas.errors import ConfigError
-from atlas.geometry.cloud import FEW, NOT_FINITE, SAME, gaps, landmarks, local_dimension, loops
+from atlas.geometry.cloud import FEW, NOT_FINITE, SAME, gaps, landmarks, loops, neighbourhoods
 from atlas.geometry.shape import (
     CLASSES,
     Absent,
@@ -191,7 +191,7 @@ def test_nothing_depends_on_how_code_or_residual_stream_are_turned_or_scaled() -
 
 def test_processes_change_nothing(source: tuple[list[Cloud], list[Measured | Absent], Null]) -> None:
     heard: list[tuple[int, int]] = []
-    config = ShapeConfig(anchors=9, draws=1)
+    config = ShapeConfig(anchors=9, draws=1, least_draws=0)
 
     apart = tabulate(source[1], 1.0, config, 2, lambda done, of: heard.append((done, of)))
 
@@ -238,7 +238,7 @@ def test_absence_has_a_reason(code: np.ndarray, basis: np.ndarray, reason: str) 
 def test_other_widths_and_sizes_have_shapes(d_code: int, size: float) -> None:
     rng = np.random.default_rng(0)
     codes = [rng.standard_normal((80, d_code)) + 4 for _ in range(2)] + [np.round(rng.random((80, d_code)))]
-    config = ShapeConfig(anchors=2, draws=2)
+    config = ShapeConfig(anchors=2, draws=2, least_draws=0)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -254,12 +254,33 @@ def test_other_widths_and_sizes_have_shapes(d_code: int, size: float) -> None:
 def test_decoder_of_rank_two_makes_a_sheet_and_of_rank_one_a_line() -> None:
     rng = np.random.default_rng(0)
     code = rng.uniform(-1, 1, (N, 3)) + 3
-    config = ShapeConfig(anchors=2, draws=3)
+    config = ShapeConfig(anchors=2, draws=3, least_draws=0)
 
     measured = measure_all([Cloud(code, np.diag([1.0, 1.0, 0.0])), Cloud(code, np.diag([1.0, 0.0, 0.0]))], config, 1, quiet)
     shapes = classify(measured, tabulate(measured, 1.0, config, 1, quiet), config).shapes
 
     assert [shape.name for shape in shapes if shape is not None] == ["sheet", "line or ray"]
+
+
+def test_one_point_far_out_makes_no_line() -> None:
+    code = np.random.default_rng(0).standard_normal((N, 3)) + 3
+    code[0] = [1e6, 0, 0]
+    config = ShapeConfig(anchors=1, draws=3, least_draws=0)
+
+    measured = measure_all([Cloud(code, np.eye(3))], config, 1, quiet)
+
+    assert [shape.name for shape in classify(measured, tabulate(measured, 1.0, config, 1, quiet), config).shapes if shape] == [
+        "unclear"
+    ]
+
+
+def test_single_cloud_is_drawn_more_often() -> None:
+    measured = measure_all([cloud(circle)], ShapeConfig(), 1, quiet)
+
+    null = tabulate(measured, 1.0, ShapeConfig(least_draws=60), 1, quiet)
+
+    assert null.drawn.statistic.shape == (1, 60, 4)
+    assert [shape.name for shape in classify(measured, null, ShapeConfig()).shapes if shape is not None] == ["ring"]
 
 
 def test_source_without_any_shape_has_none() -> None:
@@ -301,8 +322,8 @@ def test_local_dimension_of_a_grid_is_two_and_of_a_line_one() -> None:
     along = np.linspace(-1, 1, 25)
     grid = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
 
-    plane, radius = local_dimension(grid / np.sqrt(np.square(grid).sum(axis=1).mean()), 0)
-    line, _ = local_dimension(np.linspace(-1.7, 1.7, 200)[:, None] * [[0.6, 0.8]], 0)
+    plane, radius, _ = neighbourhoods(grid / np.sqrt(np.square(grid).sum(axis=1).mean()), 0.25, 0)
+    line, _, _ = neighbourhoods(np.linspace(-1.7, 1.7, 200)[:, None] * [[0.6, 0.8]], 0.25, 0)
 
     assert plane == pytest.approx(2, abs=0.1) and radius == 0.25
     assert line == pytest.approx(1)

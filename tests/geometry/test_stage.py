@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from atlas.store.schema import schema_columns
 from harvests import assert_same
 from sourced import Codes, Tables, corpus, harvest, probe, ragged
 
-CONFIG = GeometryConfig(ShapeConfig(anchors=3, draws=4))
+CONFIG = GeometryConfig(ShapeConfig(anchors=3, draws=4, least_draws=0))
 """Few draws: no shape stands out from so short a null, and none has to."""
 
 WRITTEN = ("code_axes", "shapes", "shape_tests", "shape_classes", "neighbours", "overview", "overview_clusters")
@@ -220,7 +221,7 @@ def test_neighbours_are_of_three_kinds_and_the_map_says_how_far_to_trust_it(mapp
     # What never fires writes nothing; it has an encoder all the same.
     assert {kind for kind, one in zip(kinds, np.asarray(neighbours["expert"]).tolist(), strict=True) if one == 7} == {"encoder"}
     said = finished(mapped, STAGE).provenance[STAGE]
-    assert said["settings"]["shape"] == {"seed": 0, "anchors": 3, "draws": 4}
+    assert said["settings"] == asdict(CONFIG)
     assert set(said["versions"]) == {"scikit-learn", "scipy", "gudhi"}
     assert {"mix", "neighbours", "trustworthiness", "continuity", "experts", "left_out", "cluster_name_rule"} <= set(
         said["overview"]
@@ -293,7 +294,7 @@ def test_another_task_costs_no_more_than_itself(again: Path, checkpoint: Checkpo
 def test_another_seed_is_another_geometry(again: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = clouds_measured(monkeypatch)
 
-    geometry(checkpoint, again, GeometryConfig(ShapeConfig(seed=2**63 - 1, anchors=3, draws=4)), 1)
+    geometry(checkpoint, again, GeometryConfig(ShapeConfig(seed=2**63 - 1, anchors=3, draws=4, least_draws=0)), 1)
 
     assert measured == [8]
     assert finished(again, STAGE).provenance[STAGE]["settings"]["shape"]["seed"] == 2**63 - 1
@@ -333,6 +334,17 @@ def test_what_an_older_atlas_left_without_codes_is_named(stage: str, work: Path,
 
     with pytest.raises(StageDamaged, match=f"{stage}' was left by an older Atlas, .* Delete the folder to run"):
         geometry(checkpoint, work, CONFIG, 1)
+
+
+@pytest.mark.parametrize(("part", "table"), [("shapes/corpus-0/clouds-0", "measured"), ("null", "null")])
+def test_a_damaged_part_is_one_line(part: str, table: str, again: Path, checkpoint: Checkpoint) -> None:
+    left = finished(again / STAGE, part)
+    some = dict(list(left.tables[table].items())[:-1])
+    Stage(again / STAGE, part, left.inputs).finish({table: some}, {})
+    (again / STAGE / "done.json").unlink()
+
+    with pytest.raises(StageDamaged, match=r"tables\.safetensors' is damaged .* Delete the folder '.*/geometry' to run"):
+        geometry(checkpoint, again, CONFIG, 1)
 
 
 # Clouds that have no shape
