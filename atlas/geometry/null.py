@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Integer
+from jaxtyping import Bool, Float, Float64, Integer
 from numpy.typing import NDArray
 
 from atlas.geometry.cloud import MAX_POINTS, N_GAPS, N_LOOPS, Absent, Cloud, Measured, ShapeConfig, measure
@@ -25,6 +25,7 @@ NEAREST = 10
 """Anchors that a cloud is compared with: 190 draws."""
 LIMIT = 0.95
 """Of the draws do not go beyond the limit."""
+SAME_PLACE = 1e-9
 SMOOTHED = 5
 """Anchors whose spreads are averaged."""
 LEAST_WIDTH = 0.1
@@ -79,63 +80,108 @@ class Null:
             arrays["misfit"],
         )
 
-    def nearest(self, place: Float64[np.ndarray, "cloud feature"]) -> Integer[np.ndarray, "cloud"]:
-        """Return the anchor that is most like each place."""
-        return _distance(place, self.place).argmin(axis=1)
+    def looked_up(self, place: Float64[np.ndarray, "cloud feature"]) -> Reference:
+        """Return what clouds at these places are compared with: an anchor with its own draws, another with those of its nearest.
 
-    def centres(
-        self, place: Float64[np.ndarray, "cloud feature"]
-    ) -> tuple[Float64[np.ndarray, "cloud 4"], Float64[np.ndarray, "cloud 4"]]:
-        """Return the median of each statistic's draws at each place and their spread above it.
-
-        Both are means over the nearest anchors, and the nearer count for much more: a gate that cuts a little deeper may open
-        a hole, and then says nothing about clouds whose gate opens none.
+        Where a gate that cuts a little deeper opens a hole, its neighbours' draws would say nothing about an anchor.
         """
         distance = _distance(place, self.place)
-        near = np.argsort(distance, axis=1, kind="stable")[:, :NEAREST]
+        anchor = distance.argmin(axis=1)
+        is_anchor = distance[np.arange(len(place)), anchor] < SAME_PLACE
+        own = self._own()
+        median, spread = self._blended(distance, own)
+        median[is_anchor], spread[is_anchor] = own.median[anchor[is_anchor]], own.spread[anchor[is_anchor]]
+        return Reference(anchor, is_anchor, median, spread)
+
+    def _own(self) -> _Centres:
+        """Return each anchor's own median, and its spread averaged with those of its neighbours: nineteen draws tell it badly."""
+        median, spread = _centre(self.drawn.statistic)
+        near = np.argsort(_distance(self.place, self.place), axis=1, kind="stable")[:, :SMOOTHED]
+        return _Centres(median, np.maximum(spread, spread[near].mean(axis=1)))
+
+    def _blended(self, distance: Float64[np.ndarray, "cloud anchor"], own: _Centres) -> _Centres:
+        """Return means over the nearest anchors, of which the nearer count for much more; those infinitely far for nothing."""
+        near = np.argsort(distance, axis=1, kind="stable")[:, : min(NEAREST, int(np.isfinite(distance).sum(axis=1).min()))]
         distance = np.take_along_axis(distance, near, axis=1)
         width = np.maximum(distance[:, min(2, near.shape[1] - 1)] / 2, LEAST_WIDTH)
-        weight = np.exp(-np.square(distance / width[:, None]) / 2)
+        # From the nearest on, so that not all are nothing where all are far.
+        weight = np.exp(-(np.square(distance) - np.square(distance[:, :1])) / np.square(width[:, None]) / 2)
         weight /= weight.sum(axis=1, keepdims=True)
-        medians, spreads = self.own_centres()
-        return np.einsum("cn,cns->cs", weight, medians[near]), np.einsum("cn,cns->cs", weight, spreads[near])
+        return _Centres(np.einsum("cn,cns->cs", weight, own.median[near]), np.einsum("cn,cns->cs", weight, own.spread[near]))
 
-    def own_centres(self) -> tuple[Float64[np.ndarray, "anchor 4"], Float64[np.ndarray, "anchor 4"]]:
-        """Return each anchor's own median, and its spread averaged with those of its neighbours: nineteen draws tell it badly."""
-        # Rank 0.9 of nineteen draws is about the most that they tell of an upper tail.
-        median, upper = np.quantile(self.drawn.statistic, [0.5, 0.9], axis=1)
-        spread = np.maximum(upper - median, LEAST_SPREAD)
-        near = np.argsort(_distance(self.place, self.place), axis=1, kind="stable")[:, :SMOOTHED]
-        return median, np.maximum(spread, spread[near].mean(axis=1))
+    @cached_property
+    def tails(self) -> tuple[Float64[np.ndarray, "draw 4"], Float64[np.ndarray, "draw 4"]]:
+        """How far all draws lie above the median, in spreads, in rising order: as anchors are judged, and as others are.
 
-    def tail(self) -> Float64[np.ndarray, "draw 4"]:
-        """Return how far all draws of all anchors lie above their own median, in spreads, in rising order."""
-        median, spread = self.own_centres()
-        return np.sort(((self.drawn.statistic - median[:, None]) / spread[:, None]).reshape(-1, len(DRAWN)), axis=0)
+        Each draw is judged as a new cloud there would be: by the other draws of its anchor, or as if its anchor were none, by the
+        nearest others. So what nineteen draws leave uncertain, and what looking up gets wrong, is in the tail.
+        """
+        statistic, own = self.drawn.statistic, self._own()
+        by_anchor = np.empty_like(statistic)
+        for i in range(statistic.shape[1]):
+            median, spread = _centre(np.delete(statistic, i, axis=1))
+            by_anchor[:, i] = (statistic[:, i] - median) / np.maximum(spread, own.spread)
+        distance = _distance(self.place, self.place)
+        np.fill_diagonal(distance, np.inf)
+        # A single anchor has no others.
+        others = self._blended(distance, own) if len(distance) > 1 else own
+        by_others = (statistic - others.median[:, None]) / others.spread[:, None]
+        return np.sort(by_anchor.reshape(-1, len(DRAWN)), axis=0), np.sort(by_others.reshape(-1, len(DRAWN)), axis=0)
 
-    def p(
-        self,
-        statistic: Float64[np.ndarray, "cloud 4"],
-        median: Float64[np.ndarray, "cloud 4"],
-        spread: Float64[np.ndarray, "cloud 4"],
-    ) -> Float64[np.ndarray, "cloud 4"]:
-        """Return what share of the draws of all anchors lies as many spreads above its own median.
+    def limit(self, reference: Reference) -> Float64[np.ndarray, "cloud 4"]:
+        """Return what `LIMIT` of the draws do not go beyond."""
+        by_anchor, by_others = (np.quantile(tail, LIMIT, axis=0) for tail in self.tails)
+        return reference.median + reference.spread * np.where(reference.is_anchor[:, None], by_anchor, by_others)
+
+    def p(self, statistic: Float64[np.ndarray, "cloud 4"], reference: Reference) -> Float64[np.ndarray, "cloud 4"]:
+        """Return what share of the draws of all anchors lies as many spreads above the median that it is judged by.
 
         Beyond their highest twentieth the share falls exponentially, by their mean excess and twice its error: a source of
         thousands of experts asks for p far below one over the number of draws (Knijnenburg et al. 2009, with shape 0).
         """
-        tail, found = self.tail(), (statistic - median) / spread
-        p = np.empty_like(found)
-        for column, (ordered, values) in enumerate(zip(tail.T, found.T, strict=True)):
-            beyond = len(ordered) - np.searchsorted(ordered, values - 1e-9)
-            p[:, column] = (1 + beyond) / (1 + len(ordered))
-            highest = ordered[-max(len(ordered) // 20, 1) :]
-            excess = (highest.mean() - highest[0]) * (1 + 2 / np.sqrt(len(highest)))
-            far = values > highest[0]
-            if len(highest) >= LEAST_TAIL and excess > 0:
-                share = len(highest) / len(ordered) * np.exp(-(values[far] - highest[0]) / excess)
-                p[far, column] = np.maximum(share, LEAST_P)
-        return p
+        found = (statistic - reference.median) / reference.spread
+        return np.where(reference.is_anchor[:, None], *(_share_beyond(tail, found) for tail in self.tails))
+
+
+class Reference(NamedTuple):
+    """What clouds are compared with."""
+
+    anchor: Integer[np.ndarray, "cloud"]
+    """The anchor that is most like each."""
+    is_anchor: Bool[np.ndarray, "cloud"]
+    """Whether it is that anchor itself."""
+    median: Float64[np.ndarray, "cloud 4"]
+    spread: Float64[np.ndarray, "cloud 4"]
+    """Above the median."""
+
+    def of(self, rows: Integer[np.ndarray, "some"]) -> Reference:
+        """Return that of some clouds."""
+        return Reference(*(column[rows] for column in self))
+
+
+class _Centres(NamedTuple):
+    median: Float64[np.ndarray, "place 4"]
+    spread: Float64[np.ndarray, "place 4"]
+
+
+def _centre(statistic: Float64[np.ndarray, "anchor draw 4"]) -> _Centres:
+    # Rank 0.9 of nineteen draws is about the most that they tell of an upper tail.
+    median, upper = np.quantile(statistic, [0.5, 0.9], axis=1)
+    return _Centres(median, np.maximum(upper - median, LEAST_SPREAD))
+
+
+def _share_beyond(tail: Float64[np.ndarray, "draw 4"], found: Float64[np.ndarray, "cloud 4"]) -> Float64[np.ndarray, "cloud 4"]:
+    p = np.empty_like(found)
+    for column, (ordered, values) in enumerate(zip(tail.T, found.T, strict=True)):
+        beyond = len(ordered) - np.searchsorted(ordered, values - 1e-9)
+        p[:, column] = (1 + beyond) / (1 + len(ordered))
+        highest = ordered[-max(len(ordered) // 20, 1) :]
+        excess = (highest.mean() - highest[0]) * (1 + 2 / np.sqrt(len(highest)))
+        far = values > highest[0]
+        if len(highest) >= LEAST_TAIL and excess > 0:
+            share = len(highest) / len(ordered) * np.exp(-(values[far] - highest[0]) / excess)
+            p[far, column] = np.maximum(share, LEAST_P)
+    return p
 
 
 def _distance(
@@ -200,13 +246,13 @@ def features(clouds: Sequence[Measured], threshold: float) -> Float64[np.ndarray
 def _anchors(
     clouds: Sequence[Measured], place: Float64[np.ndarray, "cloud feature"], limit: int
 ) -> Integer[np.ndarray, "anchor"]:
-    """Return which clouds are anchors: half of them spread over all, half over those that may be called a ring or clusters.
+    """Return which clouds are anchors: of those that may be a ring or clusters up to three quarters, and others spread over all.
 
     Where a gate that cuts a little deeper opens a hole, a claim of a hole had best rest on its own draws.
     """
     striking = np.array([cloud.loops[0] >= STRIKING_LOOP or cloud.gaps[0] >= STRIKING_GAP for cloud in clouds], dtype=bool)
     some = np.flatnonzero(striking)
-    chosen = some[spread_out(place[some], limit // 2)]
+    chosen = some[spread_out(place[some], max(limit * 3 // 4, 1))]
     others = np.setdiff1d(np.arange(len(clouds)), chosen)
     return np.concatenate([chosen, others[spread_out(place[others], limit - len(chosen))]])
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from atlas.geometry.cloud import MAX_POINTS, REASONS, Absent, Cloud, Measured, ShapeConfig, measure
-from atlas.geometry.null import DRAWN, LIMIT, Null, distances, features, tabulate, undone
+from atlas.geometry.null import DRAWN, LEAST_P, Null, Reference, distances, features, tabulate, undone
 from atlas.geometry.processes import spread
 
 __all__ = [
@@ -40,12 +40,14 @@ __all__ = [
 
 CLASSES = ("line or ray", "curve", "ring", "sheet", "clusters", "unclear")
 STATISTICS = (*DRAWN, "thickness", "flatness")
-LOCAL = [STATISTICS.index("local_dimension"), STATISTICS.index("bend")]
+LOCAL = np.array([STATISTICS.index("local_dimension"), STATISTICS.index("bend")])
 """They take the points for independent, which those of a clumped cloud are not: there they say nothing."""
 
 ALPHA = 0.05
 RING_RATIO = 3.0
 """Death over birth: how many times as wide as the widest gap in its rim a hole is."""
+LEAST_LOOP = 2.0
+"""Of a loop that is counted: the null's limit is of the largest one, and chance has spheres and tori close many at 1.8."""
 RING_DIMENSION = 1.75
 """Of local and coarse dimension the lesser: noisy rings have 1.3, an annulus of 0.6 to 1 has 1.6, tubes and bands 1.75."""
 MANY_PARTS = 6
@@ -153,19 +155,19 @@ def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeCon
     if not clouds:
         return Classified([None] * len(measured), dict.fromkeys(CLASSES, 0.0))
     place = features(clouds, null.threshold)
-    median, spread_above = null.centres(place)
-    limit = median + spread_above * np.quantile(null.tail(), LIMIT, axis=0)
+    reference = null.looked_up(place)
+    median, limit = reference.median, null.limit(reference)
     found = distances(clouds)
     thickness, flatness = (_below_boundary(clouds, name) for name in ("thickness", "flatness"))
-    p = np.column_stack([null.p(found, median, spread_above), thickness, flatness])
-    p[np.ix_([cloud.clumped for cloud in clouds], LOCAL)] = 1
+    p = np.column_stack([null.p(found, reference), thickness, flatness])
+    p[np.ix_(np.array([cloud.clumped for cloud in clouds]), LOCAL)] = 1
     adjusted = np.column_stack([_adjusted(column) for column in p.T])
     passed = _Passed(*(adjusted <= ALPHA).T)
 
     shapes = []
     for row, cloud in enumerate(clouds):
         medians, limits = undone(median[row]), undone(limit[row])
-        loops = int((cloud.loops > limits[0]).sum()) if passed.loop[row] else 0
+        loops = int((cloud.loops > max(limits[0], LEAST_LOOP)).sum()) if passed.loop[row] else 0
         clusters = 1 + int((cloud.gaps > limits[1]).sum()) if passed.gap[row] else 1
         name, statistic = _name(cloud, loops, clusters, [bool(column[row]) for column in passed])
         values = (*undone(found[row])[:2], cloud.local_dimension, cloud.bend, cloud.thickness, cloud.flatness)
@@ -182,7 +184,7 @@ def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeCon
     in_order = iter(shapes)
     return Classified(
         [next(in_order) if isinstance(cloud, Measured) else None for cloud in measured],
-        _expected(clouds, null, null.nearest(place), p, adjusted),
+        _expected(clouds, null, reference, p, adjusted),
     )
 
 
@@ -218,7 +220,7 @@ def _below_boundary(clouds: Sequence[Measured], name: str) -> Float64[np.ndarray
     value = np.array([getattr(cloud, name) for cloud in clouds])
     error = np.array([getattr(cloud, f"{name}_error") for cloud in clouds])
     deviations = (np.log(np.maximum(value, 1e-12)) - np.log(BOUNDARY)) / np.maximum(error, 1e-3)
-    return np.where(error <= LARGEST_ERROR, np.nan_to_num(ndtr(deviations), nan=1.0), 1.0)
+    return np.where(error <= LARGEST_ERROR, np.maximum(np.nan_to_num(ndtr(deviations), nan=1.0), LEAST_P), 1.0)
 
 
 def _adjusted(p: Float64[np.ndarray, "cloud"]) -> Float64[np.ndarray, "cloud"]:
@@ -233,45 +235,45 @@ def _adjusted(p: Float64[np.ndarray, "cloud"]) -> Float64[np.ndarray, "cloud"]:
 def _expected(
     clouds: Sequence[Measured],
     null: Null,
-    anchor: NDArray[Any],
+    reference: Reference,
     p: Float64[np.ndarray, "cloud 6"],
     adjusted: Float64[np.ndarray, "cloud 6"],
 ) -> dict[str, float]:
     """Return how many clouds of each class there would be if all were gated Gaussians.
 
-    The same rule is put to the draws, at the p that the adjustment came down to, each anchor counting as often as it is a cloud's
-    nearest. Draws share their cloud's thickness and flatness, so that for these it is the chance of a cloud at the boundary.
+    The draws of each cloud's nearest anchor take its place: they are compared with what it was compared with, and pass at the p
+    that the adjustment came down to. They share their cloud's thickness and flatness, so that for these the chance of a cloud at
+    the boundary is added.
     """
     least = ALPHA / len(clouds)
     critical = np.array([max(p[adjusted[:, i] <= ALPHA, i].max(initial=0), least) for i in range(p.shape[1])])
-    if all(cloud.clumped for cloud in clouds):
-        critical[LOCAL] = 0
-    n_anchors, n_draws = null.drawn.statistic.shape[:2]
-    median, spread_above = null.own_centres()
-    limit = median + spread_above * np.quantile(null.tail(), LIMIT, axis=0)
-    weight = np.bincount(anchor, minlength=n_anchors) / n_draws
-    n_axes = len(clouds[0].spectrum)
+    clumped = np.array([cloud.clumped for cloud in clouds])
+    limit = null.limit(reference)
     expected = dict.fromkeys(CLASSES, 0.0)
+    n_axes, n_draws = len(clouds[0].spectrum), null.drawn.statistic.shape[1]
     for draw in range(n_draws):
-        statistic = null.drawn.statistic[:, draw]
-        passed = null.p(statistic, median, spread_above) <= critical[: len(DRAWN)]
-        for row in np.flatnonzero(weight):
+        statistic = null.drawn.statistic[reference.anchor, draw]
+        passed = null.p(statistic, reference) <= critical[: len(DRAWN)]
+        passed[np.ix_(clumped, LOCAL)] = False
+        for row, (cloud, anchor) in enumerate(zip(clouds, reference.anchor.tolist(), strict=True)):
+            if not passed[row].any():
+                expected["unclear" if n_axes > 1 else "line or ray"] += 1 / n_draws
+                continue
             limits, (_, _, dimension, bend) = undone(limit[row]), undone(statistic[row])
-            loops, gaps = null.drawn.loops[row, draw], null.drawn.gaps[row, draw]
-            n_loops = int((loops > limits[0]).sum()) if passed[row, 0] else 0
-            n_clusters = 1 + int((gaps > limits[1]).sum()) if passed[row, 1] else 1
-            like = clouds[0]._replace(
+            loops, gaps = null.drawn.loops[anchor, draw], null.drawn.gaps[anchor, draw]
+            like = cloud._replace(
                 places=MAX_POINTS,
                 local_dimension=dimension,
-                coarse_dimension=null.drawn.coarse_dimension[row, draw],
-                off_plane=null.drawn.off_plane[row, draw],
+                coarse_dimension=null.drawn.coarse_dimension[anchor, draw],
+                off_plane=null.drawn.off_plane[anchor, draw],
                 bend=bend,
                 loops=loops,
                 gaps=gaps,
-                spectrum=np.ones(n_axes) / n_axes,
             )
+            n_loops = int((loops > max(limits[0], LEAST_LOOP)).sum()) if passed[row, 0] else 0
+            n_clusters = 1 + int((gaps > limits[1]).sum()) if passed[row, 1] else 1
             name, _ = _name(like, n_loops, n_clusters, [*(bool(x) for x in passed[row]), False, False])
-            expected[name] += float(weight[row])
+            expected[name] += 1 / n_draws
     at_boundary = {"line or ray": critical[4] if n_axes > 1 else 0.0, "sheet": critical[5] if n_axes > 2 else 0.0}
     for name, chance in at_boundary.items():
         expected[name] += float(chance) * expected["unclear"]

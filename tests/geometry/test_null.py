@@ -81,22 +81,32 @@ def table(values: np.ndarray) -> Null:
     return Null(1.0, place, Drawn(statistic, values, values, zeros, zeros), np.zeros(len(values)))
 
 
-def test_p_counts_the_draws_that_are_as_far_out() -> None:
-    null = table(np.arange(11.0)[None])
-    median, spread = null.centres(null.place)
+def test_an_anchor_is_judged_by_its_own_draws_each_by_the_others() -> None:
+    """Two anchors whose draws lie far apart: neither knows of the other."""
+    null = table(np.array([np.arange(11.0), 100 + np.arange(11.0)]))
 
-    p = null.p(np.array([[5.0, 9.5, 10.0, 11.0]]), median, spread)
+    reference = null.looked_up(null.place)
 
-    assert (median == 5).all() and (spread == 4).all()
-    np.testing.assert_allclose(p, [[7 / 12, 2 / 12, 2 / 12, 1 / 12]])
+    assert reference.is_anchor.all() and reference.anchor.tolist() == [0, 1]
+    assert (reference.median == [[5], [105]]).all() and (reference.spread == 4).all()
+    # The highest draw lies 5.5 above the median of the other ten, whose spread the neighbours' hold at 4.
+    values = np.array([4.9, 5.1, 10.4, 10.6])
+    beyond = null.p(np.array([values, values + 100]), reference)
+    np.testing.assert_allclose(beyond[0, 2:], [3 / 23, 1 / 23])
+    np.testing.assert_array_equal(beyond[0], beyond[1])
+    assert 0.4 < beyond[0, 1] < 0.5 < beyond[0, 0] < 0.6
 
 
-def test_nearer_anchors_count_for_more() -> None:
+def test_others_are_judged_by_the_nearest_anchors_as_anchors_would_be_by_others() -> None:
     null = table(np.array([[0.0, 0, 1, 2, 2], [10, 10, 11, 12, 12]]))
 
-    median, _ = null.centres(np.array([[0.0] * 6, [0.5] * 6, [0.6] * 6]))
+    reference = null.looked_up(np.array([[0.0] * 6, [0.1] * 6, [0.5] * 6, [0.6] * 6]))
 
-    assert median[0, 0] < 3 and median[1, 0] == pytest.approx(6) and median[2, 0] > 6
+    assert reference.is_anchor.tolist() == [True, False, False, False]
+    assert reference.median[0, 0] == 1 < reference.median[1, 0] < 3
+    assert reference.median[2, 0] == pytest.approx(6) and reference.median[3, 0] > 6
+    # As the draws of either anchor lie nine or more off the other's median, so may a cloud by chance.
+    assert null.p(np.full((4, 4), 13.0), reference)[2, 0] > 0.4 > 0.1 > null.p(np.full((4, 4), 13.0), reference)[0, 0]
 
 
 def test_anchors_are_spread_over_all_places() -> None:
