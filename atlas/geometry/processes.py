@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -48,8 +50,17 @@ def _batch(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the process that began this one, and the other cores to the other processes."""
+    """Leave Ctrl-C to the process that began this one, end when it does, and leave other cores to the other processes."""
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # One that was killed cannot end its children, which would wait for work for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     threadpool_limits(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
