@@ -41,6 +41,7 @@ def command(class_: str | None, name: str | None, top: int, form: Format, source
     from atlas.store import Store
     from atlas.store.geometry import ClassCount, FoundShape, class_counts, shapes_found
 
+    class_ = class_.lower() if class_ else None
     with Store(source.path) as store:
         counts = class_counts(store, class_, name)
         found = shapes_found(store, class_, name, top) if class_ else []
@@ -64,7 +65,9 @@ def _count(one: ClassCount, class_: str) -> str:
 
 
 def _expected(one: ClassCount) -> str:
-    return f"{one.expected:,.1f}" if one.expected >= 0.05 or not one.expected else "below 0.1"
+    from atlas.bake.numbers import by_chance
+
+    return by_chance(one.expected)
 
 
 def _summary(counts: Sequence[ClassCount]) -> str:
@@ -78,8 +81,10 @@ def _summary(counts: Sequence[ClassCount]) -> str:
 
 
 def _cells(one: FoundShape) -> list[str]:
+    from atlas.bake.numbers import probability
+
     numbers = f"{one.effective_dimension:.2f}", f"{one.local_dimension:.2f}", "–" if one.loop is None else f"{one.loop:.2f}"
-    p = "–" if one.p_adjusted is None else f"{one.p_adjusted:.4f}"
+    p = "–" if one.p_adjusted is None else probability(one.p_adjusted).replace("below", "<")
     return [str(one.expert), one.title, one.source, one.class_, f"{one.points:,}", *numbers, p]
 
 

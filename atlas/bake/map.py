@@ -11,7 +11,7 @@ import polars as pl
 
 from atlas.bake.arrays import Frame, narrow, typed
 from atlas.bake.colours import CATEGORIES, SCHEMES, Scheme, ordered
-from atlas.bake.numbers import count, score, significant
+from atlas.bake.numbers import by_chance, count, score
 
 OFF = -32_768
 """Both coordinates of an expert that is not on the map; no step of a frame lies so far out."""
@@ -56,7 +56,7 @@ def map_payload(overview: pl.DataFrame, clusters: pl.DataFrame, experts: pl.Data
         "y": typed(steps[:, 1]),
         "cluster": typed(narrow(placed["cluster"].cast(pl.Int64).fill_null(-1).to_numpy() + 1)),
         "clusters": {
-            **{name: clusters[name].to_list() for name in ("name", "experts", "named")},
+            **{name: clusters[name].to_list() for name in ("name", "basis", "experts", "named")},
             "x": middles[:, 0].tolist(),
             "y": middles[:, 1].tolist(),
         },
@@ -120,7 +120,7 @@ def shapes_payload(shapes: pl.DataFrame, classes: pl.DataFrame, experts: pl.Data
     expected = dict(classes.group_by("class").agg(pl.col("expected").sum()).iter_rows())
     return {
         "classes": SHAPES,
-        "expected": [_two_figures(expected.get(name, 0.0)) for name in SHAPES],
+        "expected": [by_chance(expected.get(name, 0.0)) for name in SHAPES],
         "sources": [
             {"task": task, "rows": typed(narrow(some["row"].to_numpy())), "classes": typed(narrow(some["at"].to_numpy()))}
             for (task,), some in rows.sort("task", "row").group_by("task", maintain_order=True)
@@ -136,13 +136,9 @@ def shape_words(classes: pl.DataFrame) -> str | None:
     sums = classes.group_by("class").agg(pl.col("experts", "expected").sum())
     found = {name: (experts, expected) for name, experts, expected in sums.iter_rows()}
     claims = {name: found.get(name, (0, 0.0)) for name in SHAPES if name != UNCLEAR}
-    said = ", ".join(f"{count(n)} {name} ({significant(_two_figures(expected))})" for name, (n, expected) in claims.items())
+    said = ", ".join(f"{count(n)} {name} ({by_chance(expected)})" for name, (n, expected) in claims.items())
     clouds = "cloud has" if tested == 1 else "clouds have"
     return (
         f"{count(tested)} {clouds} a shape, one for each expert and source. In brackets, how many would be called so if there "
         f"were nothing to see: {said}. The others are unclear."
     )
-
-
-def _two_figures(number: float) -> float:
-    return float(f"{number:.2g}")

@@ -19,6 +19,16 @@ def significant(number: float) -> str:
     return minus(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
+def probability(p: float) -> str:
+    """Return a p value with three significant figures; below 0.0001 no more than that it is."""
+    return "below 0.0001" if p < 0.0001 else significant(p)
+
+
+def by_chance(expected: float) -> str:
+    """Return how many are expected by chance, with two significant figures; below 0.1 no more than that it is."""
+    return "below 0.1" if expected < 0.1 else significant(float(f"{expected:.2g}"))
+
+
 def percent(share: float) -> str:
     """Return a share of 1 as a percentage with two significant figures."""
     if share == 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from atlas.bake.numbers import count, significant
+from atlas.bake.numbers import by_chance, count, probability, significant
 from atlas.store import Store, Task
 
 Row = Mapping[str, Any]
@@ -25,6 +25,8 @@ _SAID: Mapping[str, tuple[str, str, str]] = {
 """How a statistic is said, which clouds it is compared with, and on which side of the limit 95 % of these stay."""
 SURE = 0.05
 """Adjusted p up to which a test stands out."""
+ONE_EACH = 50
+"""Labels from which on a task's cloud has one point of each, as the geometry stage takes them."""
 _DESCRIBED = ("points", "effective_dimension", "rms", "local_dimension", "local_radius", "loops", "clusters")
 _TESTED = ("statistic", "value", "null_median", "null_limit", "p_adjusted")
 
@@ -33,6 +35,7 @@ class Shapes:
     """Gives the shapes of one expert after another."""
 
     def __init__(self, store: Store, tasks: Mapping[int, Task]) -> None:
+        self._tasks = tasks
         self._sources = {number: _called(task, tasks) for number, task in tasks.items()}
         self._shapes = _by_expert(store.table("shapes"))
         self._tests = _by_expert(store.table("shape_tests"))
@@ -51,7 +54,8 @@ class Shapes:
         described = {name: _short(row[name]) for name in _DESCRIBED}
         spectrum = [_short(share) for share in row["spectrum"]]
         columns = {name: [_short(test[name]) for test in tests] for name in _TESTED}
-        return shown | described | {"spectrum": spectrum, "tests": columns}
+        measured = measured_on(row["points"], self._tasks[row["task"]])
+        return shown | described | {"measured": measured, "spectrum": spectrum, "tests": columns}
 
 
 def said(row: Row, tests: Sequence[Row], counted: Row | None, source: str) -> list[str]:
@@ -68,6 +72,13 @@ def said(row: Row, tests: Sequence[Row], counted: Row | None, source: str) -> li
     if counted:
         found.append(_by_chance(shape, counted))
     return found
+
+
+def measured_on(points: int, task: Task) -> str:
+    """Return which firings a shape rests on; on a corpus or a task of many labels they are fewer than a scene draws."""
+    if task.kind != "corpus" and len(task.labels) < ONE_EACH:
+        return f"Measured on {count(points)} firings."
+    return f"Measured on {count(points)} of these firings, one on each {'token' if task.kind == 'corpus' else 'label'}."
 
 
 def needed(kept: Sequence[float] | None, dimensions: int | None) -> str:
@@ -105,7 +116,7 @@ def _evidence(row: Row, tests: Sequence[Row]) -> str:
     what, others, side = _SAID[test["statistic"]]
     radius = "¼" if row["local_radius"] == 0.25 else significant(row["local_radius"])
     numbers = {"value": significant(test["value"]), "median": significant(test["null_median"]), "radius": radius}
-    limit, p = significant(test["null_limit"]), significant(test["p_adjusted"])
+    limit, p = significant(test["null_limit"]), probability(test["p_adjusted"])
     return f"{what.format(**numbers)}; 95\u202f% of {others.format(**numbers)} stay {side} {limit} (adjusted p {p})"
 
 
@@ -114,7 +125,7 @@ def _unclear(tests: Sequence[Row], source: str) -> str:
     if first[0] > SURE:
         return f"Unclear on {source}: nothing but its spread. No test tells it from structureless clouds of like size and spread."
     return (
-        f"Unclear on {source}: one test or more stands out ({first[1].replace('_', ' ')}, adjusted p {significant(first[0])}), "
+        f"Unclear on {source}: one test or more stands out ({first[1].replace('_', ' ')}, adjusted p {probability(first[0])}), "
         "but it has none of the shapes that are told apart here."
     )
 
@@ -124,7 +135,7 @@ def _by_chance(shape: str, counted: Row) -> str:
     are = "is" if experts == 1 else "are"
     return (
         f"{count(experts)} of {count(tested)} experts {are} called {shape} here; "
-        f"if all of them were structureless, {significant(counted['expected'])} would be."
+        f"if all of them were structureless, {by_chance(counted['expected'])} would be."
     )
 
 

@@ -26,6 +26,8 @@ NEAREST = 10
 LIMIT = 0.95
 """Of the draws do not go beyond the limit."""
 SAME_PLACE = 1e-9
+NEIGHBOURHOOD = 30
+"""Anchors whose draws tell how wrong looking up is about there: 570 draws."""
 SMOOTHED = 5
 """Anchors whose spreads are averaged."""
 LEAST_WIDTH = 0.1
@@ -110,37 +112,55 @@ class Null:
         return _Centres(np.einsum("cn,cns->cs", weight, own.median[near]), np.einsum("cn,cns->cs", weight, own.spread[near]))
 
     @cached_property
-    def tails(self) -> tuple[Float64[np.ndarray, "draw 4"], Float64[np.ndarray, "draw 4"]]:
-        """How far all draws lie above the median, in spreads, in rising order: as anchors are judged, and as others are.
-
-        Each draw is judged as a new cloud there would be: by the other draws of its anchor, or as if its anchor were none, by the
-        nearest others. So what nineteen draws leave uncertain, and what looking up gets wrong, is in the tail.
-        """
+    def _tail_of_anchors(self) -> Float64[np.ndarray, "draw 4"]:
+        """How far all draws lie above the median of their anchor's other draws, in spreads, in rising order."""
         statistic, own = self.drawn.statistic, self._own()
-        by_anchor = np.empty_like(statistic)
+        found = np.empty_like(statistic)
         for i in range(statistic.shape[1]):
             median, spread = _centre(np.delete(statistic, i, axis=1))
-            by_anchor[:, i] = (statistic[:, i] - median) / np.maximum(spread, own.spread)
-        distance = _distance(self.place, self.place)
+            found[:, i] = (statistic[:, i] - median) / np.maximum(spread, own.spread)
+        return np.sort(found.reshape(-1, len(DRAWN)), axis=0)
+
+    @cached_property
+    def _tails_of_others(self) -> Float64[np.ndarray, "anchor draw 4"]:
+        """The same as if anchors were none, by the anchors nearest to them: of each anchor and its neighbours, in rising order.
+
+        By neighbourhood, since it is around gates that open holes, and there alone, that looking up gets much wrong.
+        """
+        distance, own = _distance(self.place, self.place), self._own()
+        near = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURHOOD]
         np.fill_diagonal(distance, np.inf)
         # A single anchor has no others.
         others = self._blended(distance, own) if len(distance) > 1 else own
-        by_others = (statistic - others.median[:, None]) / others.spread[:, None]
-        return np.sort(by_anchor.reshape(-1, len(DRAWN)), axis=0), np.sort(by_others.reshape(-1, len(DRAWN)), axis=0)
+        found = (self.drawn.statistic - others.median[:, None]) / others.spread[:, None]
+        return np.sort(found[near].reshape(len(near), -1, len(DRAWN)), axis=1)
 
     def limit(self, reference: Reference) -> Float64[np.ndarray, "cloud 4"]:
         """Return what `LIMIT` of the draws do not go beyond."""
-        by_anchor, by_others = (np.quantile(tail, LIMIT, axis=0) for tail in self.tails)
-        return reference.median + reference.spread * np.where(reference.is_anchor[:, None], by_anchor, by_others)
+        by_anchor, by_others = (
+            np.quantile(self._tail_of_anchors, LIMIT, axis=0),
+            np.quantile(self._tails_of_others, LIMIT, axis=1),
+        )
+        far = np.where(reference.is_anchor[:, None], by_anchor, by_others[reference.anchor])
+        return reference.median + reference.spread * far
 
     def p(self, statistic: Float64[np.ndarray, "cloud 4"], reference: Reference) -> Float64[np.ndarray, "cloud 4"]:
-        """Return what share of the draws of all anchors lies as many spreads above the median that it is judged by.
+        """Return what share of the draws of anchors lies as many spreads above the median, each judged as a new cloud would be.
+
+        An anchor's cloud is judged with the draws of all anchors, by the other draws of each; a cloud that is none with those of
+        its anchor's neighbourhood, each as if its anchor were none. So what nineteen draws leave uncertain, and what looking up
+        gets wrong, is in p.
 
         Beyond their highest twentieth the share falls exponentially, by their mean excess and twice its error: a source of
         thousands of experts asks for p far below one over the number of draws (Knijnenburg et al. 2009, with shape 0).
         """
         found = (statistic - reference.median) / reference.spread
-        return np.where(reference.is_anchor[:, None], *(_share_beyond(tail, found) for tail in self.tails))
+        p = _share_beyond(self._tail_of_anchors, found)
+        looking = np.flatnonzero(~reference.is_anchor)
+        for anchor in np.unique(reference.anchor[looking]).tolist():
+            rows = looking[reference.anchor[looking] == anchor]
+            p[rows] = _share_beyond(self._tails_of_others[anchor], found[rows])
+        return p
 
 
 class Reference(NamedTuple):
@@ -153,10 +173,6 @@ class Reference(NamedTuple):
     median: Float64[np.ndarray, "cloud 4"]
     spread: Float64[np.ndarray, "cloud 4"]
     """Above the median."""
-
-    def of(self, rows: Integer[np.ndarray, "some"]) -> Reference:
-        """Return that of some clouds."""
-        return Reference(*(column[rows] for column in self))
 
 
 class _Centres(NamedTuple):
@@ -246,15 +262,16 @@ def features(clouds: Sequence[Measured], threshold: float) -> Float64[np.ndarray
 def _anchors(
     clouds: Sequence[Measured], place: Float64[np.ndarray, "cloud feature"], limit: int
 ) -> Integer[np.ndarray, "anchor"]:
-    """Return which clouds are anchors: of those that may be a ring or clusters up to three quarters, and others spread over all.
+    """Return which clouds are anchors: of those that may be a ring or clusters three quarters of the limit, of others one.
 
-    Where a gate that cuts a little deeper opens a hole, a claim of a hole had best rest on its own draws.
+    Both are spread over all places. Where a gate that cuts a little deeper opens a hole, a claim of a hole had best rest on its
+    own draws.
     """
     striking = np.array([cloud.loops[0] >= STRIKING_LOOP or cloud.gaps[0] >= STRIKING_GAP for cloud in clouds], dtype=bool)
     some = np.flatnonzero(striking)
     chosen = some[spread_out(place[some], max(limit * 3 // 4, 1))]
     others = np.setdiff1d(np.arange(len(clouds)), chosen)
-    return np.concatenate([chosen, others[spread_out(place[others], limit - len(chosen))]])
+    return np.concatenate([chosen, others[spread_out(place[others], max(limit // 4, 1))]])
 
 
 def spread_out(place: Float64[np.ndarray, "cloud feature"], limit: int) -> Integer[np.ndarray, "anchor"]:

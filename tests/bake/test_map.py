@@ -52,7 +52,7 @@ def test_both_axes_of_the_map_have_one_scale_and_experts_the_lists_order() -> No
     assert numbers(made["y"]) == [-0.4 * STEPS, 0.4 * STEPS, OFF, 0]
     assert numbers(made["cluster"]) == [2, 1, 0, 0]
     assert made["clusters"] == {
-        **{"name": ["Months"], "experts": [2], "named": [1]},
+        **{"name": ["Months"], "basis": ["title"], "experts": [2], "named": [1]},
         **{"x": [STEPS], "y": [0.4 * STEPS]},
     }
 
@@ -97,7 +97,7 @@ def test_shapes_stand_by_source_and_what_chance_gives_is_their_sum() -> None:
     found = shapes((0, 1, "ring"), (0, 3, "unclear"), (0, 7, None), (2, 7, "curve"))
     made = shapes_payload(found, classes((0, "ring", 1, 2, 0.0213), (2, "ring", 0, 1, 0.1)), EXPERTS)
     assert made is not None and made["classes"] == SHAPES
-    assert made["expected"][SHAPES.index("ring")] == 0.12 and made["expected"][SHAPES.index("curve")] == 0
+    assert made["expected"][SHAPES.index("ring")] == "0.12" and made["expected"][SHAPES.index("curve")] == "below 0.1"
     assert [(one["task"], numbers(one["rows"]), [SHAPES[at] for at in numbers(one["classes"])]) for one in made["sources"]] == [
         (0, [1, 3], ["unclear", "ring"]),
         (2, [0], ["curve"]),
@@ -112,7 +112,8 @@ def test_the_page_says_how_many_shapes_there_are_beside_chance() -> None:
         )
     )
     assert said is not None and said.startswith("1,240 clouds have a shape")
-    assert ": 0 line or ray (0), 0 curve (0), 5 ring (0.43), 0 sheet (0), 0 clusters (0). The others are unclear." in said
+    assert ": 0 line or ray (below 0.1), 0 curve (below 0.1), 5 ring (0.43), 0 sheet (below 0.1)," in said
+    assert said.endswith(" 0 clusters (below 0.1). The others are unclear.")
     assert shape_words(classes((0, "ring", 0, 0, 0.0))) is None
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from atlas.bake.front import _unexplained
-from atlas.bake.numbers import count, interval, percent, score, significant
+from atlas.bake.numbers import by_chance, count, interval, percent, probability, score, significant
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,30 @@ from atlas.bake.numbers import count, interval, percent, score, significant
 )
 def test_three_significant_figures_at_most(number: float, text: str) -> None:
     assert significant(number) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(5.6e-250, "below 0.0001"), (0.0, "below 0.0001"), (0.0001, "0.0001"), (0.01234, "0.0123"), (1.0, "1")],
+)
+def test_a_small_p_is_said_to_be_below_a_limit(p: float, text: str) -> None:
+    assert probability(p) == text
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (0.0, "below 0.1"),
+        (0.053, "below 0.1"),
+        (0.0999, "below 0.1"),
+        (0.1, "0.1"),
+        (0.1234, "0.12"),
+        (4.0, "4"),
+        (1199.6, "1,200"),
+    ],
+)
+def test_what_chance_gives_is_never_nothing(expected: float, text: str) -> None:
+    assert by_chance(expected) == text
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from atlas.bake.shapes import Shapes, needed, said
+from atlas.bake.shapes import ONE_EACH, Shapes, measured_on, needed, said
+from atlas.geometry.sources import MANY_LABELS
 from atlas.store import Store
 from synthetic import NOT_TOLD, SHAPE_OF, Size, kind, write_synthetic
 
@@ -104,6 +106,22 @@ def test_where_no_shape_can_be_told_the_reason_is_said() -> None:
     assert said({"class": None, "absent": "It has fewer than 50 points."}, [], None, "Months") == [
         "No shape on Months. It has fewer than 50 points."
     ]
+
+
+def test_a_vanishing_p_and_a_vanishing_chance_are_said_in_words() -> None:
+    looks, chance = said(RING, [LOOP | {"p_adjusted": 5.6e-250}], COUNTED | {"expected": 0.01}, "Months")
+    assert looks.endswith("(adjusted p below 0.0001).") and chance.endswith(" structureless, below 0.1 would be.")
+    (odd,) = said(RING | {"class": "unclear"}, [LOOP | {"p_adjusted": 0.0}], None, "Months")
+    assert "(loop, adjusted p below 0.0001)" in odd
+
+
+def test_a_shape_says_which_firings_it_rests_on(store: Store) -> None:
+    corpus, _, months, *_ = store.tasks()
+    assert measured_on(1074, corpus) == "Measured on 1,074 of these firings, one on each token."
+    assert measured_on(480, months) == "Measured on 480 firings."
+    many = replace(months, labels=months.labels[:1] * MANY_LABELS)
+    assert measured_on(49, many) == "Measured on 49 of these firings, one on each label."
+    assert ONE_EACH == MANY_LABELS
 
 
 @pytest.mark.parametrize("word", ["knows", "understands", "represents", "encodes"])

@@ -154,6 +154,19 @@ def test_above_the_experts_stands_how_many_there_are_and_how_many_by_chance(work
     said = [f"line or ray: {found} of {tested} experts, 0.4 expected by chance" for found, tested in counts.iter_rows()]
     assert [line.partition(": ")[2] for line in lines[: len(said)]] == said
     assert lines[len(said)] == "" and len(lines[len(said) + 1 :]) == 1 + 3
+    assert printed("shapes", "--class", "Line or Ray", "--top", 3, "--work", work).splitlines() == lines
+
+
+def test_a_vanishing_p_and_a_vanishing_chance_are_printed_as_below_a_limit(tmp_path: Path) -> None:
+    tables = synthetic_tables()
+    tables["shape_tests"]["p_adjusted"] = [5.6e-250] * len(tables["shape_tests"]["expert"])
+    tables["shape_classes"]["expected"] = [0.0] * len(tables["shape_classes"]["task"])
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+
+    lines = printed("shapes", "--class", "ring", "--source", "months", "--work", tmp_path).splitlines()
+
+    assert lines[0].endswith(" experts, below 0.1 expected by chance") and lines[-1].endswith("  < 0.0001")
+    assert "(below 0.1)" in printed("shapes", "--work", tmp_path)
 
 
 def test_a_class_that_no_expert_has_is_counted_and_lists_nobody(work: Path) -> None:

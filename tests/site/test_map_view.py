@@ -199,9 +199,64 @@ def test_shapes_are_a_filter_with_what_chance_gives(open_at: Open) -> None:
     )
     page.get_by_role("button", name="Reset", exact=True).click()
     expect(page.get_by_role("status")).to_have_text("40 experts")
-    page = open_at("#/?shape=torus")
-    expect(page.get_by_role("status")).to_have_text("0 of 40 experts")
-    expect(page.get_by_role("button", name=re.compile("Remove filter: shape “torus”, which"))).to_be_visible()
+    page = open_at("#/?shape=torus&map=constructor")
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    expect(page.get_by_role("button", name=re.compile("Remove filter"))).to_have_count(0)
+    expect(page.get_by_label("Colour dots by")).to_have_value("title")
+
+
+def test_unclear_finds_experts_with_no_other_shape_anywhere(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables()
+    shapes = tables["shapes"]
+    row = next(at for at, of in enumerate(zip(shapes["task"], shapes["class"], strict=True)) if of == (1, "ring"))
+    shapes["class"][row] = "unclear"  # a ring on the corpus, as before
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    claimed = {expert for expert, name in zip(shapes["expert"], shapes["class"], strict=True) if name not in (None, "unclear")}
+    unclear = {expert for expert, name in zip(shapes["expert"], shapes["class"], strict=True) if name == "unclear"}
+    assert shapes["expert"][row] in unclear & claimed
+    site = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
+    quiet_page.goto((site / "index.html").as_uri() + "#/?shape=unclear&map=shape")
+    expect(quiet_page.get_by_role("status")).to_have_text(f"{len(unclear - claimed)} of 40 experts")
+    facet = quiet_page.get_by_role("group", name="Shape").locator("label", has_text="unclear")
+    expect(facet.locator(".amount")).to_have_text(str(len(unclear - claimed)))
+    expect(quiet_page.locator("[data-map-part=legend]")).to_contain_text("that of its small cloud in the list, or on the corpus")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_whole_map_is_clear_of_the_zoom_buttons(quiet_page: Page, tmp_path: Path, width: int) -> None:
+    tables = synthetic_tables(size=Size(experts=8, points=4, windows=2))
+    places = tables["overview"]
+    # A column of dots is as high as the map allows.
+    places["x"], places["y"] = [0.0] * len(places["x"]), [float(at) for at in range(len(places["y"]))]
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    quiet_page.set_viewport_size({"width": width, "height": 844})
+    site = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
+    quiet_page.goto((site / "index.html").as_uri())
+    the_map(quiet_page).focus()
+    below = set[float]()
+    for _ in places["y"]:
+        quiet_page.keyboard.press("ArrowDown")
+        below.add(pointed(quiet_page)[1]["y"])
+    buttons = quiet_page.locator(".zoom").evaluate("(zoom) => zoom.offsetTop")
+    assert len(below) > 1 and max(below) == pytest.approx(buttons - 24, abs=1)
+
+
+def test_a_dot_tells_how_far_its_clusters_name_holds(quiet_page: Page, tmp_path: Path) -> None:
+    tables = synthetic_tables(size=Size(experts=8, points=4, windows=2))
+    found = tables["overview_clusters"]
+    tables["overview"]["cluster"] = [0] * len(tables["overview"]["expert"])
+    tables["overview_clusters"] = {name: column[:1] for name, column in found.items()}
+    said_of = {("title", "Letters", 5): "cluster Letters: 5 of 6 have this title"}
+    said_of[("tokens", "“or” “and” “/”", 5)] = "cluster “or” “and” “/”: 5 of 6 fire on one of these"
+    said_of[("tokens", "“or”", 1)] = "cluster “or”: 1 of 6 fires on one of these"
+    said_of[("tokens", "No token stands out", 0)] = "cluster of 6: no token stands out"
+    for at, ((basis, name, named), words) in enumerate(said_of.items()):
+        tables["overview_clusters"] |= {"basis": [basis], "name": [name], "named": [named], "experts": [6]}
+        write_atlas(tmp_path / f"{at}.duckdb", tables)
+        site = bake(tmp_path / f"{at}.duckdb", tmp_path / f"site{at}").folder
+        quiet_page.goto((site / "index.html").as_uri())
+        the_map(quiet_page).focus()
+        expect(said(quiet_page)).to_contain_text(words)
 
 
 def test_an_entry_names_its_shape_where_one_is_claimed(open_at: Open) -> None:

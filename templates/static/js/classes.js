@@ -32,17 +32,17 @@
 
     isClaim(name) { return name !== UNCLEAR; }
 
-    // Those of these classes that a row's cloud is of, each with the titles of the tasks on which it is; labelled ones first.
+    // Those of these classes that a row's cloud is of (unclear: and of no other, on any source), each with the titles of the tasks on which it is; labelled ones first.
     found(row, wanted) {
       const on = (name) => this.#sources.filter(({ of }) => this.names[of[row]] === name).map(({ task }) => task);
-      return wanted.map((name) => ({ name, titles: on(name).sort((one, other) => (one.kind === "corpus") - (other.kind === "corpus")).map(({ title }) => title) })).filter(({ titles }) => titles.length);
+      return wanted.filter((name) => this.isClaim(name) || !this.#isClaimed(row)).map((name) => ({ name, titles: on(name).sort((one, other) => (one.kind === "corpus") - (other.kind === "corpus")).map(({ title }) => title) })).filter(({ titles }) => titles.length);
     }
 
-    // How many experts have a class on any source.
-    count(name) {
-      const at = this.names.indexOf(name);
-      return this.#shown.filter((_, row) => this.#sources.some(({ of }) => of[row] === at)).length;
-    }
+    // Whether a class is claimed of a row's cloud on any source.
+    #isClaimed(row) { return this.#sources.some(({ of }) => of[row] >= 0 && this.isClaim(this.names[of[row]])); }
+
+    // How many experts the filter finds by a class.
+    count(name) { return this.#shown.filter((_, row) => this.found(row, [name]).length).length; }
   }
 
   atlas.classes = { Classes };

@@ -154,7 +154,7 @@
       this.#root.querySelector('[data-facet="shape"]').hidden = this.#classes === null;
       const place = this.#root.querySelector("[data-classes]");
       this.#classes?.names.forEach((name, at) => {
-        const chance = this.#classes.isClaim(name) ? [make("span", { class: "chance" }, `expected by chance: ${number(this.#classes.expected[at])}`)] : [];
+        const chance = this.#classes.isClaim(name) ? [make("span", { class: "chance" }, `expected by chance: ${this.#classes.expected[at]}`)] : [];
         place.append(make("label", { class: "choice" }, make("input", { type: "checkbox", name: "shape", value: name }), " ", make("span", {}, name, ...chance), " ", make("span", { class: "amount" }, count(this.#classes.count(name)))));
       });
     }

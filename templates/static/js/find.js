@@ -199,14 +199,14 @@
       return [{ text, test: (row) => chosen.some(({ firing }) => firing.has(row)), without: { label: [] }, chips }];
     }
 
-    #shaped({ shape: names }, { shaped }) {
+    #shaped({ shape }, { shaped }) {
+      const names = shape.filter((name) => this.#classes?.names.includes(name));
       if (!names.length) return [];
       this.#manifest.experts.expert.forEach((_, row) => {
-        const shapes = this.#classes?.found(row, names) ?? [];
+        const shapes = this.#classes.found(row, names);
         if (shapes.length) shaped.set(row, { shapes });
       });
-      const said = (name) => (this.#classes?.names.includes(name) ? `shape: ${name}` : `shape “${name}”, which this atlas does not tell`);
-      const chips = names.map((name) => ({ text: said(name), without: { shape: names.filter((other) => other !== name) } }));
+      const chips = names.map((name) => ({ text: `shape: ${name}`, without: { shape: names.filter((other) => other !== name) } }));
       const text = names.length > 1 ? `any of ${names.length} shapes` : chips[0].text;
       return [{ text, test: (row) => shaped.has(row), without: { shape: [] }, chips }];
     }

@@ -1,7 +1,7 @@
 "use strict";
 // What an expert's cloud looks like on one source, and how few axes keep its importance: sentences, thin bars, a folded table of tests.
 (() => {
-  const { make, count, number, percent } = atlas.words;
+  const { make, count, number, percent, probability } = atlas.words;
   const STATISTICS = {
     loop: "Hole: closes at ÷ opens at",
     gap: "Widest gap ÷ rms",
@@ -20,7 +20,7 @@
     if (!shown) return [make("p", {}, `No shape on ${source}: it fires on fewer than half of its labels.`), ...elsewhere(others)];
     const sentences = shown.said.map((sentence, at) => make("p", at ? { class: "note" } : {}, sentence));
     if (shown.class === null) return [...sentences, ...elsewhere(others)];
-    return [...sentences, spectrum(shown), make("p", { class: "note" }, described(shown)), tests(shown.tests), ...elsewhere(others)];
+    return [...sentences, make("p", { class: "note" }, shown.measured, " Their variance along their own axes, which are not the scene’s:"), spectrum(shown), make("p", { class: "note" }, described(shown)), tests(shown.tests), ...elsewhere(others)];
   }
 
   function elsewhere(others) {
@@ -32,7 +32,7 @@
   }
 
   function spectrum({ spectrum: shares }) {
-    return bars("Share of variance along its principal axes here", shares.map((share, axis) => [`axis ${axis + 1}`, share]));
+    return bars("Share of variance along the own axes of the firings measured", shares.map((share, axis) => [`own axis ${axis + 1}`, share]));
   }
 
   function described({ points, effective_dimension, local_dimension, local_radius, loops, clusters }) {
@@ -50,7 +50,7 @@
   function tests({ statistic, value, null_median, null_limit, p_adjusted }) {
     const rows = statistic.map((name, at) => make("tr", {},
       make("th", { scope: "row" }, STATISTICS[name] ?? name.replaceAll("_", " ")),
-      ...[value, null_median, null_limit, p_adjusted].map((column) => make("td", {}, number(column[at])))));
+      ...[value, null_median, null_limit].map((column) => make("td", {}, number(column[at]))), make("td", {}, probability(p_adjusted[at]))));
     const heads = ["Statistic", "Here", "Median", "Limit", "Adjusted p"].map((name) => make("th", { scope: "col" }, name));
     return make("details", {}, make("summary", {}, `${count(rows.length)} test${rows.length === 1 ? "" : "s"} against clouds without structure`),
       make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),

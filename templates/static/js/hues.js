@@ -20,7 +20,7 @@
   const IN_TURN = ["disc", "square", "triangle", "diamond", "plus"];
   const OF_SHAPE = { "line or ray": ["bar", 0], curve: ["arc", 2], ring: ["ring", 1], sheet: ["square", 3], clusters: ["pair", 4] };
 
-  // kinds: how dots look, the least of claims first; of: each row's kind; tell: what a row's kind rests on; ticks: of an axis.
+  // kinds: how dots look, the least of claims first; of: each row's kind; tell: what a row's kind rests on; ticks: of an axis; note: below the legend.
   function titles({ experts, tasks }, colours) {
     const sizes = new Map();
     for (const task of experts.title_task) if (task !== null) sizes.set(task, (sizes.get(task) ?? 0) + 1);
@@ -38,7 +38,7 @@
     return { title: "title’s task", kinds, of, tell: () => "" };
   }
 
-  function shapes({ experts }, colours, classes) {
+  function shapes({ experts, tasks }, colours, classes) {
     const claims = classes.names.filter((name) => classes.isClaim(name));
     const kinds = [
       { text: "unclear, or too little to tell", mark: "speck", ...grey(colours) },
@@ -46,7 +46,9 @@
     ];
     const place = classes.names.map((name) => kinds.findIndex(({ text }) => text === name));
     const of = experts.expert.map((_, row) => Math.max(0, place[classes.at(row)] ?? 0));
-    return { title: "shape", kinds, of, tell: (row) => classes.names[classes.at(row)] ?? "too little to tell" };
+    const corpus = tasks.filter(({ kind }) => kind === "corpus").length > 1 ? "first corpus" : "corpus";
+    const note = `A dot’s shape is that of its small cloud in the list, or on the ${corpus} where this has none. The filter finds a shape on any source.`;
+    return { title: "shape", note, kinds, of, tell: (row) => classes.names[classes.at(row)] ?? "too little to tell" };
   }
 
   // Colours go evenly over the logarithm. The few smallest values share the first one: their tail would take up half of the axis.

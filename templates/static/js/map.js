@@ -50,7 +50,7 @@
 
   class Overview {
     #experts; #hues; #x; #y; #rows; #middle; #half; #grid; #cluster; #names;
-    #parts = {}; #canvas; #size = { width: 0, height: 0 }; #view = null; #asked = false;
+    #parts = {}; #canvas; #buttons; #size = { width: 0, height: 0, clear: 0 }; #view = null; #asked = false;
     #passing; #hue = null; #order = null; #stamps = null;
     #at = null; #opened = null; #down = null; #fingers = null; #scrolled = -Infinity;
 
@@ -62,10 +62,11 @@
       this.#passing = new Uint8Array(manifest.experts.expert.length);
       this.#measure();
       this.#cluster = array(manifest.map.cluster);
-      const { name, x, y, experts, named } = manifest.map.clusters;
-      this.#names = name.map((text, at) => ({ text: short(plain(text)), x: x[at], y: y[at], said: `“${short(plain(text))}” holds for ${count(named[at])} of its cluster’s ${count(experts[at])}` }));
+      const { name, basis, x, y, experts, named } = manifest.map.clusters;
+      this.#names = name.map((text, at) => ({ text: short(plain(text)), x: x[at], y: y[at], said: clustered(short(plain(text)), basis[at], named[at], experts[at]) }));
       for (const part of root.querySelectorAll("[data-map-part]")) this.#parts[part.dataset.mapPart] = part;
       this.#canvas = this.#parts.canvas;
+      this.#buttons = root.querySelector("[data-zoom]").parentElement;
       this.#parts.colour.append(...this.#hues.names.map((way) => make("option", { value: way }, this.#hues.of(way).title)));
       this.#listen(root);
       root.hidden = false;
@@ -111,7 +112,7 @@
       // Those that claim nothing stand first among the kinds, and last in the legend.
       const greys = kinds.filter(({ text, mark }, at) => text && mark === "speck" && amount(at + 1)).length;
       const listed = [...entries.slice(greys), ...entries.slice(0, greys), ...(amount(0) ? [entry({ mark: "speck" }, "filtered out", amount(0))] : [])];
-      this.#parts.legend.replaceChildren(...(ticks ? [axis(kinds.slice(1), ticks)] : []), make("ul", {}, ...listed));
+      this.#parts.legend.replaceChildren(...(ticks ? [axis(kinds.slice(1), ticks)] : []), make("ul", {}, ...listed), ...(this.#hue.note ? [make("p", { class: "note" }, this.#hue.note)] : []));
     }
 
     // --- the view: { x, y } in the middle, zoom times the whole ---
@@ -119,24 +120,25 @@
     #fit() {
       const { clientWidth: width, clientHeight: height } = this.#canvas;
       if (!width || !height) return;
-      this.#size = { width, height };
+      // Of the height, what lies above the buttons: the whole map is drawn clear of them.
+      this.#size = { width, height, clear: this.#buttons.offsetTop };
       this.#view ??= { x: this.#middle[0], y: this.#middle[1], zoom: 1 };
       this.#paint();
     }
 
     get #scale() {
-      const { width, height } = this.#size;
-      return this.#view.zoom * Math.min((width - 2 * PAD) / (2 * this.#half[0]), (height - 2 * PAD) / (2 * this.#half[1]));
+      const { width, clear } = this.#size;
+      return this.#view.zoom * Math.min((width - 2 * PAD) / (2 * this.#half[0]), (clear - 2 * PAD) / (2 * this.#half[1]));
     }
 
     #place(x, y) {
-      const { width, height } = this.#size;
-      return [width / 2 + (x - this.#view.x) * this.#scale, height / 2 - (y - this.#view.y) * this.#scale];
+      const { width, clear } = this.#size;
+      return [width / 2 + (x - this.#view.x) * this.#scale, clear / 2 - (y - this.#view.y) * this.#scale];
     }
 
     #under(x, y) {
-      const { width, height } = this.#size;
-      return [this.#view.x + (x - width / 2) / this.#scale, this.#view.y - (y - height / 2) / this.#scale];
+      const { width, clear } = this.#size;
+      return [this.#view.x + (x - width / 2) / this.#scale, this.#view.y - (y - clear / 2) / this.#scale];
     }
 
     #move(x, y, zoom = this.#view.zoom) {
@@ -149,7 +151,7 @@
     #pan(dx, dy) { this.#move(this.#view.x - dx / this.#scale, this.#view.y + dy / this.#scale); }
 
     // What is under a place on the canvas, else in its middle, stays there.
-    #zoom(factor, x = this.#size.width / 2, y = this.#size.height / 2) {
+    #zoom(factor, x = this.#size.width / 2, y = this.#size.clear / 2) {
       const [fixedX, fixedY] = this.#under(x, y);
       const zoom = Math.max(1, Math.min(MOST, this.#view.zoom * factor));
       const kept = this.#view.zoom / zoom;
@@ -219,7 +221,7 @@
       const { ratio, wide, high, half, line, field, pixels, ground, kinds } = this.#stamps;
       const [xs, ys] = [this.#x, this.#y];
       const scale = this.#scale * ratio;
-      const [left, top] = [wide / 2 - this.#view.x * scale, high / 2 + this.#view.y * scale];
+      const [left, top] = [wide / 2 - this.#view.x * scale, ratio * this.#size.clear / 2 + this.#view.y * scale];
       pixels.fill(ground);
       this.#order.forEach((rows, kind) => {
         const { offsets, colours } = kinds[kind];
@@ -449,6 +451,13 @@
       }, { passive: false });
       for (const type of ["touchend", "touchcancel"]) plane.addEventListener(type, ({ touches }) => { if (touches.length === 0) this.#fingers = null; });
     }
+  }
+
+  // How far a cluster's name holds for its experts.
+  function clustered(name, basis, named, experts) {
+    const [of, is] = [`${count(named)} of ${count(experts)}`, named === 1];
+    if (basis === "title") return `cluster ${name}: ${of} ${is ? "has" : "have"} this title`;
+    return named ? `cluster ${name}: ${of} ${is ? "fires" : "fire"} on one of these` : `cluster of ${count(experts)}: no token stands out`;
   }
 
   const plain = (text) => make("span", {}, ...token(text)).textContent;

@@ -27,6 +27,7 @@
   const number = (value) => minus(Math.abs(value) >= 1000 ? grouped.format(Math.round(Number(value.toPrecision(3)))) : three.format(value));
   // With trailing zeros, for numbers that stand under each other.
   const aligned = (value) => (Math.abs(value) >= 1000 ? number(value) : minus(value.toPrecision(3)));
+  const probability = (p) => (p < 0.0001 ? "<\u202f0.0001" : number(p));
   const score = (value) => minus(value.toFixed(2).replace(/^-0\.00$/, "0.00"));
   const interval = (value, low, high) => `${score(value)} (${score(low)}${low < 0 ? " to " : "–"}${score(high)})`;
 
@@ -85,5 +86,5 @@
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, number, aligned, score, interval, percent, percents, token, trouble };
+  atlas.words = { make, draw, count, number, aligned, probability, score, interval, percent, percents, token, trouble };
 })();
