@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jinja2
 import pytest
@@ -20,6 +21,8 @@ class Front:
     tasks = ()
     order = "order"
     jointly = None
+    overview = SimpleNamespace(is_drawn=False, line="No map.", more=())
+    shapes = None
     absences = ()
     about = None
 
