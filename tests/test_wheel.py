@@ -93,7 +93,7 @@ def test_the_wheel_carries_all_that_the_commands_read(wheel: Path) -> None:
     assert {name for name in names if ".dist-info/" not in name} == expected
     about = Parser().parsestr(metadata)
     assert about["Name"] == "expert-atlas"
-    assert set(about.get_all("Provides-Extra") or ()) == {"compute", "check", "wandb"}
+    assert set(about.get_all("Provides-Extra") or ()) == {"compute", "geometry", "check", "wandb"}
 
 
 def test_the_environment_holds_neither_torch_nor_a_browser(programs: Path) -> None:

@@ -99,7 +99,9 @@ def test_pickles_are_refused_unread(name: str, tmp_path: Path) -> None:
     assert f"{name}' is a pickle, which runs code when it is read; Atlas never unpickles" in refused(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("source", ["", "nowhere", "/no/where", "./nowhere/at/all", "a b/c", "../x", "~/x", "someone/sae.pt"])
+@pytest.mark.parametrize(
+    "source", ["", "nowhere", "/no/where", "./nowhere/at/all", "a b/c", "../no/where", "~/x", "someone/sae.pt"]
+)
 def test_what_can_be_no_repository_is_a_missing_folder(source: str) -> None:
     assert f"No checkpoint folder at '{source}'. Give a folder with cfg.json and sae_weights.safetensors, or" in refused(source)
 

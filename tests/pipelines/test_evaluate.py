@@ -198,7 +198,7 @@ def test_build_measures_on_no_more_than_its_text_holds_out(limit: int, tokens: i
 
 
 def test_atlas_is_not_assembled_without_an_evaluation(folder: Path) -> None:
-    for command in ("harvest", "probe"):
+    for command in ("harvest", "probe", "geometry"):
         run(command, *CHECKPOINT, *(CORPUS if command == "harvest" else ()))
 
     with pytest.raises(StageMissing, match="holds no finished evaluate. Run `atlas evaluate`"):
@@ -209,7 +209,7 @@ def test_atlas_is_not_assembled_from_stages_of_two_dictionaries(folder: Path) ->
     metadata = {"model_name": "bert", "hook_name": tiny.HOOKS["bert"], "context_size": 48}
     tiny.checkpoint(folder / "other", metadata, seed=1, threshold=0.9)
     run(*EVALUATE)
-    for command in ("harvest", "probe"):
+    for command in ("harvest", "probe", "geometry"):
         run(command, "--checkpoint", "other", *(CORPUS if command == "harvest" else ()))
 
     with pytest.raises(WorkOccupied, match="'work/evaluate' was made from another checkpoint"):

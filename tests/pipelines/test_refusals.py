@@ -426,9 +426,9 @@ def test_build_of_other_settings_is_refused_with_both_values(built: Path) -> Non
     again = run(*BUILD)
     assert again.exit_code == 0
     assert (
-        "Harvest: already finished, skipped\nProbe: already finished, skipped\nEvaluate: already finished, skipped\n"
-        in again.stderr
-    )
+        "Harvest: already finished, skipped\nProbe: already finished, skipped\n"
+        "Geometry: already finished, skipped\nEvaluate: already finished, skipped\n"
+    ) in again.stderr
     assert "Harvesting" not in again.stderr
 
 
