@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONDONTWRITEBYTECODE"] = ""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ from atlas.activations.model import LanguageModel
 
 # The models are tiny: more threads than one only get in each other's way.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process() -> Iterator[None]:
+    """Clouds are measured here unless a test asks for processes, which take seconds to begin."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atlas.geometry.stage.cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")
