@@ -26,6 +26,7 @@ NEAREST = 10
 LIMIT = 0.95
 """Of the draws do not go beyond the limit."""
 SAME_PLACE = 1e-9
+"""In units of `features`: so near, a cloud is the anchor."""
 NEIGHBOURHOOD = 30
 """Anchors whose draws tell how wrong looking up is about there: 570 draws."""
 SMOOTHED = 5
@@ -33,9 +34,11 @@ SMOOTHED = 5
 LEAST_WIDTH = 0.1
 """Of the weighting of anchors, in units of `features`, where several stand at one place."""
 LEAST_SPREAD = 0.01
+"""Of a statistic whose draws are all but the same, so that no hair off them is far out."""
 LEAST_TAIL = 10
 """Draws in the highest twentieth from which a tail can be told."""
 LEAST_P = 1e-12
+"""An exponential tail is no knowledge of what is rarer."""
 STRIKING_LOOP, STRIKING_GAP = 3.0, 0.5
 """From which a cloud may be called a ring or clusters."""
 

@@ -184,7 +184,7 @@ def classify(measured: Sequence[Measured | Absent], null: Null, config: ShapeCon
     in_order = iter(shapes)
     return Classified(
         [next(in_order) if isinstance(cloud, Measured) else None for cloud in measured],
-        _expected(clouds, null, reference, p, adjusted),
+        _expected(clouds, null, reference, limit, p, adjusted),
     )
 
 
@@ -236,6 +236,7 @@ def _expected(
     clouds: Sequence[Measured],
     null: Null,
     reference: Reference,
+    limit: Float64[np.ndarray, "cloud 4"],
     p: Float64[np.ndarray, "cloud 6"],
     adjusted: Float64[np.ndarray, "cloud 6"],
 ) -> dict[str, float]:
@@ -248,7 +249,6 @@ def _expected(
     least = ALPHA / len(clouds)
     critical = np.array([max(p[adjusted[:, i] <= ALPHA, i].max(initial=0), least) for i in range(p.shape[1])])
     clumped = np.array([cloud.clumped for cloud in clouds])
-    limit = null.limit(reference)
     expected = dict.fromkeys(CLASSES, 0.0)
     n_axes, n_draws = len(clouds[0].spectrum), null.drawn.statistic.shape[1]
     for draw in range(n_draws):
