@@ -22,7 +22,7 @@ lint: .venv/ready
 lock:
 	tools/lock
 
-# Fetches the vendored browser scripts again, at the versions and checksums that templates/static/vendor names.
+# Fetches the vendored browser scripts again, the page's and the tests', at the versions and checksums beside them.
 vendor:
 	tools/vendor
 

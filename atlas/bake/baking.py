@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import polars as pl
 
 from atlas.bake.about import about_html
-from atlas.bake.colours import SCHEMES, label_colours
+from atlas.bake.amounts import amounts
+from atlas.bake.clouds import Cloud, cloud_payload, cloud_task
+from atlas.bake.evidence import Evidence
 from atlas.bake.experts import ExpertPages, by_expert_and_task, sentences_payload
 from atlas.bake.fidelity import fidelity_payload, is_evaluated
-from atlas.bake.figures import label_places, labels_per_mean, skeletons
+from atlas.bake.figures import skeletons
 from atlas.bake.folder import GENERATOR, PAGE, replacing, require_usable
-from atlas.bake.front import front_page
+from atlas.bake.front import first_experts, front_page
 from atlas.bake.labels import labels_payload
-from atlas.bake.map import map_payload, map_words, shape_words, shapes_payload
-from atlas.bake.overview import (
-    Cloud,
-    Counts,
-    best_scores,
-    cloud_payload,
-    cloud_task,
-    columns,
-    comparable,
-    supported_orders,
-    task_payload,
-    task_scores,
-)
+from atlas.bake.map import map_payload, map_words, shape_words, shapes_payload, shown_shapes
+from atlas.bake.orders import orders
+from atlas.bake.overview import Counts, amount_values, columns, table
 from atlas.bake.payloads import Payloads
-from atlas.bake.search import search_payload
+from atlas.bake.scores import best_scores, comparable, scores_payload, supported_orders
+from atlas.bake.search import context_index, title_index, token_index
+from atlas.bake.tasks import task_payload
 from atlas.bake.templates import Templates
 from atlas.errors import ConfigError
 from atlas.store import Store, Task
+
+Array = npt.NDArray[Any]
 
 CLOUD_SHARD = 64
 """Experts to a file of clouds: what the list shows in a screen or two."""
@@ -99,23 +97,31 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
     templates = Templates(config.templates)
     about = about_html(config.about) if config.about else None
     with Store(atlas_path) as store, replacing(out_folder, config.overwrite) as site:
-        experts, tasks = store.experts(), store.tasks()
-        scores = comparable(store.table("scores"), tasks)
+        experts, tasks, provenance = store.experts(), store.tasks(), store.provenance()
+        every = store.table("scores")
+        scores = comparable(every, tasks)
+        best = best_scores(experts, scores)
         payloads = Payloads(site)
         _write_tasks(payloads, store, tasks)
-        _write_finders(payloads, store, tasks, experts, scores)
+        evidence = Evidence.of(store)
+        _write_search(payloads, evidence, experts)
+        _write_filters(payloads, store, tasks, experts, every)
         pages = ExpertPages(store, {task.task: task for task in tasks}, experts)
-        shown = _write_experts(payloads, store, pages, experts, best_scores(experts, scores))
+        cloud_tasks = _write_experts(payloads, store, pages, experts, best, evidence)
         fidelity = fidelity_payload(store.table("evaluation"), store.table("training_log"), tasks)
         payloads.write("fidelity", fidelity)
-        provenance, overview, shape_classes = store.provenance(), store.table("overview"), store.table("shape_classes")
+        overview, shapes, shape_classes = store.table("overview"), store.table("shapes"), store.table("shape_classes")
+        found = table(experts, best, shapes, store.norms())
+        values = amount_values(found, tasks)
+        _write_orders(payloads, found, values, overview, shown_shapes(shapes, experts, cloud_tasks))
         manifest = payloads.write_manifest(
             {
-                "tasks": [_task_with_labels(task) for task in tasks],
-                "experts": columns(experts, best_scores(experts, scores))
-                | {"cloud_task": shown, "orders": supported_orders(experts, scores)},
+                "id": dictionary_id(provenance),
+                "tasks": [task_payload(task) for task in tasks],
+                "experts": columns(found, cloud_tasks, supported_orders(experts, scores)),
+                "amounts": [amount.payload() for amount in amounts(values, provenance["dictionary"]["d_code"])],
                 "map": map_payload(overview, store.table("overview_clusters"), experts),
-                "shapes": shapes_payload(store.table("shapes"), shape_classes, experts),
+                "shapes": shapes_payload(shapes, shape_classes, experts),
                 "shards": {"clouds": CLOUD_SHARD, "experts": EXPERT_SHARD},
             }
         )
@@ -131,6 +137,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                     evaluated=is_evaluated(fidelity),
                     overview=map_words(provenance.get("geometry", {}).get("overview"), experts, overview["expert"].to_list()),
                     shapes=shape_words(shape_classes),
+                    first=first_experts(found, tasks),
                     title=config.title,
                     about=about,
                 ),
@@ -143,6 +150,11 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         return BakeReport(out_folder, len(experts), len(payloads), payloads.written_bytes)
 
 
+def dictionary_id(provenance: Mapping[str, Any]) -> str:
+    """Return what bookmarks belong to: 12 digits that any atlas of one dictionary on one hook has, however it was made."""
+    return hashlib.sha256(f"{provenance['dictionary']['sha256']} {provenance['model']['hook']}".encode()).hexdigest()[:12]
+
+
 def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> None:
     windows, vocabulary = store.table("windows"), store.table("vocabulary")
     for task in tasks:
@@ -150,21 +162,54 @@ def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> Non
         payloads.write(f"tasks/{task.task}", {"figure": skeletons(task), **sentences})
 
 
-def _write_finders(payloads: Payloads, store: Store, tasks: Sequence[Task], experts: pl.DataFrame, scores: pl.DataFrame) -> None:
-    """Write what the search box and the filters look up."""
+def _write_search(payloads: Payloads, evidence: Evidence, experts: pl.DataFrame) -> None:
+    """Write what the search box looks up, and beside each shard of tokens the figures of their pages."""
     numbers = experts["expert"].to_list()
-    vocabulary = store.table("vocabulary").filter(pl.col("task") == 0)
-    words = dict(vocabulary.select("token", "text").iter_rows())
-    payloads.write("search/index", search_payload(store.table("expert_tokens").filter(pl.col("task") == 0), words, numbers))
+    contexts, common = context_index(*evidence.words(numbers), len(numbers))
+    indices = {
+        "tokens": token_index(evidence.tokens, evidence.vocabulary, numbers),
+        "titles": title_index(experts["title"].to_list()),
+        "contexts": contexts,
+    }
+    directory: dict[str, list[str]] = {}
+    for kind, index in indices.items():
+        parts = list(index.shards())
+        directory[kind] = [part.texts[0] for part in parts]
+        for shard, part in enumerate(parts):
+            payloads.write(f"search/{kind}/{shard}", part.payload())
+            if kind == "tokens":
+                payloads.write(f"tokens/{shard}", part.figures())
+    payloads.write("search/index", {**directory, "common": common})
+
+
+def _write_filters(payloads: Payloads, store: Store, tasks: Sequence[Task], experts: pl.DataFrame, scores: pl.DataFrame) -> None:
+    """Write what filters by labels and by claims look up."""
+    numbers = experts["expert"].to_list()
     label_stats = store.table("label_stats")
     for task in tasks:
         if task.labels:
             payloads.write(f"labels/{task.task}", labels_payload(label_stats, task.task, numbers, len(task.labels)))
-            payloads.write(f"scores/{task.task}", task_scores(experts, scores, task.task))
+            payloads.write(f"scores/{task.task}", scores_payload(experts, scores, task))
+
+
+def _write_orders(
+    payloads: Payloads, found: pl.DataFrame, values: Mapping[str, Array], overview: pl.DataFrame, shapes: Array
+) -> None:
+    """Write every sort of the list but its first; `shapes` are those that the list shows."""
+    clusters = found.select("expert").join(overview.select("expert", "cluster"), on="expert", how="left", maintain_order="left")
+    sorts = orders(
+        values,
+        numbers=found["expert"].to_numpy(),
+        titles=found["title"].to_list(),
+        clusters=clusters["cluster"].cast(pl.Int64).fill_null(-1).to_numpy(),
+        shapes=shapes,
+    )
+    for name, order in sorts.items():
+        payloads.write(f"orders/{name}", order.payload())
 
 
 def _write_experts(
-    payloads: Payloads, store: Store, pages: ExpertPages, experts: pl.DataFrame, best_of: pl.DataFrame
+    payloads: Payloads, store: Store, pages: ExpertPages, experts: pl.DataFrame, best_of: pl.DataFrame, evidence: Evidence
 ) -> list[int | None]:
     """Write the payloads of all experts; return the task that each one's small cloud shows."""
     rows = list(experts.iter_rows(named=True))
@@ -177,22 +222,11 @@ def _write_experts(
         for row in few:
             task = cloud_task(row, best.get(row["expert"]), points[row["expert"]])
             clouds.append(Cloud.of(task, None if task is None else points[row["expert"]][task]))
+    contexts = evidence.strongest(experts["expert"].to_list())
     for shard, some in enumerate(_shards(clouds, CLOUD_SHARD)):
-        payloads.write(f"clouds/{shard}", cloud_payload(some))
+        payloads.write(f"clouds/{shard}", cloud_payload(some, contexts.part(shard * CLOUD_SHARD, CLOUD_SHARD)))
     return [cloud.task for cloud in clouds]
 
 
 def _shards(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (rows[first : first + size] for first in range(0, len(rows), size))
-
-
-def _task_with_labels(task: Task) -> dict[str, Any]:
-    return task_payload(task) | {
-        "labels": {
-            "name": [label.name for label in task.labels],
-            "rows": [label.rows for label in task.labels],
-            "place": label_places(task),
-            "colours": {scheme: label_colours(task, scheme) for scheme in SCHEMES},
-        },
-        "labels_per_mean": labels_per_mean(task),
-    }

@@ -10,11 +10,13 @@ import polars as pl
 from markupsafe import Markup
 
 from atlas.bake.map import MapWords
-from atlas.bake.numbers import count, percent, significant
+from atlas.bake.numbers import count, interval, percent, significant
 from atlas.bake.overview import Counts
 from atlas.bake.sayings import tested_tokens
 from atlas.store import Task
 
+LISTED = 100
+"""Experts that are listed without scripts."""
 SHOWN_ABSENCES = 3
 """Absent tasks that are named at once; more are folded."""
 
@@ -72,11 +74,45 @@ class FactGroup:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A piece of the summary."""
+
+    text: str
+    shows: Mapping[str, Any] | None = None
+    """The filters that leave the experts it counts, as the page's address knows them."""
+
+
+@dataclass(frozen=True)
+class ListedExpert:
+    """An expert in the list of those who see the page without scripts, in words."""
+
+    number: int
+    title: str
+    rests_on: str
+    """What its title rests on."""
+    rate: str
+    importance: str
+    score: str
+    """Its best, with the interval; a dash where nothing can be read."""
+    read: str
+    """What that is of: the hypothesis and its task."""
+
+
+@dataclass(frozen=True)
+class FirstExperts:
+    """The most important experts."""
+
+    caption: str
+    experts: tuple[ListedExpert, ...]
+
+
+@dataclass(frozen=True)
 class FrontPage:
     """Everything that index.html prints."""
 
     title: str
-    summary: str
+    pieces: tuple[Piece, ...]
+    """Of the summary."""
     groups: tuple[FactGroup, ...]
     tasks: tuple[TaskFact, ...]
     order: str
@@ -86,9 +122,15 @@ class FrontPage:
     shapes: str | None
     """How many clouds have which shape, beside chance."""
     overview: MapWords
+    first: FirstExperts
     absences: tuple[Absences, ...]
     about: Markup | None
     """The author's own words."""
+
+    @property
+    def summary(self) -> str:
+        """How many experts do what, in one sentence."""
+        return "".join(piece.text for piece in self.pieces)
 
 
 def front_page(
@@ -101,26 +143,52 @@ def front_page(
     evaluated: bool,
     overview: MapWords,
     shapes: str | None,
+    first: FirstExperts,
     title: str | None = None,
     about: Markup | None = None,
 ) -> FrontPage:
     """Return the first page's words from what determined the result, with the author's own title and words where given.
 
     `jointly` counts the hypotheses that a listed group of experts reads better together; `evaluated` says whether the atlas
-    holds what `atlas evaluate` measures; `overview` and `shapes` are the words on the map and on the shapes of clouds.
+    holds what `atlas evaluate` measures; `overview` and `shapes` are the words on the map and on the shapes of clouds;
+    `first` are the experts that are listed without any script.
     """
     model, order = provenance["model"], _order(tasks)
     return FrontPage(
         title=title or f"Atlas of {model['id']} · {model['hook']}",
-        summary=_summary(counts, tasks[0], order),
+        pieces=_summary(counts, tasks[0], order),
         groups=tuple(_groups(provenance, [task for task in tasks if task.kind == "corpus"], evaluated)),
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
         order=order,
         jointly=_jointly(jointly),
         shapes=shapes,
         overview=overview,
+        first=first,
         absences=tuple(_absences(absences)),
         about=about,
+    )
+
+
+def first_experts(found: pl.DataFrame, tasks: Sequence[Task]) -> FirstExperts:
+    """Return the first experts of the overview with their best scores, as `atlas.bake.overview.table` gives them."""
+    rows = found.head(LISTED).iter_rows(named=True)
+    return FirstExperts(
+        caption=f"The {count(LISTED)} most important of {count(len(found))} experts" if len(found) > LISTED else "All experts",
+        experts=tuple(_listed(row, {task.task: task for task in tasks}) for row in rows),
+    )
+
+
+def _listed(row: Mapping[str, Any], tasks: Mapping[int, Task]) -> ListedExpert:
+    task = tasks.get(row["best_task"])
+    read = next((one.title for one in task.hypotheses if one.hypothesis == row["best_hypothesis"]), None) if task else None
+    return ListedExpert(
+        number=row["expert"],
+        title=row["title"],
+        rests_on=f"{row['measure']} {significant(row['value'])}",
+        rate=percent(row["rate"]),
+        importance=percent(row["importance"]),
+        score=interval(row["best_all_rows"], row["best_all_rows_low"], row["best_all_rows_high"]) if task else "–",
+        read=f"{task.title}: {read}" if task else "",
     )
 
 
@@ -164,12 +232,18 @@ def _lines(rows: Sequence[tuple[str, str]]) -> tuple[Absence, ...]:
     return tuple(Absence(of, " ".join(said)) for of, said in reasons.items())
 
 
-def _summary(counts: Counts, corpus: Task, order: str) -> str:
+def _summary(counts: Counts, corpus: Task, order: str) -> tuple[Piece, ...]:
     return (
-        f"{count(counts.experts)} experts: {count(counts.silent)} silent on {tested_tokens(corpus)}, "
-        f"{count(counts.dense)} dense, {count(counts.supported)} with a supported {order} "
-        f"({count(counts.supported_above_luck)} of them above the best random projection), "
-        f"{count(counts.without_claim)} without any claim."
+        Piece(f"{count(counts.experts)} experts: "),
+        Piece(f"{count(counts.silent)} silent", {"activity": ["silent"]}),
+        Piece(f" on {tested_tokens(corpus)}, "),
+        Piece(f"{count(counts.dense)} dense", {"activity": ["dense"]}),
+        Piece(", "),
+        Piece(f"{count(counts.supported)} with a supported {order}", {"order": True}),
+        Piece(
+            f" ({count(counts.supported_above_luck)} of them above the best random projection), "
+            f"{count(counts.without_claim)} without any claim."
+        ),
     )
 
 

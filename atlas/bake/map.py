@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from atlas.bake.arrays import Frame, narrow, typed
 from atlas.bake.colours import CATEGORIES, SCHEMES, Scheme, ordered
 from atlas.bake.numbers import by_chance, count, score
+
+Array = npt.NDArray[Any]
 
 OFF = -32_768
 """Both coordinates of an expert that is not on the map; no step of a frame lies so far out."""
@@ -126,6 +129,17 @@ def shapes_payload(shapes: pl.DataFrame, classes: pl.DataFrame, experts: pl.Data
             for (task,), some in rows.sort("task", "row").group_by("task", maintain_order=True)
         ],
     }
+
+
+def shown_shapes(shapes: pl.DataFrame, experts: pl.DataFrame, cloud_tasks: Sequence[int | None]) -> Array:
+    """Return the class that the list shows of each expert, by place in SHAPES: its cloud's, else the first corpus'; else -1."""
+    found = shapes.filter(pl.col("class").is_not_null())
+    classes = found.select("expert", "task", at=pl.col("class").replace_strict(SHAPES, range(len(SHAPES)), return_dtype=pl.Int64))
+    wanted = experts.select("expert").with_columns(task=pl.Series(list(cloud_tasks), dtype=shapes.schema["task"]))
+    here = wanted.join(classes, on=["expert", "task"], how="left", maintain_order="left")["at"]
+    corpus = classes.filter(pl.col("task") == 0).drop("task")
+    on_corpus = wanted.join(corpus, on="expert", how="left", maintain_order="left")["at"]
+    return here.fill_null(on_corpus).fill_null(-1).to_numpy()
 
 
 def shape_words(classes: pl.DataFrame) -> str | None:

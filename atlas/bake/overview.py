@@ -1,4 +1,4 @@
-"""Every expert on one line: the columns that the page starts with, and the small clouds of the list."""
+"""Every expert on one line: what the page starts with, and what it does not claim."""
 
 from __future__ import annotations
 
@@ -10,19 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas.bake.arrays import narrow, spread, typed
+from atlas.bake.arrays import typed
+from atlas.bake.columns import counts, few, floats, text
+from atlas.bake.scores import BEST_COLUMNS
 from atlas.store import Task
 
-CLOUD_POINTS = 64
-CLOUD_SHARE = 0.97
-"""Share of these that the picture is made for: one far point would shrink all others to a speck."""
-COLUMNS = (
-    *("expert", "title", "basis", "title_task", "measure", "value"),
-    *("firings", "rate", "importance", "mean_norm", "silent", "dense"),
-)
-R2 = "R²"
-"""The measure that experts are compared by; balanced accuracy of classes is another thing and never stands beside it."""
-BEST_COLUMNS = ("task", "hypothesis", "all_rows", "all_rows_low", "all_rows_high", "order_supported")
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -68,129 +61,53 @@ class Counts:
         )
 
 
-def comparable(scores: pl.DataFrame, tasks: Sequence[Task]) -> pl.DataFrame:
-    """Return the scores that are an R²: those of classes are balanced accuracies, which no R² can be compared with."""
-    named = [(task.task, one.hypothesis) for task in tasks for one in task.hypotheses if one.measure == R2]
-    wanted = pl.DataFrame(named, schema={"task": scores.schema["task"], "hypothesis": scores.schema["hypothesis"]}, orient="row")
-    return scores.join(wanted, on=["task", "hypothesis"], how="semi", maintain_order="left")
+def table(experts: pl.DataFrame, best: pl.DataFrame, shapes: pl.DataFrame, stats: pl.DataFrame) -> pl.DataFrame:
+    """Return the overview with what else the page starts with: best scores, and what the first corpus says of dimensions.
 
-
-def best_scores(experts: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """Return each expert's best hypothesis: its title's task before others, supported before not, then by ranking score.
-
-    `scores` are comparable with each other.
-    One row, with BEST_COLUMNS, per expert from which something can be read at all: testable, interval above 0. The choice
-    among those looks at ranking templates only, so that it does not flatter the printed score, from the report templates.
+    `best` has BEST_COLUMNS, `stats` are those of all corpora with `dimensions_needed`. Null where there is none.
     """
-    return (
-        scores.filter(pl.col("testable") & (pl.col("all_rows_low") > 0))
-        .join(experts.select("expert", "title_task"), on="expert")
-        .with_columns(at_home=(pl.col("task") == pl.col("title_task")).fill_null(False))
-        .sort(
-            ["expert", "at_home", "order_supported", "ranking", "task", "hypothesis"],
-            descending=[False, True, True, True, False, False],
-        )
-        .unique("expert", keep="first", maintain_order=True)
-        .select("expert", *BEST_COLUMNS)
-    )
-
-
-def task_scores(experts: pl.DataFrame, scores: pl.DataFrame, task: int) -> dict[str, Any]:
-    """Return each expert's best hypothesis of one task, for those from which something of it can be read.
-
-    `rows` are places in the overview; the choice and the floats are those of `best_scores` and `columns`.
-    """
-    best = best_scores(experts, scores.filter(pl.col("task") == task))
-    placed = experts.select("expert").with_row_index("row").join(best, on="expert", maintain_order="left")
-    rounded = placed.with_columns(pl.selectors.float().round_sig_figs(6))
-    return {"rows": typed(narrow(placed["row"].to_numpy()))} | {name: rounded[name].to_list() for name in BEST_COLUMNS[1:5]}
-
-
-def supported_orders(experts: pl.DataFrame, scores: pl.DataFrame) -> list[list[int]]:
-    """Return the tasks that each expert has a supported order of, in the order of the overview."""
-    found = scores.filter("order_supported").group_by("expert").agg(pl.col("task").unique().sort())
-    tasks = dict(found.iter_rows())
-    return [tasks.get(expert, []) for expert in experts["expert"]]
-
-
-def columns(experts: pl.DataFrame, best: pl.DataFrame) -> dict[str, list[Any]]:
-    """Return one list per field, in the order of the overview; floats with six significant figures."""
     renamed = best.rename({name: f"best_{name}" for name in BEST_COLUMNS})
-    joined = experts.select(COLUMNS).join(renamed, on="expert", how="left", maintain_order="left")
-    rounded = joined.with_columns(pl.selectors.float().round_sig_figs(6))
-    return {name: rounded[name].to_list() for name in rounded.columns}
+    dimensions = shapes.filter(pl.col("task") == 0).select("expert", "effective_dimension")
+    needed = stats.filter(pl.col("task") == 0).select("expert", "dimensions_needed")
+    found = experts
+    for joined in (renamed, dimensions, needed):
+        found = found.join(joined, on="expert", how="left", maintain_order="left")
+    return found
 
 
-def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points: Mapping[int, pl.DataFrame]) -> int | None:
-    """Return the task that an expert is first shown on: its title's, else that of its best supported order, else the corpus."""
-    ordered = best["task"] if best and best["order_supported"] else None
-    wanted = (expert["title_task"], ordered, 0)
-    return next((task for task in wanted if task is not None and task in points), None)
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """An expert in the list."""
-
-    task: int | None
-    """None where there is no point at all."""
-    xyz: npt.NDArray[Any]
-    """(point, 3), int8, from the middle of the points' own cube."""
-    label: npt.NDArray[Any]
-    """Label plus one; 0 where the task has none."""
-
-    @classmethod
-    def of(cls, task: int | None, points: pl.DataFrame | None) -> Cloud:
-        """Choose points evenly over the labels, else over the rows."""
-        if points is None:
-            return cls(None, np.empty((0, 3), np.int8), np.empty(0, np.int64))
-        by_label = points.sort("label", maintain_order=True)
-        few = by_label[spread(len(by_label), CLOUD_POINTS)]
-        xyz = few.select("x", "y", "z").to_numpy().astype(np.float64)
-        label = few.select(pl.col("label").cast(pl.Int64) + 1).to_series().fill_null(0).to_numpy()
-        away = np.linalg.norm(xyz - np.median(xyz, axis=0), axis=1)
-        near = away <= np.quantile(away, CLOUD_SHARE, method="higher")
-        xyz, label = xyz[near], label[near]
-        middle = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
-        # The whole cloud stays in view however it is turned, so the farthest point sets the scale.
-        reach = max(float(np.linalg.norm(xyz - middle, axis=1).max()), 1e-9)
-        return cls(task, np.rint((xyz - middle) / reach * 127).astype(np.int8), label)
-
-
-def cloud_payload(clouds: Sequence[Cloud]) -> dict[str, Any]:
-    """Return a few experts' clouds end to end."""
+def columns(found: pl.DataFrame, cloud_tasks: Sequence[int | None], orders: Sequence[list[int]]) -> dict[str, Any]:
+    """Return one column per field of the manifest's `experts`, in the order of the table."""
     return {
-        "points": [len(cloud.label) for cloud in clouds],
-        "xyz": typed(np.concatenate([cloud.xyz for cloud in clouds])),
-        "label": typed(narrow(np.concatenate([cloud.label for cloud in clouds]))),
+        "expert": counts(found["expert"]),
+        "title": text(found["title"].to_list()),
+        **{name: few(found[name]) for name in ("basis", "title_task", "measure")},
+        "value": typed(floats(found["value"])),
+        "firings": counts(found["firings"]),
+        **{name: typed(floats(found[name])) for name in ("rate", "importance", "mean_norm")},
+        **{name: counts(found[name]) for name in ("silent", "dense")},
+        **{name: few(found[name]) for name in ("best_task", "best_hypothesis")},
+        **{name: typed(floats(found[name])) for name in _MEASURED},
+        "cloud_task": few(cloud_tasks),
+        "orders": few(orders),
     }
 
 
-def task_payload(task: Task) -> dict[str, Any]:
-    """Return what the page knows of a task from the start, labels and hypotheses with it."""
+_MEASURED = (
+    *("best_all_rows", "best_all_rows_low", "best_all_rows_high", "best_covered", "effective_dimension", "dimensions_needed"),
+)
+
+
+def amount_values(found: pl.DataFrame, tasks: Sequence[Task]) -> dict[str, Array]:
+    """Return what experts have of each amount, as the page sees it: float32, NaN where nothing is known.
+
+    Coverage is a share of the labels of the best hypothesis' task.
+    """
+    labels = {task.task: len(task.labels) for task in tasks if task.labels}
+    of = found["best_task"].replace_strict(list(labels), list(labels.values()), default=None, return_dtype=pl.Int64)
+    plain = ("importance", "rate", "mean_norm", "effective_dimension", "dimensions_needed")
     return {
-        "task": task.task,
-        "name": task.name,
-        "title": task.title,
-        "kind": task.kind,
-        "documents": task.documents,
-        "cyclic": task.cyclic,
-        "report_rows": task.report_rows,
-        "has_text": task.has_text,
-        "hypotheses": [
-            {
-                "hypothesis": hypothesis.hypothesis,
-                "title": hypothesis.title,
-                "shape": hypothesis.shape,
-                "measure": hypothesis.measure,
-                "of_label": hypothesis.of_label,
-                "description": hypothesis.description,
-                "testable": hypothesis.testable,
-                "references": {name: hypothesis.references[name] for name in REFERENCES if name in hypothesis.references},
-            }
-            for hypothesis in task.hypotheses
-        ],
+        "score": floats(found["best_all_rows"]),
+        # As a script divides: where a number of labels is an edge, both fall into the same bin.
+        "coverage": np.asarray((found["best_covered"] / of).cast(pl.Float64).fill_null(np.nan).to_numpy()),
+        **{name: floats(found[name]) for name in plain},
     }
-
-
-REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")

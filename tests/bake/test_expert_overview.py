@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-import base64
-from dataclasses import replace
+import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from atlas.bake.overview import CLOUD_POINTS, Cloud, Counts, best_scores, comparable, supported_orders, task_scores
-from atlas.store import Hypothesis, Task
+from atlas.bake.overview import Counts, amount_values, columns, table
+from atlas.bake.scores import best_scores, comparable
+from atlas.store import Hypothesis, Store, Task
+from decoded import column
+from synthetic import write_synthetic
 
 EXPERTS = pl.DataFrame(
     {
@@ -47,70 +50,40 @@ def test_the_summary_counts_what_is_not_claimed() -> None:
     assert counts.supported_above_luck == 1
 
 
-def test_the_best_hypothesis_is_chosen_without_the_printed_score() -> None:
-    rows = scores(
-        (2, 0, 0, 0.9, True, True),
-        (1, 0, 0, 0.5, True, False),
-        (1, 1, 0, 0.4, True, True),
-        (2, 0, 1, 0.2, True, False),
-        (1, 0, 1, 0.3, True, False),
-        (1, 0, 3, 0.9, False, False),
-    )
-    best = best_scores(EXPERTS, rows)
-    # Expert 0 stays with its title's task and takes the supported hypothesis; expert 3 has nothing testable.
-    assert best.select("expert", "task", "hypothesis").rows() == [(0, 1, 1), (1, 1, 0)]
+def test_every_column_says_what_the_tables_say(tmp_path: Path) -> None:
+    with Store(write_synthetic(tmp_path / "atlas.duckdb")) as store:
+        experts, tasks, shapes = store.experts(), store.tasks(), store.table("shapes")
+        best = best_scores(experts, comparable(store.table("scores"), tasks))
+        found = table(experts, best, shapes, store.norms())
+        stats = {row["expert"]: row for row in store.table("expert_stats").iter_rows(named=True) if row["task"] == 0}
+    shown: list[int | None] = [None if row == 3 else row % 2 for row in range(len(experts))]
+    orders = [[1, 2] if row == 5 else [] for row in range(len(experts))]
+    said = {name: column(stored) for name, stored in json.loads(json.dumps(columns(found, shown, orders))).items()}
+    dimensions = {row["expert"]: row["effective_dimension"] for row in shapes.iter_rows(named=True) if row["task"] == 0}
+    scored = {row["expert"]: row for row in best.iter_rows(named=True)}
 
+    def near(value: float | None) -> float | None:
+        return None if value is None else float(np.float32(value))
 
-def test_a_balanced_accuracy_is_never_compared_with_an_r2() -> None:
-    classes = Hypothesis(1, "", "", "classes", "balanced accuracy", "", True, ("a", "b"), (0, 1), 0.7, 5, {})
-    both = replace(task(1, 0.5), hypotheses=(*task(1, 0.5).hypotheses, classes))
-    rows = scores(
-        (1, 1, 0, 0.99, True, False), (1, 0, 0, 0.4, True, False), (2, 0, 0, 0.8, True, False), (1, 1, 1, 0.99, True, False)
-    )
-    left = comparable(rows, [both, task(2, 0.6)])
-    assert left.select("task", "hypothesis", "expert").rows() == [(1, 0, 0), (2, 0, 0)]
-    # The title's task before others: its R², however high the accuracy of its classes. Expert 1 has no R² at all.
-    assert best_scores(EXPERTS, left).select("expert", "task", "hypothesis").rows() == [(0, 1, 0)]
-    assert len(comparable(rows, [replace(both, hypotheses=(classes,))])) == 0
-
-
-def test_a_tasks_scores_are_the_best_of_its_own_hypotheses() -> None:
-    rows = scores(
-        (1, 0, 4, 0.9, True, True),
-        (2, 0, 4, 0.3, True, False),
-        (2, 1, 4, 0.25, True, True),
-        (2, 0, 0, 0.5, True, False),
-        (2, 0, 1, 0.05, True, False),
-        (2, 0, 3, 0.8, False, False),
-    )
-    found = task_scores(EXPERTS.reverse(), rows, 2)
-    # Expert 4 comes first here, with its supported order and not with its better scores; 1 and 3 have nothing to be read.
-    assert np.frombuffer(base64.b64decode(found["rows"]["bdata"]), np.uint8).tolist() == [0, 4]
-    assert found["hypothesis"] == [1, 0]
-    assert (found["all_rows"], found["all_rows_low"], found["all_rows_high"]) == ([0.15, 0.4], [0.05, 0.3], [0.25, 0.5])
-
-
-def test_supported_orders_stand_by_expert_in_the_order_of_the_overview() -> None:
-    rows = scores(
-        (2, 0, 3, 0.9, True, True),
-        (1, 1, 3, 0.8, True, True),
-        (1, 0, 3, 0.7, True, True),
-        (1, 0, 0, 0.6, True, False),
-        (2, 1, 4, 0.5, True, True),
-    )
-    assert supported_orders(EXPERTS, rows) == [[], [], [], [1, 2], [2]]
-    assert supported_orders(EXPERTS.reverse(), rows) == [[2], [1, 2], [], [], []]
-    assert supported_orders(EXPERTS, rows.clear()) == [[], [], [], [], []]
-
-
-def test_a_cloud_takes_points_from_every_label() -> None:
-    label = np.repeat(np.arange(12), 30)
-    points = pl.DataFrame({"label": label, "x": label * 1.0, "y": 0.0, "z": 0.0})
-    cloud = Cloud.of(1, points)
-    assert cloud.xyz.shape == (CLOUD_POINTS, 3) and cloud.xyz.dtype == np.int8
-    assert set(cloud.label) == set(range(1, 13))
-    assert (cloud.xyz[:, 0].min(), cloud.xyz[:, 0].max()) == (-127, 127)
-
-
-def test_an_expert_without_points_has_an_empty_cloud() -> None:
-    assert Cloud.of(None, None).xyz.shape == (0, 3)
+    for row, expert in enumerate(experts.iter_rows(named=True)):
+        number, one = expert["expert"], scored.get(expert["expert"], {})
+        for name in ("expert", "title", "basis", "title_task", "measure", "firings", "silent", "dense"):
+            assert said[name][row] == expert[name]
+        for name in ("value", "rate", "importance", "mean_norm"):
+            assert said[name][row] == near(expert[name])
+        for name in ("task", "hypothesis"):
+            assert said[f"best_{name}"][row] == one.get(name)
+        for name in ("all_rows", "all_rows_low", "all_rows_high", "covered"):
+            assert said[f"best_{name}"][row] == near(one.get(name))
+        assert said["effective_dimension"][row] == near(dimensions.get(number))
+        assert said["dimensions_needed"][row] == stats[number]["dimensions_needed"]
+    assert said["cloud_task"] == shown and said["orders"] == orders
+    # Something of every kind is there and something is not.
+    assert {None in said[name] for name in ("title_task", "best_covered", "effective_dimension", "dimensions_needed")} == {True}
+    values = amount_values(found, tasks)
+    labels = {task.task: len(task.labels) for task in tasks}
+    for row, expert in enumerate(experts["expert"]):
+        one = scored.get(expert)
+        assert (
+            np.isnan(values["coverage"][row]) if one is None else values["coverage"][row] == one["covered"] / labels[one["task"]]
+        )

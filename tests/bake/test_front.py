@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from atlas.bake.front import SHOWN_ABSENCES, FrontPage, front_page
+from atlas.bake.front import LISTED, SHOWN_ABSENCES, FirstExperts, FrontPage, first_experts, front_page
 from atlas.bake.map import MapWords
-from atlas.bake.overview import Counts
-from atlas.store import Store
+from atlas.bake.overview import Counts, table
+from atlas.bake.scores import best_scores, comparable
+from atlas.store import Store, Task
 from synthetic import Size, write_synthetic
 
 NONE = pl.DataFrame(schema={name: pl.String for name in ("name", "title", "what", "reason")})
@@ -31,6 +33,7 @@ def front(path: Path, absences: pl.DataFrame = NONE, **changed: Any) -> FrontPag
             "evaluated": True,
             "overview": MapWords(False, "No map.", ()),
             "shapes": None,
+            "first": FirstExperts("All experts", ()),
         } | changed
         return front_page(store.provenance(), tasks, counts, absences, **given)
 
@@ -93,3 +96,29 @@ def test_reasons_of_the_same_tasks_share_a_line(atlas_path: Path) -> None:
 def test_what_several_experts_read_together_is_counted(atlas_path: Path, n: int, said: str | None) -> None:
     jointly = front(atlas_path, jointly=n).jointly
     assert jointly is None if said is None else jointly is not None and jointly.startswith(said)
+
+
+def overview(path: Path) -> tuple[pl.DataFrame, tuple[Task, ...]]:
+    """What the first page knows of every expert, and the tasks."""
+    with Store(path) as store:
+        experts, tasks = store.experts(), store.tasks()
+        best = best_scores(experts, comparable(store.table("scores"), tasks))
+        return table(experts, best, store.table("shapes"), store.norms()), tasks
+
+
+def test_without_scripts_the_most_important_experts_are_listed_in_words(tmp_path: Path) -> None:
+    found, tasks = overview(write_synthetic(tmp_path / "atlas.duckdb", size=Size(experts=LISTED + 5, windows=3, points=4)))
+    first = first_experts(found, tasks)
+    assert first.caption == "The 100 most important of 105 experts"
+    assert [one.number for one in first.experts] == found["expert"].to_list()[:LISTED]
+    for one, row in zip(first.experts, found.iter_rows(named=True), strict=False):
+        assert one.title == row["title"] and one.rests_on.startswith(f"{row['measure']} ")
+        assert (one.score == "–") == (row["best_all_rows"] is None) == (one.read == "")
+    read = {one.read for one in first.experts}
+    assert "Months: 12-month ring" in read and all(one == "" or one.startswith(("Months: ", "Numbers 0–99: ")) for one in read)
+    assert any(re.fullmatch(r"0\.\d\d \(0\.\d\d–[01]\.\d\d\)", one.score) for one in first.experts)
+
+
+def test_a_small_atlas_lists_all_of_them(atlas_path: Path) -> None:
+    first = first_experts(*overview(atlas_path))
+    assert (first.caption, len(first.experts)) == ("All experts", 40)

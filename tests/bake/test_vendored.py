@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from atlas.bake import templates_root
 
-VENDOR = templates_root() / "static" / "vendor"
-PACKAGES = tomllib.loads((VENDOR / "VENDORED.toml").read_text(encoding="utf-8"))["package"]
+FOLDERS = (templates_root() / "static" / "vendor", Path(__file__).parents[1] / "vendor")
+PACKAGES = {
+    folder / package["name"]: package
+    for folder in FOLDERS
+    for package in tomllib.loads((folder / "VENDORED.toml").read_text(encoding="utf-8"))["package"]
+}
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package["name"])
-def test_vendored_packages_are_whole_and_unchanged(package: dict[str, str | dict[str, str]]) -> None:
-    folder = VENDOR / str(package["name"])
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_vendored_packages_are_whole_and_unchanged(folder: Path) -> None:
+    package: dict[str, Any] = PACKAGES[folder]
     found = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -21,7 +27,8 @@ def test_vendored_packages_are_whole_and_unchanged(package: dict[str, str | dict
     }
     assert found == package["sha256"]
     assert "LICENSE" in found
+    assert sorted(package.get("keep", found)) == sorted(found)
 
 
 def test_nothing_else_is_vendored() -> None:
-    assert {path.name for path in VENDOR.iterdir() if path.is_dir()} == {package["name"] for package in PACKAGES}
+    assert {path for folder in FOLDERS for path in folder.iterdir() if path.is_dir()} == set(PACKAGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,41 @@ def shares() -> dict[int, dict[str, float]]:
 SHARES = shares()
 
 
+def context_words() -> dict[int, Counter[str]]:
+    """Return in how many of an expert's strongest contexts each word is, without those that most experts have."""
+    windows = {row["window"]: row["tokens"] for row in rows_of("windows") if row["task"] == 0}
+    found: dict[int, Counter[str]] = {expert: Counter() for expert in ALL}
+    for row in rows_of("top_firings"):
+        if (row["task"], row["stratum"]) != (0, "top"):
+            continue
+        text, token_of = "", []
+        for place, token in enumerate(windows[row["window"]]):
+            piece = re.sub(r"^##(?=\w)", "", VOCABULARY[token])
+            piece = unicodedata.normalize("NFKC", piece).upper().lower().replace("ς", "σ")
+            text, token_of = text + piece, [*token_of, *[place] * len(piece)]
+        near = range(row["position"] - 12, row["position"] + 13)
+        words = re.finditer(r"[^\W_]+", text)
+        found[row["expert"]].update({word[0] for word in words if {token_of[word.start()], token_of[word.end() - 1]} <= {*near}})
+    experts = Counter(word for words in found.values() for word in words)
+    return {expert: Counter({word: n for word, n in words.items() if experts[word] <= 20}) for expert, words in found.items()}
+
+
+CONTEXT_WORDS = context_words()
+
+
 def rank(expert: int, word: str) -> float:
-    """Return how well an expert matches one word: its number, a whole token, a token's beginning, a word of its title."""
+    """Return how well an expert matches one word: its number, a whole token, a token's beginning, a word of its title, of its
+    contexts, the beginning of such a one.
+    """
     texts = SHARES[expert]
     ranks = [0.0, 4.0 * (word == str(expert))]
     ranks += [
-        (2 if text == word else 1) + round(65_535 * share) / 65_535 for text, share in texts.items() if text.startswith(word)
+        (0.25 if text == word else 0.125) + n / 65_536
+        for text, n in CONTEXT_WORDS[expert].items()
+        if text == word or (len(word) > 2 and text.startswith(word))
+    ]
+    ranks += [
+        (2 if text == word else 1) + round(65_535 * share) / 65_536 for text, share in texts.items() if text.startswith(word)
     ]
     title = TITLES[expert]["title"].casefold()
     ranks += [0.5 * (any(part.startswith(word) for part in re.split(r"\W+", title)) if word.isalnum() else word in title)]
@@ -111,16 +140,26 @@ def expect_experts(page: Page, experts: list[int]) -> None:
     expect(page.get_by_role("status")).to_have_text(said)
 
 
+def facet(page: Page, name: str | re.Pattern[str]) -> Locator:
+    """Return a facet, unfolded."""
+    found = page.get_by_role("group", name=name, exact=isinstance(name, str))
+    details = found.locator("details").first
+    expect(details).to_be_visible()
+    if details.get_attribute("open") is None:
+        found.locator("summary").first.click()
+    return found
+
+
 def label(page: Page, month: str) -> Locator:
-    return page.get_by_role("group", name="Label").get_by_role("checkbox", name=re.compile(rf"^{month}\b"))
+    return facet(page, "Label").get_by_role("checkbox", name=re.compile(rf"^{month}\b"))
 
 
 def every_label(page: Page) -> Locator:
-    return page.get_by_role("group", name="Label").get_by_role("radio", name=re.compile("^all"))
+    return facet(page, "Label").get_by_role("radio", name=re.compile("^all"))
 
 
 def open_months(page: Page) -> None:
-    page.get_by_role("group", name="Label").locator("summary", has_text="Months").click()
+    facet(page, "Label").locator("summary", has_text="Months").click()
 
 
 def chips(page: Page) -> Locator:
@@ -197,6 +236,7 @@ def test_what_is_searched_for_stays_text(open_at: Open) -> None:
         expect(chip(page, typed)).to_be_visible()
         expect(page.get_by_role("status")).to_have_text(f"{len(matching(*typed.casefold().split()))} of 40 experts")
         assert page.locator("main img, main script").count() == 0
+    expect(page).to_have_url(re.compile("q=a%3Fb"))
     page.reload()
     expect(search_box(page)).to_have_value(markup[-1])
 
@@ -281,7 +321,7 @@ def test_any_and_all_labels(open_at: Open) -> None:
 
 def test_the_slider_says_how_often_a_label_must_fire(open_at: Open) -> None:
     page = open_at("#/?label=months:May")
-    slider = page.get_by_role("group", name="Label").get_by_role("slider")
+    slider = facet(page, "Label").get_by_role("slider")
     for least in (1, 0.95, 0.3, 0.05):
         slider.fill(str(least))
         expect_experts(page, by_lift(["May"], "any", least))
@@ -295,7 +335,7 @@ def test_the_slider_says_how_often_a_label_must_fire(open_at: Open) -> None:
 
 def test_a_task_leaves_the_experts_that_claim_it(open_at: Open) -> None:
     page = open_at("")
-    claim = page.get_by_role("group", name="Claim about")
+    claim = facet(page, "Claim about")
     claim.get_by_role("radio", name=re.compile("^Months")).check()
     expect_experts(page, claiming(1))
     expect(page).to_have_url(re.compile("task=months"))
@@ -328,20 +368,21 @@ def test_an_order_is_a_claim_whatever_the_title_says(quiet_page: Page, tmp_path:
 
 def test_a_range_slider_filters_at_once(open_at: Open) -> None:
     page = open_at("")
-    for name, key, column, sign in (
-        ("Importance", "importance", "importance", 1),
-        ("Firing rate, at least", "rate_min", "rate", 1),
-        ("Firing rate, at most", "rate_max", "rate", -1),
+    for name, key, side, sign in (
+        ("Importance, at least", "importance", 1, 1),
+        ("Firing rate, at least", "rate", 1, 1),
+        ("Firing rate, at most", "rate", 2, -1),
     ):
         control = page.get_by_role("slider", name=name)
-        control.fill("40")
+        control.fill(str(int(control.get_attribute("max") or "") // 2))
         expect(page).to_have_url(re.compile(f"{key}="))
-        bound = re.search(rf"{key}=([^&]+)", page.url)[1]  # type: ignore[index]
-        left = [expert for expert in ALL if sign * (STATS[expert][column] - float(bound)) >= 0]
+        bound = float(re.search(rf"{key}=([^&]*)\.\.([^&]*)$", page.url)[side])  # type: ignore[index]
+        left = [expert for expert in ALL if sign * (STATS[expert][key] - bound) >= 0]
         assert 0 < len(left) < 40
         expect_experts(page, left)
+        before = control.get_attribute("aria-valuetext")
         control.press("ArrowRight")
-        expect(page).not_to_have_url(re.compile(rf"{key}={bound}(&|$)"))
+        expect(control).not_to_have_attribute("aria-valuetext", before or "")
         chips(page).click()
         expect_experts(page, ALL)
         expect(control).to_have_attribute("aria-valuetext", "any")
@@ -350,9 +391,9 @@ def test_a_range_slider_filters_at_once(open_at: Open) -> None:
 
 def test_the_score_slider_leaves_experts_whose_best_score_is_as_high(open_at: Open) -> None:
     page = open_at("")
-    control = page.get_by_role("slider", name="Score")
+    control = page.get_by_role("slider", name="Best score, at least")
     control.fill("14")
-    expect(page).to_have_url(re.compile("score=0.7$"))
+    expect(page).to_have_url(re.compile(r"score=0\.7\.\.$"))
     # Where an order is supported in the synthetic atlas, its score is far above all others of the expert.
     left = [
         expert
@@ -367,13 +408,13 @@ def test_the_score_slider_leaves_experts_whose_best_score_is_as_high(open_at: Op
 
 def test_a_bound_in_the_address_holds_whatever_the_sliders_stops_are(open_at: Open) -> None:
     bound = STATS[ALL[9]]["importance"]
-    page = open_at(f"#/?importance={bound:.6g}&rate_max=0.01")
+    page = open_at(f"#/?importance={bound:.6g}&rate=..0.01")
     expect_experts(page, [expert for expert in ALL[:10] if STATS[expert]["rate"] <= 0.01])
 
 
 def test_chips_take_one_filter_back_and_reset_all(open_at: Open) -> None:
     page = open_at(
-        "#/?q=the&task=months&order=1&label=months:May&score=0.3&importance=0.0001&rate_min=0.0001&rate_max=0.9&sort=number"
+        "#/?q=the&task=months&order=1&label=months:May&score=0.3..&importance=0.0001..&rate=0.0001..0.9&mean_norm=0..&sort=number"
     )
     expect(chips(page)).to_have_count(8)
     expect(chip(page, "May")).to_have_accessible_name(re.compile("May"))
@@ -383,12 +424,12 @@ def test_chips_take_one_filter_back_and_reset_all(open_at: Open) -> None:
     page.get_by_role("button", name="Reset").click()
     expect(chips(page)).to_have_count(0)
     expect_experts(page, sorted(ALL))
-    for slider in ("Score", "Importance", "Firing rate, at least", "Firing rate, at most"):
+    for slider in ("Best score, at least", "Importance, at least", "Firing rate, at least", "Firing rate, at most"):
         expect(page.get_by_role("slider", name=slider)).to_have_attribute("aria-valuetext", "any")
 
 
 def test_an_empty_result_says_which_filter_to_relax(open_at: Open) -> None:
-    page = open_at("#/?label=months:May&task=numbers&rate_min=0.0001")
+    page = open_at("#/?label=months:May&task=numbers&rate=0.0001..")
     left = {
         "May": [expert for expert in claiming(2) if STATS[expert]["rate"] >= 0.0001],
         "Numbers": [expert for expert in by_lift(["May"], "any") if STATS[expert]["rate"] >= 0.0001],
@@ -406,7 +447,7 @@ def test_an_empty_result_says_which_filter_to_relax(open_at: Open) -> None:
 
 
 def test_where_no_single_filter_is_the_reason_all_can_be_reset(open_at: Open) -> None:
-    page = open_at("#/?q=xyzzy&task=numbers&score=1")
+    page = open_at("#/?q=xyzzy&task=numbers&score=1..")
     expect_experts(page, [])
     expect(page.get_by_role("button", name=re.compile("^Without"))).to_have_count(0)
     page.get_by_role("button", name="Reset").last.click()
@@ -422,7 +463,7 @@ def test_reload_and_a_pasted_address_bring_a_view_back(open_at: Open) -> None:
     label(page, "September").check()
     label(page, "October").check()
     every_label(page).check()
-    page.get_by_role("slider", name=re.compile("Fires")).fill("0.6")
+    facet(page, "Label").get_by_role("slider").fill("0.6")
     page.get_by_label("Sort by").select_option("expert number")
     search_box(page).fill("in")
     both = by_lift(["September", "October"], "all", 0.6)
@@ -455,11 +496,11 @@ def test_back_undoes_typing_at_once_and_choices_one_by_one(open_at: Open) -> Non
     expect_experts(page, supported)
     page.get_by_label("Sort by").select_option("expert number")
     expect_experts(page, sorted(supported))
-    score = page.get_by_role("slider", name="Score")
+    score = page.get_by_role("slider", name="Best score, at least")
     for _ in range(3):
         score.press("ArrowRight")
     expect(page).to_have_url(re.compile("score=0.15"))
-    chip(page, "R²").click()
+    chip(page, "score").click()
     expect(page).not_to_have_url(re.compile("score="))
     page.go_back()
     expect(page).to_have_url(re.compile("score=0.15"))
@@ -548,9 +589,9 @@ def test_a_value_that_means_nothing_is_as_if_it_were_not_given(open_at: Open) ->
         "sort=zzz",
         "sort=lift",
         "importance=abc",
-        "importance=7",
-        "score=-1",
-        "rate_min=NaN",
+        "importance=a..b",
+        "score=..",
+        "rate=NaN..",
         "mode=no",
         "fires=2",
         "&&=",
@@ -567,27 +608,29 @@ def test_a_value_that_means_nothing_is_as_if_it_were_not_given(open_at: Open) ->
 
 def test_no_index_is_read_before_it_is_needed(open_at: Open, quiet_page: Page) -> None:
     asked: list[str] = []
-    quiet_page.on("request", lambda request: asked.extend(re.findall(r"/data/((?:search|labels)/\w+)\.", request.url)))
+    quiet_page.on("request", lambda request: asked.extend(re.findall(r"/data/((?:search|labels)/[\w/]+)\.", request.url)))
     page = open_at("#/expert/0")
     expect_drawn(page)
     page.get_by_role("link", name="All experts").click()
     page.get_by_role("checkbox", name=re.compile("order supported")).check()
-    page.get_by_role("slider", name="Score").fill("10")
+    page.get_by_role("slider", name="Best score, at least").fill("10")
     expect(page).to_have_url(re.compile("score=0.5"))
     assert asked == []
     search_box(page).fill("the")
     expect(chip(page, "the")).to_be_visible()
-    assert asked == ["search/index"]
+    index = ["search/index", "search/tokens/0", "search/titles/0", "search/contexts/0"]
+    assert asked == index
     search_box(page).fill("them")
     expect(chip(page, "them")).to_be_visible()
+    page.get_by_role("button", name="Reset", exact=True).click()
     open_months(page)
     expect(label(page, "May").locator("xpath=ancestor::label")).to_have_text(re.compile(rf"\b{len(firing('May'))}$"))
-    assert asked == ["search/index", "labels/1"]
+    assert asked == [*index, "labels/1"]
 
 
 def test_an_index_that_cannot_be_read_is_said_in_place(context: BrowserContext, site: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(site, tmp_path / "broken")
-    (index,) = (broken / "data" / "search").iterdir()
+    (index,) = (path for path in (broken / "data" / "search").iterdir() if path.is_file())
     kept = index.rename(tmp_path / index.name)
     page = context.new_page()
     page.goto((broken / "index.html").as_uri() + "#/?q=may")
@@ -605,7 +648,7 @@ def test_an_index_that_cannot_be_read_is_said_in_place(context: BrowserContext, 
 
 def test_on_a_phone_the_filters_are_a_drawer(open_at: Open, quiet_page: Page) -> None:
     quiet_page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    page = open_at("#/?task=months&rate_max=0.9")
+    page = open_at("#/?task=months&rate=..0.9")
     button = page.get_by_role("button", name=re.compile("^Filters"))
     expect(button).to_have_text(re.compile(r"\b2$"))
     drawer = page.get_by_role("group", name="Claim about")
@@ -626,11 +669,11 @@ def test_a_touch_beside_the_drawer_closes_it_and_does_no_more(open_at: Open, qui
     page = open_at("")
     expect_experts(page, ALL)
     drawer = page.get_by_role("group", name="Claim about")
-    page.get_by_role("button", name=re.compile("^Filters")).click()
-    expect(drawer).to_be_visible()
-    page.evaluate("scrollTo(0, document.querySelector('[data-experts]').offsetTop)")
+    page.evaluate("document.querySelector('[data-experts]').scrollIntoView()")
     beside = page.evaluate("document.elementFromPoint(80, 60)?.closest('a')?.getAttribute('href') ?? ''")
     assert beside.startswith("#/expert/")
+    page.get_by_role("button", name=re.compile("^Filters")).evaluate("(button) => button.click()")
+    expect(drawer).to_be_visible()
     page.mouse.click(80, 60)
     expect(drawer).to_be_hidden()
     expect(page).to_have_url(re.compile(r"index\.html$"))

@@ -30,6 +30,7 @@ PIXELS = """(canvas, colours) => {
   return counts;
 }"""
 FILTERED, BLUE, VERMILION, GREY = "#e3e0d8", "#0072b2", "#d55e00", "#8f959b"
+ACCENT, TEXT = "#0b5fa5", "#1f2328"
 
 
 def the_map(page: Page) -> Locator:
@@ -61,19 +62,48 @@ def pointed(page: Page) -> tuple[int, dict[str, float]]:
     return int(tip.locator("b").inner_text()), {"x": x, "y": y}
 
 
-def test_a_click_on_a_dot_opens_its_expert_and_back_leads_to_the_map(open_at: Open) -> None:
+def test_a_click_on_a_dot_chooses_its_expert_two_open_it_and_back_leads_to_the_map(open_at: Open) -> None:
     page = open_at("")
     the_map(page).focus()
+    page.keyboard.press("ArrowLeft")
     expert, place = pointed(page)
     assert expert in ON_MAP
     page.keyboard.press("Escape")
     expect(page.locator("[data-map-part=tip]")).to_be_hidden()
     the_map(page).hover(position=place)
     assert pointed(page)[0] == expert
+    plain = pixels(page, ACCENT)[0]
     the_map(page).click(position=place)
+    expect(page).to_have_url(re.compile(rf"#/\?at={expert}$"))
+    sight = page.get_by_role("complementary", name="Expert in sight")
+    expect(sight.get_by_role("link").first).to_have_text(re.compile(rf"^{expert}\b"))
+    page.mouse.move(0, 0)
+    expect(page.locator("[data-map-part=tip]")).to_be_hidden()
+    assert pixels(page, ACCENT)[0] > plain + 40  # its ring
+    the_map(page).dblclick(position=place)
     expect(page.get_by_role("heading", name=f"Expert {expert}")).to_be_visible()
     page.go_back()
     expect(the_map(page)).to_be_focused()
+
+
+def test_list_and_map_point_at_the_same_expert(open_at: Open) -> None:
+    page = open_at("")
+    entry = page.get_by_role("list", name="Experts").get_by_role("listitem").filter(has=page.get_by_role("link")).nth(1)
+    row = next(expert for expert in ON_MAP if f"{expert}" == entry.locator("b").first.inner_text())
+    rings = "() => atlas.pointed.row === null ? null : atlas.pointed.row"
+    plain = pixels(page, TEXT)[0]
+    entry.hover()
+    page.wait_for_function(f"({rings})() !== null")
+    assert pixels(page, TEXT)[0] > plain + 20
+    expect(page.locator("[data-map-part=tip]")).to_be_hidden()
+    the_map(page).focus()
+    expert, place = pointed(page)
+    page.keyboard.press("Escape")
+    the_map(page).hover(position=place)
+    expect(page.get_by_role("complementary", name="Expert in sight").get_by_role("link").first).to_have_text(
+        re.compile(rf"^{expert}\b")
+    )
+    assert row in ON_MAP
 
 
 def test_the_map_can_be_walked_and_an_expert_opened_by_keyboard(open_at: Open) -> None:

@@ -6,6 +6,10 @@
   const STRAIGHT = { yaw: 0, pitch: 0 };     // what has no third axis is seen straight on
   const PICTURE = { width: 148, height: 112 };
   const PILES = 32;   // across a small picture
+  const MARGIN = 5;
+  const PLANES = 6;   // of depth in a small picture: dots of one colour in one plane are filled at once
+  const CYCLE = 2 * Math.PI;
+  const TURN = 0.5;   // radians a second
 
   function projection({ yaw, pitch }) {
     const [sy, cy, sp, cp] = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
@@ -28,14 +32,17 @@
     const placed = points.map((point) => ({ at: project(point.x, point.y, point.z), colour: point.colour }));
     placed.sort((one, other) => one.at[2] - other.at[2]);
     for (const { at: [x, y, depth], colour } of placed) {
-      pen.globalAlpha = solid ? 1 : 0.7 + 0.25 * Math.max(-1, Math.min(1, depth));   // what lies behind is paler
+      pen.globalAlpha = solid ? 1 : opacity(depth);
       pen.fillStyle = colour;
       pen.beginPath();
-      pen.arc(x * scale, y * scale, radius, 0, 2 * Math.PI);
+      pen.arc(x * scale, y * scale, radius, 0, CYCLE);
       pen.fill();
     }
     pen.globalAlpha = 1;
   }
+
+  // What lies behind is paler.
+  const opacity = (depth) => 0.7 + 0.25 * Math.max(-1, Math.min(1, depth));
 
   // Heights for numbers on one axis: those that fall into one of `columns` stand above each other, in their order. A pile is at most
   // a third as high as the axis is long.
@@ -49,45 +56,106 @@
     return place.map((at) => at * step);
   }
 
-  // The points of an expert's small picture, by its row of the manifest: { x, y, z, label } within reach 1 of the middle; label is
-  // -1 where there is none. `view` is where they are first seen from.
+  const shardOf = (manifest, row) => `clouds/${Math.floor(row / manifest.shards.clouds)}`;
+
+  // What a shard was read to stays with it: whoever lets go of the shard lets go of both.
+  function decoded(shard) {
+    return (shard.decoded ??= { xyz: array(shard.xyz), label: array(shard.label), starts: starts(shard.points) });
+  }
+
+  // An expert's small cloud, by its row of the manifest: coordinates `xyz` within reach 1 of the middle; `label` counts from 1, with 0
+  // where there is none; how far it reaches sideways and upwards while it turns; `context`, its strongest, where the bake gave one.
   async function small(manifest, row) {
-    const size = manifest.shards.clouds;
-    const shard = await load(`clouds/${Math.floor(row / size)}`);
-    shard.decoded ??= { xyz: array(shard.xyz), label: array(shard.label), starts: starts(shard.points) };
-    const { xyz, label, starts: from } = shard.decoded;
-    const first = from[row % size];
-    const points = Array.from({ length: shard.points[row % size] }, (_, index) => {
-      const at = first + index;
-      return { x: xyz[3 * at] / 127, y: xyz[3 * at + 1] / 127, z: xyz[3 * at + 2] / 127, label: label[at] - 1 };
-    });
-    if (points.length && points.every(({ y, z }) => y === 0 && z === 0)) pile(points);
-    return points;
+    const shard = await load(shardOf(manifest, row));
+    const at = row % manifest.shards.clouds;
+    const { xyz: all, label, starts: from } = decoded(shard);
+    const [first, count] = [from[at], shard.points[at]];
+    const xyz = Float32Array.from(all.subarray(3 * first, 3 * (first + count)), (step) => step / 127);
+    const axes = deepest(xyz);
+    if (count && axes === 1) pile(xyz);
+    const { pitch } = axes === 3 ? VIEW : STRAIGHT;
+    const { context } = shard;
+    return {
+      count, xyz, label: label.subarray(first, first + count), isFlat: axes < 3, ...reach(xyz, pitch),
+      context: context ? { before: context.before[at], token: context.token[at], after: context.after[at] } : null,
+    };
   }
 
-  function pile(points) {
-    const heights = piles(points.map(({ x }) => x), PILES);
+  // The last axis that any point leaves: 1, 2 or 3.
+  function deepest(xyz) {
+    let axes = 1;
+    for (let at = 0; at < xyz.length && axes < 3; at += 3) if (xyz[at + 2] !== 0) axes = 3; else if (xyz[at + 1] !== 0) axes = 2;
+    return axes;
+  }
+
+  function pile(xyz) {
+    const heights = piles(xyz.filter((_, at) => at % 3 === 0), PILES);
     const middle = Math.max(...heights) / 2;
-    points.forEach((point, at) => { point.y = heights[at] - middle; });
+    heights.forEach((height, at) => { xyz[3 * at + 1] = height - middle; });
   }
 
-  const isFlat = (points) => points.every(({ z }) => z === 0);
+  function reach(xyz, pitch) {
+    let [wide, high] = [0.1, 0.1];
+    for (let at = 0; at < xyz.length; at += 3) {
+      const across = Math.hypot(xyz[at], xyz[at + 2]);
+      wide = Math.max(wide, across);
+      high = Math.max(high, Math.abs(xyz[at + 1]) * Math.cos(pitch) + across * Math.sin(pitch));
+    }
+    return { wide, high };
+  }
+
+  let [order, places] = [new Float64Array(64), new Float64Array(128)];   // kept from picture to picture
 
   // Draws a small picture, turned by `yaw` from where it is first seen. `colours` are of the labels.
-  function picture(canvas, points, colours, yaw = 0) {
-    const plain = getComputedStyle(canvas).color;
-    const first = isFlat(points) ? STRAIGHT : VIEW;
-    for (const point of points) point.colour = colours[point.label] ?? plain;
-    const pen = prepare(canvas, PICTURE.width, PICTURE.height);
-    dots(pen, points, { ...first, yaw: first.yaw + yaw }, { scale: fitted(points, first), radius: 1.6 });
+  function picture(canvas, cloud, colours, yaw = 0, { width, height, radius = 1.6 } = PICTURE) {
+    const { count, xyz, label, wide, high, isFlat } = cloud;
+    if (order.length < count) [order, places] = [new Float64Array(count), new Float64Array(2 * count)];
+    const first = isFlat ? STRAIGHT : VIEW;
+    const scale = Math.min((width / 2 - MARGIN) / wide, (height / 2 - MARGIN) / high);
+    const [sy, cy, sp, cp] = [Math.sin(first.yaw + yaw), Math.cos(first.yaw + yaw), Math.sin(first.pitch), Math.cos(first.pitch)];
+    for (let at = 0; at < count; at += 1) {
+      const [x, y, z] = [xyz[3 * at], xyz[3 * at + 1], xyz[3 * at + 2]];
+      places[2 * at] = (x * cy - z * sy) * scale;
+      places[2 * at + 1] = (-x * sy * sp + y * cp - z * cy * sp) * scale;
+      const depth = x * sy * cp + y * sp + z * cy * cp;
+      const plane = Math.max(0, Math.min(PLANES - 1, Math.floor((depth + 1) / 2 * PLANES)));
+      order[at] = (plane * 65536 + label[at]) * 65536 + at;   // from behind, colour by colour
+    }
+    const pen = prepare(canvas, width, height);
+    const plain = quiet(canvas);
+    const drawn = order.subarray(0, count).sort();
+    let open = -1;
+    for (const key of drawn) {
+      const [group, at] = [Math.floor(key / 65536), key % 65536];
+      if (group !== open) {
+        if (open >= 0) pen.fill();
+        open = group;
+        const plane = Math.floor(group / 65536);
+        pen.globalAlpha = opacity((plane + 0.5) / PLANES * 2 - 1);
+        pen.fillStyle = colours[group % 65536 - 1] ?? plain;
+        pen.beginPath();
+      }
+      const [x, y] = [places[2 * at], places[2 * at + 1]];
+      pen.moveTo(x + radius, y);
+      pen.arc(x, y, radius, 0, CYCLE);
+    }
+    if (open >= 0) pen.fill();
+    pen.globalAlpha = 1;
   }
 
-  // The largest scale at which a cloud stays in its picture while it turns about the upright axis.
-  function fitted(points, { pitch }) {
-    const tilt = [Math.cos(pitch), Math.sin(pitch)];
-    const wide = Math.max(0.1, ...points.map(({ x, z }) => Math.hypot(x, z)));
-    const high = Math.max(0.1, ...points.map(({ x, y, z }) => Math.abs(y) * tilt[0] + Math.hypot(x, z) * tilt[1]));
-    return Math.min((PICTURE.width / 2 - 5) / wide, (PICTURE.height / 2 - 5) / high);
+  // Calls paint(yaw) for each frame until it returns false.
+  function turn(paint) {
+    const start = performance.now();
+    const frame = (now) => { if (paint(TURN * Math.max(0, now - start) / 1000)) requestAnimationFrame(frame); };
+    requestAnimationFrame(frame);
+  }
+
+  const plain = new Map();   // scheme ► the colour of dots without a label; asked for once, since the answer costs a layout
+
+  function quiet(canvas) {
+    const scheme = atlas.scheme.name();
+    if (!plain.has(scheme)) plain.set(scheme, getComputedStyle(canvas).color);
+    return plain.get(scheme);
   }
 
   function starts(counts) {
@@ -95,5 +163,5 @@
     return counts.map((number) => (total += number) - number);
   }
 
-  atlas.cloud = { VIEW, STRAIGHT, PICTURE, projection, prepare, dots, piles, small, isFlat, picture };
+  atlas.cloud = { VIEW, STRAIGHT, PICTURE, projection, prepare, dots, piles, shardOf, small, picture, turn };
 })();

@@ -71,9 +71,6 @@
 
     // The way on: through the experts that the list shows, in its order.
     #steps(row, rows) {
-      const back = this.#part("back");
-      back.href = atlas.route.link({ expert: null });
-      back.textContent = rows.length === this.#manifest.experts.expert.length ? "All experts" : atlas.find.told(rows.length, this.#manifest.experts.expert.length);
       const place = rows.indexOf(row);
       for (const link of this.#root.querySelectorAll("[data-step]")) {
         const to = place < 0 ? undefined : this.#manifest.experts.expert[rows[place + Number(link.dataset.step)]];

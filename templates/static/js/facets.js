@@ -1,183 +1,304 @@
 "use strict";
-// The controls that narrow the list: what they are set to goes into the address, and the address sets them.
+// The controls that narrow the list: what they are set to goes into the address, and the address sets them. Each says how many experts
+// it would leave, all other filters as they are.
 (() => {
-  const { make, count, number, percent, token } = atlas.words;
+  const { make, count, percent, token } = atlas.words;
   const { route } = atlas;
-  const PAUSE = 150;   // ms without a key before a search is made
-  const STOPS = 60;    // of a slider on a logarithmic axis
-  const NARROW = matchMedia("(max-width: 1079px)");
-  const NAMED = 20;    // labels that a column of names can hold
-  const DRAWN = "[data-chips], [data-suggestions], [data-empty]";   // buttons that are made anew with each view
+  const KEPT = "atlas-open-facets";   // which ones are unfolded, while this tab is open
+  const ACTIVITIES = { silent: "silent", dense: "dense", neither: "neither" };
+  const ANY = "";
+
+  // Storage may be missing or forbidden on a page opened from disk; what is unfolded is not worth an error.
+  const unfolded = {
+    get() { try { return JSON.parse(sessionStorage.getItem(KEPT)) ?? {}; } catch { return {}; } },
+    set(names) { try { sessionStorage.setItem(KEPT, JSON.stringify(names)); } catch { /* it lasts until the page closes */ } },
+  };
+
+  // A group of controls that folds. `filtered(state)`: what it filters by, in a few words, or ""; `without`: the state's part that clears
+  // it; `count(counts)` writes how many experts each choice would leave.
+  class Facet {
+    #details; #filtered; #clear; #part; #counts = null;
+
+    constructor(root, open, part) {
+      this.root = root;
+      this.#part = part;
+      this.#details = root.querySelector("details");
+      this.#filtered = root.querySelector("[data-filtered]");
+      this.#clear = root.querySelector("[data-clear]");
+      root.hidden = false;
+      const { facet: name } = root.dataset;
+      if (name in open) this.#details.open = open[name];
+      this.#details.addEventListener("toggle", () => {
+        if (this.#details.open !== unfolded.get()[name]) unfolded.set({ ...unfolded.get(), [name]: this.#details.open });
+        this.draw();
+      });
+      this.#clear.addEventListener("click", () => {
+        route.set(this.#part.without());
+        root.querySelector("summary").focus();
+      });
+    }
+
+    get isOpen() { return this.#details.open; }
+
+    call(title) {
+      this.root.setAttribute("aria-label", title);
+      this.#clear.setAttribute("aria-label", `Clear ${title}`);
+      this.root.querySelector("[data-title]").textContent = title;
+    }
+
+    show(state) {
+      const filtered = this.#part.filtered(state);
+      this.#filtered.replaceChildren(...token(filtered));
+      this.#clear.hidden = filtered === "";
+      this.root.classList.toggle("narrows", filtered !== "");
+      this.#part.show?.(state);
+    }
+
+    // New counts are written when they are next drawn: those of a folded facet once it opens.
+    next(counts) { this.#counts = counts; }
+
+    draw() {
+      if (this.#counts === null || !this.isOpen) return;
+      this.#part.count?.(this.#counts);
+      this.#counts = null;
+    }
+  }
+
+  // What there is to choose of one task; how many experts have it is loaded once it is in sight.
+  class Branch {
+    #choices; #counted; #own; #chosen; #counts = null; #before = [];
+
+    // own(state): those of its choices that are made.
+    constructor(title, choices, load, counted, own, root) {
+      [this.#choices, this.#counted, this.#own] = [choices, counted, own];
+      this.#chosen = make("span", { class: "filtered" });
+      this.element = make("details", { class: "branch" }, make("summary", {}, title, " ", this.#chosen), choices.element);
+      this.element.addEventListener("toggle", async () => {
+        if (!this.element.open) return;
+        try {
+          await load();
+          this.#draw();
+        } catch (error) { atlas.words.trouble(root, error.message); }
+      });
+    }
+
+    // One that was not chosen here, but by a link or a suggestion, comes in sight with the facet that it is in.
+    show(state, facet) {
+      const own = this.#own(state);
+      this.#choices.show(own);
+      this.#chosen.textContent = own.length ? `${own.length} chosen` : "";
+      if (own.some((name) => !this.#before.includes(name))) this.element.open = facet.open = true;
+      this.#before = own;
+    }
+
+    count(counts) {
+      this.#counts = counts;
+      this.#draw();
+    }
+
+    #draw() { if (this.element.open && this.#counts) this.#choices.draw(this.#counted(this.#counts)); }
+  }
 
   class Facets {
-    #root; #manifest; #finder; #classes; #query; #form; #boxes = new Map(); #typing = null; #axes;
+    #root; #manifest; #finder; #classes; #form; #facets = []; #drawing = null; #last = null;
 
     // classes: of shapes, or null.
     constructor(root, manifest, finder, classes) {
-      this.#root = root;
-      this.#manifest = manifest;
-      this.#finder = finder;
-      this.#classes = classes;
+      [this.#root, this.#manifest, this.#finder, this.#classes] = [root, manifest, finder, classes];
       this.#form = root.querySelector("[data-facets]");
-      this.#query = root.querySelector("[data-query]");
-      this.#axes = axes(manifest.experts);
-      this.#tasks();
-      this.#labels();
-      this.#kinds();
-      this.#sliders();
-      this.#search();
-      this.#drawer();
-      this.#form.hidden = root.querySelector("[data-search]").hidden = false;
+      const labelled = manifest.tasks.filter(({ labels }) => labels.name.length);
+      if (labelled.length) {
+        this.#tasks(labelled);
+        this.#labels(labelled);
+      }
+      if (labelled.some(({ hypotheses }) => hypotheses.length)) this.#hypotheses(labelled);
+      if (classes) this.#shapes();
+      if (manifest.map?.clusters.name.length) this.#clusters();
+      this.#activities();
+      for (const amount of finder.amounts) this.#amount(amount);
+      this.#form.querySelector("[data-bars-note]").hidden = !finder.amounts.length;
+      this.#form.hidden = false;
       this.#form.addEventListener("submit", (event) => event.preventDefault());
       this.#form.addEventListener("change", ({ target }) => this.#changed(target));
-      this.#form.addEventListener("input", ({ target }) => { if (target.type === "range") this.#slid(target); });
+      this.#form.addEventListener("input", ({ target }) => { if (target.name === "fires") this.#slid(target); });
+      new atlas.drawer.Drawer(root, this.#form);
     }
 
-    // --- the address ► the controls ---
-
-    show(state) {
-      if (this.#typing === null) this.#query.value = state.q;
-      this.#check("task", state.task ?? "");
-      this.#check("mode", state.mode);
-      this.#form.elements.order.checked = state.order;
-      for (const [name, { box, details }] of this.#boxes) {
-        box.checked = state.label.includes(name);
-        if (box.checked) details.open = true;
+    show(state, { counts }) {
+      this.#last = counts;
+      this.#form.elements.marked.checked = state.marked;
+      for (const facet of this.#facets) {
+        facet.show(state);
+        facet.next(counts);
       }
-      for (const box of this.#form.querySelectorAll("[name=shape]")) box.checked = state.shape.includes(box.value);
-      for (const [key, axis] of Object.entries(this.#axes)) {
-        this.#form.elements[key].value = axis.stop(state[key]);
-        this.#say(key, state[key]);
-      }
-      this.#form.elements.fires.value = state.fires;
-      this.#say("fires", state.fires);
-      this.#amounts(state);
+      // The list comes first; then, in one go, the counts that are in sight.
+      cancelAnimationFrame(this.#drawing);
+      this.#drawing = requestAnimationFrame(() => { this.#drawing = requestAnimationFrame(() => this.#draw()); });
     }
 
-    #check(name, value) {
-      for (const radio of this.#form.querySelectorAll(`[name="${name}"]`)) radio.checked = radio.value === value;
-    }
-
-    #say(key, value) {
-      const said = value === null ? "any" : key === "score" ? number(value) : percent(value);
-      this.#root.querySelector(`[data-value="${key}"]`).textContent = said;
-      this.#form.elements[key].setAttribute("aria-valuetext", said);
-    }
-
-    // How many experts each label would leave, for the labels that are in sight.
-    #amounts(state) {
-      for (const { label, amount, details } of this.#boxes.values()) {
-        if (details.open && this.#finder.knows(label.task)) amount.textContent = count(this.#finder.firing(label, state.fires).size);
-      }
+    #draw() {
+      amount(this.#form.querySelector('[data-amount="marked"]'), this.#last.marked());
+      for (const facet of this.#facets) facet.draw();
     }
 
     // --- the controls ► the address ---
 
-    #changed({ name, value, checked, type }) {
-      if (type === "range") return;
-      if (name === "order") route.set({ order: checked });
-      else if (name === "task") route.set({ task: value || null });
+    #changed({ name, value, checked }) {
+      const { state } = route;
+      if (name === "order" || name === "marked") route.set({ [name]: checked });
+      else if (name === "task" || name === "hypothesis") route.set({ [name]: value === ANY ? null : value, ...(name === "task" ? this.#ofTask(value) : {}) });
       else if (name === "mode") route.set({ mode: value });
-      else if (name === "label" || name === "shape") {
-        const others = route.state[name].filter((one) => one !== value);
+      else if (["label", "shape", "cluster", "activity"].includes(name)) {
+        const others = state[name].filter((one) => one !== value);
         route.set({ [name]: checked ? [...others, value] : others });
       }
     }
 
-    #slid({ name, value }) {
-      const wanted = name === "fires" ? Number(value) : this.#axes[name].value(Number(value));
-      this.#say(name, wanted);
-      route.set({ [name]: wanted }, name);
+    // A hypothesis of another task says nothing of claims about this one.
+    #ofTask(task) { return task !== ANY && route.state.hypothesis !== null && !route.state.hypothesis.startsWith(`${task}:`) ? { hypothesis: null } : {}; }
+
+    #slid({ value }) {
+      this.#fires(Number(value));
+      route.set({ fires: Number(value) }, "fires");
     }
 
-    #search() {
-      const search = () => {
-        clearTimeout(this.#typing);
-        this.#typing = null;
-        if (this.#query.value !== route.state.q || route.state.expert !== null || route.state.fidelity) route.set({ q: this.#query.value, expert: null }, "q");
-      };
-      this.#query.addEventListener("input", () => {
-        clearTimeout(this.#typing);
-        this.#typing = setTimeout(search, PAUSE);
-      });
-      this.#query.addEventListener("keydown", (event) => {
-        if (event.key === "Enter") search();
-        if (event.key !== "Escape" || event.isComposing || !this.#query.value) return;
-        event.preventDefault();
-        this.#query.value = "";
-        search();
-      });
-      document.addEventListener("keydown", (event) => {
-        const writes = event.target.closest?.("input:not([type=checkbox], [type=radio], [type=range]), select, textarea");
-        if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || writes) return;
-        event.preventDefault();
-        this.#query.select();
-        this.#query.focus();
-      });
+    #fires(share) {
+      this.#form.elements.fires.setAttribute("aria-valuetext", percent(share));
+      this.#form.querySelector("[data-value=fires]").textContent = percent(share);
     }
 
     // --- building ---
 
-    #tasks() {
-      const { title_task: titled, orders } = this.#manifest.experts;
-      const labelled = this.#manifest.tasks.filter(({ labels }) => labels.name.length);
-      const about = (task) => titled.filter((one, row) => one === task.task || orders[row].includes(task.task)).length;
-      const choice = (value, text, amount) => make("label", { class: "choice" }, make("input", { type: "radio", name: "task", value }), " ", make("span", {}, text), " ", make("span", { class: "amount" }, amount));
-      this.#root.querySelector("[data-tasks]").append(choice("", "all experts", count(this.#finder.all)), ...labelled.map((task) => choice(task.name, task.title, count(about(task)))));
-      this.#root.querySelector("[data-orders]").textContent = count(orders.filter((tasks) => tasks.length).length);
-      this.#root.querySelector('[data-facet="task"]').hidden = this.#root.querySelector('[data-facet="label"]').hidden = !labelled.length;
+    #place(name) { return this.#form.querySelector(`[data-facet="${name}"]`); }
+
+    #add(name, part) {
+      const facet = new Facet(this.#place(name), unfolded.get(), part);
+      this.#facets.push(facet);
+      return facet;
     }
 
-    #labels() {
-      const place = this.#root.querySelector("[data-labels-of]");
-      for (const task of this.#manifest.tasks.filter(({ labels }) => labels.name.length)) {
-        const details = make("details", {}, make("summary", {}, task.title));
-        const many = task.labels.name.length > NAMED;
-        details.append(make("div", { class: many ? "label-list many" : "label-list" }, ...task.labels.name.map((title, at) => {
-          const box = make("input", { type: "checkbox", name: "label", value: `${task.name}:${title}` });
-          const amount = make("span", { class: "amount" });
-          this.#boxes.set(box.value, { box, amount, details, label: { task, at } });
-          return make("label", { class: "choice" }, box, " ", make("span", {}, swatch(task, at), make("span", {}, ...token(title))), " ", amount);
-        })));
-        details.addEventListener("toggle", async () => {
-          if (!details.open) return;
-          try {
-            await this.#finder.loadLabels(task);
-            this.#amounts(route.state);
-          } catch (error) { atlas.words.trouble(this.#root, error.message); }
-        });
-        place.append(details);
-      }
-    }
-
-    #kinds() {
-      this.#root.querySelector('[data-facet="shape"]').hidden = this.#classes === null;
-      const place = this.#root.querySelector("[data-classes]");
-      this.#classes?.names.forEach((name, at) => {
-        const chance = this.#classes.isClaim(name) ? [make("span", { class: "chance" }, `expected by chance: ${this.#classes.expected[at]}`)] : [];
-        place.append(make("label", { class: "choice" }, make("input", { type: "checkbox", name: "shape", value: name }), " ", make("span", {}, name, ...chance), " ", make("span", { class: "amount" }, count(this.#classes.count(name)))));
+    #tasks(labelled) {
+      const choices = new atlas.choices.Choices("task", [{ value: ANY, text: "anything, or nothing" }, ...labelled.map(({ name, title }) => ({ value: name, text: title }))], { of: "a task", type: "radio" });
+      this.#place("task").querySelector("[data-choices]").append(choices.element);
+      const title = (name) => labelled.find((task) => task.name === name)?.title ?? name;
+      const supported = this.#place("task").querySelector('[data-amount="order"]');
+      this.#add("task", {
+        filtered: ({ task, order }) => [task === null ? "" : title(task), order ? "order" : ""].filter(Boolean).join(", "),
+        without: () => ({ task: null, order: false }),
+        show: ({ task, order }) => {
+          choices.show([task ?? ANY]);
+          this.#form.elements.order.checked = order;
+        },
+        count: (counts) => {
+          const about = counts.tasks();
+          choices.draw([about.get(null), ...labelled.map(({ task }) => about.get(task))], { from: 1 });
+          amount(supported, counts.orders());
+        },
       });
     }
 
-    #sliders() {
-      for (const [key, axis] of Object.entries(this.#axes)) Object.assign(this.#form.elements[key], { min: 0, max: axis.stops, step: 1 });
+    // Radios, task by task; those of the chosen task only.
+    #hypotheses(labelled) {
+      const place = this.#place("hypothesis").querySelector("[data-choices]");
+      const any = new atlas.choices.Choices("hypothesis", [{ value: ANY, text: "any, or none" }], { of: "hypotheses", type: "radio" });
+      const tasks = labelled.filter(({ hypotheses }) => hypotheses.length).map((task) => {
+        const options = task.hypotheses.map(({ hypothesis, title }) => ({ value: `${task.name}:${hypothesis}`, text: title }));
+        const choices = new atlas.choices.Choices("hypothesis", options, { of: `hypotheses of ${task.title}`, type: "radio" });
+        const own = ({ hypothesis }) => options.filter(({ value }) => value === hypothesis).map(({ value }) => value);
+        return { task, own, branch: new Branch(task.title, choices, () => this.#finder.loadReadable(task), (counts) => counts.hypotheses(task), own, this.#root) };
+      });
+      place.append(any.element, ...tasks.map(({ branch }) => branch.element));
+      this.#add("hypothesis", {
+        filtered: ({ hypothesis }) => (hypothesis === null ? "" : this.#finder.hypothesis(hypothesis)?.title ?? hypothesis),
+        without: () => ({ hypothesis: null }),
+        show: (state) => {
+          any.show([state.hypothesis ?? ANY]);
+          for (const { task, own, branch } of tasks) {
+            branch.element.hidden = state.task !== null && state.task !== task.name && own(state).length === 0;
+            branch.show(state, this.#details("hypothesis"));
+          }
+          this.#score(this.#finder.hypothesis(state.hypothesis ?? ""));
+        },
+        count: (counts) => { for (const { branch } of tasks) branch.count(counts); },
+      });
     }
 
-    // Where the page is narrow, the filters are a drawer from below; Escape and a touch beside it close it.
-    #drawer() {
-      const fit = () => {
-        if (NARROW.matches) this.#form.setAttribute("popover", "auto"); else this.#form.removeAttribute("popover");
-      };
-      NARROW.addEventListener("change", fit);
-      fit();
-      // The touch that closes it is no touch of what lies below.
-      const button = this.#root.querySelector("[data-drawer]");
-      let open = false;
-      document.addEventListener("pointerdown", () => { open = this.#form.matches(":popover-open"); }, true);
-      document.addEventListener("click", (event) => {
-        if (open && event.detail > 0 && !this.#form.contains(event.target) && event.target !== button) event.preventDefault();
-      }, true);
+    // The score is the best of any hypothesis, or that of the chosen one, by its own measure.
+    #score(asked) {
+      const measure = asked ? asked.task.hypotheses[asked.at].measure : "R²";
+      this.#facets.find(({ root }) => root.dataset.facet === "score")?.call(`${asked ? "Score" : "Best score"} (${measure})`);
     }
+
+    #labels(labelled) {
+      const tasks = labelled.map((task) => {
+        const options = task.labels.name.map((title, at) => ({ value: `${task.name}:${title}`, text: title, mark: [swatch(task, at)] }));
+        const choices = new atlas.choices.Choices("label", options, { of: `labels of ${task.title}` });
+        const own = ({ label }) => label.filter((name) => this.#finder.label(name)?.task === task);
+        return new Branch(task.title, choices, () => this.#finder.loadLabels(task), (counts) => counts.labels(task), own, this.#root);
+      });
+      this.#place("label").querySelector("[data-labels-of]").append(...tasks.map(({ element }) => element));
+      const name = (label) => this.#finder.label(label)?.title ?? label;
+      this.#add("label", {
+        filtered: ({ label }) => (label.length > 1 ? `${label.length} labels` : label.map(name).join("")),
+        without: () => ({ label: [] }),
+        show: (state) => {
+          for (const radio of this.#form.querySelectorAll("[name=mode]")) radio.checked = radio.value === state.mode;
+          this.#form.elements.fires.value = state.fires;
+          this.#fires(state.fires);
+          for (const task of tasks) task.show(state, this.#details("label"));
+        },
+        count: (counts) => { for (const task of tasks) task.count(counts); },
+      });
+    }
+
+    #details(name) { return this.#place(name).querySelector("details"); }
+
+    #shapes() {
+      const { names, expected } = this.#classes;
+      const chance = (name, at) => (this.#classes.isClaim(name) ? [make("span", { class: "chance" }, `expected by chance: ${expected[at]}`)] : []);
+      this.#many("shape", names.map((name, at) => ({ value: name, text: name, note: chance(name, at) })), "shapes", (counts) => counts.shapes());
+    }
+
+    #clusters() {
+      const { name } = this.#manifest.map.clusters;
+      this.#many("cluster", name.map((text, at) => ({ value: String(at), text })), "clusters", (counts) => counts.clusters(), { few: true });
+    }
+
+    #activities() {
+      const names = Object.keys(ACTIVITIES);
+      this.#many("activity", names.map((value) => ({ value, text: ACTIVITIES[value] })), "kinds of activity", (counts) => { const left = counts.activities(); return names.map((name) => left[name]); });
+    }
+
+    // A facet of boxes, any of which may be met.
+    #many(key, options, of, counted, how = {}) {
+      const choices = new atlas.choices.Choices(key, options, { of, ...how });
+      this.#place(key).querySelector("[data-choices]").append(choices.element);
+      const text = (value) => options.find((option) => option.value === value)?.text ?? value;
+      this.#add(key, {
+        filtered: (state) => (state[key].length > 1 ? `${state[key].length} of them` : state[key].map(text).join("")),
+        without: () => ({ [key]: [] }),
+        show: (state) => choices.show(state[key]),
+        count: (counts) => choices.draw(counted(counts)),
+      });
+    }
+
+    #amount(amount_) {
+      const { key } = amount_;
+      const brush = new atlas.brush.Brush(amount_);
+      this.#place(key).querySelector("summary").after(brush.element);
+      brush.addEventListener("change", () => route.set({ [key]: brush.range }, key));
+      this.#add(key, {
+        filtered: (state) => (state[key] === null ? "" : atlas.brush.span(amount_, state[key])),
+        without: () => ({ [key]: null }),
+        show: (state) => brush.show(state[key]),
+        count: (counts) => brush.draw({ all: counts.bins(key, { all: true }), passing: counts.bins(key) }),
+      });
+    }
+  }
+
+  function amount(place, number) {
+    place.textContent = count(number);
+    place.closest("label").classList.toggle("none", number === 0);
   }
 
   function swatch(task, at) {
@@ -187,89 +308,5 @@
     return mark;
   }
 
-  // The places of sliders: a number at each stop, null at the end that lets everything pass.
-  function axes({ importance, rate }) {
-    const short = (value) => Number(value.toPrecision(2));
-    const least = (value, stops, stop) => ({ stops, value: (at) => (at === 0 ? null : value(at)), stop: (share) => (share === null ? 0 : Math.max(1, stop(share))) });
-    function logarithmic(column) {
-      const seen = column.filter((value) => value > 0);
-      const [low, high] = [seen.reduce((one, other) => Math.min(one, other), 1), seen.reduce((one, other) => Math.max(one, other), 0) || 1];
-      const span = Math.log(high / low) || 1;
-      return {
-        value: (at) => short(low * Math.exp(span * (at - 1) / (STOPS - 1))),
-        stop: (share) => Math.round(1 + (STOPS - 1) * Math.min(1, Math.max(0, Math.log(share / low) / span))),
-      };
-    }
-    const [weight, often] = [logarithmic(importance), logarithmic(rate)];
-    return {
-      score: least((at) => at / 20, 19, (share) => Math.round(20 * share)),
-      importance: least(weight.value, STOPS, weight.stop),
-      rate_min: least(often.value, STOPS, often.stop),
-      rate_max: { stops: STOPS, value: (at) => (at === STOPS ? null : often.value(Math.max(1, at))), stop: (share) => (share === null ? STOPS : Math.min(STOPS - 1, often.stop(share))) },
-    };
-  }
-
-  // Above the list: what narrows it, each with a button that takes it back; and labels that the search may have meant.
-  class Summary {
-    #root; #finder; #select;
-
-    constructor(root, finder) {
-      this.#root = root;
-      this.#finder = finder;
-      this.#select = root.querySelector("[data-sort]");
-      this.#select.addEventListener("change", () => route.set({ sort: this.#select.value === atlas.find.sorts(route.state)[0] ? null : this.#select.value }));
-    }
-
-    show(state, { rows, filters, relaxed }) {
-      // A button that was used is gone afterwards; the keyboard must not lose its place with it.
-      const held = document.activeElement.closest(DRAWN);
-      this.#part("count").textContent = atlas.find.told(rows.length, this.#finder.all);
-      this.#select.replaceChildren(...atlas.find.sorts(state).map((name) => make("option", { value: name }, atlas.find.SORTS[name].title)));
-      this.#select.value = atlas.find.sorted(state);
-      const chips = filters.flatMap((filter) => filter.chips ?? [filter]);
-      this.#part("chips").replaceChildren(...chips.map((chip) => make("li", {}, chipButton(chip))), ...(chips.length > 1 ? [make("li", {}, button("Reset", reset))] : []));
-      this.#part("drawer").textContent = chips.length ? `Filters · ${chips.length}` : "Filters";
-      this.#part("close").textContent = rows.length === 1 ? "Show 1 expert" : `Show ${count(rows.length)} experts`;
-      this.#suggest(state);
-      this.#empty(filters, relaxed, rows.length === 0 && filters.length > 0);
-      if (held && !document.activeElement.closest(DRAWN)) (this.#part("chips").querySelector("button") ?? this.#part("count")).focus();
-    }
-
-    #part(name) { return this.#root.querySelector(`[data-${name}]`); }
-
-    #suggest(state) {
-      const meant = this.#finder.suggested(state.q).filter(({ name, task }) => !state.label.includes(name) && this.#finder.knows(task));
-      this.#part("suggestions").replaceChildren(...meant.map(({ name, title, task, at }) => {
-        const firing = this.#finder.firing({ task, at }, state.fires).size;
-        return button([...token(title), ` is a label of ${task.title}: ${count(firing)} ${firing === 1 ? "expert fires" : "experts fire"} on it`], () => route.set({ q: "", label: [...state.label, name] }));
-      }));
-    }
-
-    #empty(filters, relaxed, isEmpty) {
-      this.#part("empty").hidden = !isEmpty;
-      this.#part("legend").hidden = isEmpty;
-      if (!isEmpty) return;
-      const several = ["this filter", "both filters"][filters.length - 1] ?? `all ${filters.length} filters`;
-      const ways = relaxed.map(({ text, left, without }) => button(token(`Without ${text}: ${count(left)}`), () => route.set(without)));
-      this.#part("empty").replaceChildren(
-        make("p", {}, `No expert passes ${several}.${ways.length || filters.length < 2 ? "" : " To leave out one of them is not enough."}`),
-        ...ways, ...(ways.length ? [] : [button("Reset", reset)]));
-    }
-  }
-
-  const reset = () => route.set({ ...route.DEFAULTS, sort: route.state.sort, map: route.state.map, folded: route.state.folded });
-
-  function button(text, act) {
-    const made = make("button", { type: "button" }, ...[text].flat());
-    made.addEventListener("click", act);
-    return made;
-  }
-
-  function chipButton({ text, without }) {
-    const made = button([...token(text), make("span", { "aria-hidden": "true" }, "\u00a0×")], () => route.set(without));
-    made.setAttribute("aria-label", `Remove filter: ${text}`);
-    return made;
-  }
-
-  atlas.facets = { Facets, Summary };
+  atlas.facets = { Facets };
 })();

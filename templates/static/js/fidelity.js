@@ -16,11 +16,7 @@
       new ResizeObserver(() => this.#fit()).observe(root);
     }
 
-    async show({ arrived, rows }) {
-      const all = this.#manifest.experts.expert.length;
-      const back = this.#part("back");
-      back.href = atlas.route.link({});
-      back.textContent = rows.length === all ? "All experts" : atlas.find.told(rows.length, all);
+    async show(state, { arrived }) {
       if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
       try { await (this.#filled ??= load("fidelity").then((data) => this.#fill(data))); } catch (error) {
         this.#filled = null;
@@ -60,7 +56,7 @@
     // Experts from the most to the least frequent; those that are silent on held-out tokens come last, whatever they did elsewhere.
     #rates(evaluated) {
       const { rate, silent, dense } = this.#manifest.experts;
-      const order = rate.map((_, row) => row).sort((one, other) => silent[one] - silent[other] || rate[other] - rate[one]);
+      const order = Array.from(rate.keys()).sort((one, other) => silent[one] - silent[other] || rate[other] - rate[one]);
       const shown = order.filter((row) => rate[row] > 0);
       const [n, nSilent, nDense] = [order.length, silent.filter(Boolean).length, dense.filter(Boolean).length];
       const summary = [make("p", {}, `Of ${count(n)} experts ${count(nDense)} ${be(nDense)} dense on the corpus (on more than ${percent(DENSE)} of tokens), ${count(nSilent)} ${be(nSilent)} silent (on no held-out token).`), ...(evaluated ? [make("p", { class: "note" }, evaluated)] : [])];

@@ -1,72 +1,103 @@
 "use strict";
 // Starts the page once the manifest is here, and shows what the address asks for.
 (async () => {
-  const { load } = atlas.payloads;
+  const { route } = atlas;
   const pages = Object.fromEntries([...document.querySelectorAll("[data-page]")].map((page) => [page.dataset.page, page]));
+  const toggle = document.querySelector("[data-scheme-toggle]");
+  toggle.addEventListener("click", atlas.scheme.toggle);
+  toggle.hidden = false;
   document.querySelector("[data-skip]").addEventListener("click", (event) => {
     event.preventDefault();   // the address after the # is ours
     const open = Object.values(pages).find((page) => !page.hidden);
     open.querySelector(open === pages.list ? "[data-gallery]" : "[data-heading]").focus();
   });
-  const toggle = document.querySelector("[data-scheme-toggle]");
-  toggle.addEventListener("click", atlas.scheme.toggle);
-  toggle.hidden = false;
-  if (matchMedia("(max-width: 1079px)").matches) document.querySelector("[data-facts]").open = false;
+  document.body.dataset.page = "list";
 
   let manifest;
-  try { manifest = await load("atlas"); } catch (error) { return atlas.words.trouble(pages.list, error.message); }
+  try { manifest = atlas.columns.decoded(await atlas.payloads.load("atlas")); } catch (error) { return atlas.words.trouble(pages.list, error.message); }
+  atlas.marks.open(manifest);
   const classes = manifest.shapes && new atlas.classes.Classes(manifest);
-  const finder = new atlas.find.Finder(manifest, classes);
-  const facets = new atlas.facets.Facets(document, manifest, finder, classes);
-  const summary = new atlas.facets.Summary(pages.list, finder);
-  const overview = manifest.map && new atlas.map.Overview(document.querySelector("[data-map]"), manifest, classes);
-  const list = new atlas.list.List(pages.list, manifest, classes);
-  const expert = new atlas.expert.Page(pages.expert, manifest);
-  const fidelity = new atlas.fidelity.Page(pages.fidelity, manifest);
-  document.querySelector("[data-controls]").hidden = false;
-  const title = document.title;
-  let shown = { place: undefined, view: undefined };
+  const finder = new atlas.query.Finder(manifest, classes);
+  const list = new atlas.list.List(pages.list, manifest, finder, classes);
+  // What shows a finding, in the order in which a reader looks for it.
+  const views = [
+    new atlas.narrowed.Narrowed(pages.list, manifest, finder),
+    list,
+    ...(manifest.map ? [new atlas.map.Overview(document.querySelector("[data-map]"), manifest, finder, classes)] : []),
+    new atlas.preview.Preview(document.querySelector("[data-preview]"), manifest, finder, classes),
+    new atlas.facets.Facets(document, manifest, finder, classes),
+    new atlas.searchbox.SearchBox(document),
+  ];
+  const others = {
+    expert: new atlas.expert.Page(pages.expert, manifest),
+    token: new atlas.token.Page(pages.token, manifest, finder),
+    about: { show: () => {} },
+    fidelity: new atlas.fidelity.Page(pages.fidelity, manifest),
+  };
+  new atlas.bookmarks.Bookmarks(document, manifest, finder);
+  atlas.keys.listen(document, { list, finder, manifest });
+  const [tabs, title] = [document.querySelector("[data-tabs]"), document.title];
+  tabs.hidden = !manifest.map;
+  for (const tab of tabs.querySelectorAll("[data-tab]")) tab.addEventListener("click", () => route.adjust({ tab: tab.dataset.tab }));
+
+  let shown = { place: null, finding: null, marks: false };
   let found = null;
   let turn = 0;
   let scrolled = 0;
 
-  async function show() {
-    const state = atlas.route.state;
+  const pageOf = ({ expert, token, about, fidelity }) => (expert !== null ? "expert" : token !== null ? "token" : about ? "about" : fidelity ? "fidelity" : "list");
+  const titleOf = ({ expert, token }, page) => ({ expert: `Expert ${expert} · `, token: `“${token}” · `, about: "About · ", fidelity: "Fidelity and training · ", list: "" })[page] + title;
+
+  // again: the finding may be another though the address is the same.
+  async function show({ again = false } = {}) {
+    const state = route.state;
     const now = ++turn;
-    const place = state.fidelity ? "fidelity" : state.expert ?? "list";
-    const onList = place === "list";
-    if (shown.place === "list" && !onList) scrolled = scrollY;
+    const page = pageOf(state);
+    const place = `${page} ${state.expert ?? state.token ?? ""}`;
+    const finding = route.finding(state);
+    if (shown.place === "list " && page !== "list") scrolled = scrollY;
     let missing = null;
-    // What cannot be read is said below; without it the query finds nothing.
-    try { await finder.ready(state); } catch (error) { missing = error.message; }
-    if (now !== turn) return;
-    const [, view] = atlas.route.around();
-    if (view !== shown.view) {
-      facets.show(state);
-      found = missing ? { rows: [], filters: [], relaxed: [] } : finder.find(state);
-      summary.show(state, found);
-      overview?.show(state, found);
-      list.show(found);
-    }
+    if (again || finding !== shown.finding) {
+      let loaded = null;
+      // What cannot be read is said below; without it the query finds nothing.
+      try { loaded = await finder.ready(state); } catch (error) { missing = error.message; }
+      if (now !== turn) return;
+      found = loaded ? finder.find(state, loaded) : finder.nothing();
+      for (const view of views) view.show(state, found);
+    } else for (const view of views) view.look?.(state, found);
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
-    pages.list.hidden = !onList;
-    pages.expert.hidden = state.expert === null;
-    pages.fidelity.hidden = !state.fidelity;
-    document.title = onList ? title : `${state.fidelity ? "Fidelity and training" : `Expert ${state.expert}`} · ${title}`;
-    const arrived = place !== shown.place && shown.place !== undefined;
+    const arrived = place !== shown.place && shown.place !== null;
     const from = shown.place;
-    shown = { place, view: missing ? undefined : view };
-    for (const link of document.querySelectorAll("[data-to]")) link.href = atlas.route.link({ expert: null, [link.dataset.to]: true });
-    if (state.fidelity) fidelity.show({ arrived, rows: found.rows });
-    else if (!onList) expert.show(state, { arrived, rows: found.rows });
-    else if (arrived && document.activeElement?.type !== "search") {
-      scrollTo(0, scrolled);
-      if (from === "fidelity") document.querySelector("[data-to=fidelity]")?.focus({ preventScroll: true });
-      else if (!overview?.focus(from)) list.focus(from);
+    shown = { place, finding: missing ? null : finding };
+    turnTo(page, state);
+    if (page !== "list") others[page].show(state, { arrived, rows: found.rows, found });
+    else if (arrived) back(from);
+  }
+
+  function turnTo(page, state) {
+    for (const [name, section] of Object.entries(pages)) section.hidden = name !== page;
+    document.body.dataset.page = page;
+    pages.list.dataset.tab = state.tab;
+    for (const tab of tabs.querySelectorAll("[data-tab]")) tab.setAttribute("aria-pressed", String(tab.dataset.tab === state.tab));
+    document.title = titleOf(state, page);
+    for (const link of document.querySelectorAll("[data-to]")) link.href = route.link({ [link.dataset.to]: true });
+    for (const link of document.querySelectorAll("[data-back]")) {
+      link.href = route.link({ at: state.expert ?? state.at });
+      link.textContent = found.rows.length === finder.all ? "All experts" : atlas.query.told(found.rows.length, finder.all);
     }
   }
 
+  // The list again, as it was left; the keyboard is where it came from.
+  function back(from) {
+    scrollTo(0, scrolled);
+    if (document.activeElement?.type === "search") return;
+    const [page, which] = from.split(" ");
+    if (page === "expert") views.findLast((view) => view.focus?.(Number(which)));   // the map before the list
+    else document.querySelector(`[data-to="${page}"]`)?.focus({ preventScroll: true });
+  }
+
   history.scrollRestoration = "manual";
-  atlas.route.changes.addEventListener("change", show);
+  route.changes.addEventListener("change", () => show());
+  atlas.marks.changes.addEventListener("stars", () => show({ again: true }));
   show();
 })();

@@ -1,15 +1,17 @@
 "use strict";
 // Data arrives as scripts that call atlas.receive: a page opened from disk may load nothing else.
 (() => {
-  const arrivals = new Map();   // name -> { promise, resolve, reject }
+  const KEPT = { "experts/": 24, "clouds/": 96, "search/tokens/": 24, "search/titles/": 24, "search/contexts/": 24, "tokens/": 8 };   // files in memory; those of other families stay
+  const HASH = 12;   // characters
   const TYPES = {
     i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array, f4: Float32Array,
   };
+  const arrivals = new Map();   // name -> { promise, resolve, reject }, the one asked for last at the end
 
   function arrival(name) {
     if (!arrivals.has(name)) {
       const entry = {};
-      entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+      entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve: (payload) => { entry.isHere = true; resolve(payload); }, reject }));
       arrivals.set(name, entry);
     }
     return arrivals.get(name);
@@ -20,36 +22,62 @@
     const entry = arrival(name);
     const element = document.createElement("script");
     element.src = source;
+    element.onload = () => { element.remove(); entry.resolve(); };   // a payload has come before
     element.onerror = () => {
+      element.remove();
       arrivals.delete(name);
       entry.reject(new Error(`The file ${source} could not be read. Bake the site again, or copy its whole folder.`));
     };
     document.head.append(element);
-    return element;
   }
+
+  const family = (name) => name.slice(0, name.lastIndexOf("/") + 1);
 
   async function address(name) {
     if (name === "atlas") return document.documentElement.dataset.manifest;
-    return `data/${name}.${(await load("atlas")).files[name]}.js`;
+    const { files } = await load("atlas");
+    const [among, at] = [files[family(name)], Number(name.slice(family(name).length))];
+    const hash = among ? among.slice(HASH * at, HASH * (at + 1)) : files[name];
+    return `data/${name}.${hash}.js`;
   }
 
+  // A payload. Of a family of many files those that were asked for last are kept.
   function load(name) {
-    if (!arrivals.has(name)) {
-      const { reject } = arrival(name);
-      address(name).then((source) => request(name, source), reject);
+    if (arrivals.has(name)) {
+      const entry = arrivals.get(name);
+      arrivals.delete(name);
+      arrivals.set(name, entry);
+      return entry.promise;
     }
-    return arrival(name).promise;
+    const { promise, reject } = arrival(name);
+    address(name).then((source) => request(name, source), reject);
+    forget(family(name));
+    return promise;
   }
+
+  function forget(of) {
+    if (!(of in KEPT)) return;
+    const held = [...arrivals.keys()].filter((name) => family(name) === of && arrivals.get(name).isHere);
+    for (const name of held.slice(0, Math.max(0, held.length - KEPT[of]))) arrivals.delete(name);
+  }
+
+  // Whether a payload is in memory: a promise of it is kept before the next frame.
+  const isHere = (name) => arrivals.get(name)?.isHere ?? false;
 
   function script(source) {
     if (!arrivals.has(source)) {
-      const { resolve } = arrival(source);
-      request(source, source).onload = resolve;
+      arrival(source);
+      request(source, source);
     }
     return arrival(source).promise;
   }
 
-  const bytes = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const bytes = Uint8Array.fromBase64 ? (base64) => Uint8Array.fromBase64(base64) : (base64) => {
+    const text = atob(base64);
+    const read = new Uint8Array(text.length);
+    for (let at = 0; at < read.length; at += 1) read[at] = text.charCodeAt(at);
+    return read;
+  };
   const array = ({ dtype, bdata }) => new TYPES[dtype](bytes(bdata).buffer);
 
   async function unpack({ dtype, gzip }) {
@@ -57,6 +85,6 @@
     return new TYPES[dtype](await new Response(stream).arrayBuffer());
   }
 
-  atlas.receive = (name, payload) => arrival(name).resolve(payload);
-  atlas.payloads = { load, script, array, unpack };
+  atlas.receive = (name, payload) => arrivals.get(name)?.resolve(payload);
+  atlas.payloads = { load, isHere, script, array, unpack };
 })();

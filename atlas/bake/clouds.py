@@ -1,0 +1,64 @@
+"""The small clouds of the list, each with the context of the expert's strongest firing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atlas.bake.arrays import narrow, spread, typed
+from atlas.bake.contexts import Joined
+
+CLOUD_POINTS = 64
+CLOUD_SHARE = 0.97
+"""Share of these that the picture is made for: one far point would shrink all others to a speck."""
+
+
+def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points: Mapping[int, pl.DataFrame]) -> int | None:
+    """Return the task that an expert is first shown on: its title's, else that of its best supported order, else the corpus."""
+    ordered = best["task"] if best and best["order_supported"] else None
+    wanted = (expert["title_task"], ordered, 0)
+    return next((task for task in wanted if task is not None and task in points), None)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An expert in the list."""
+
+    task: int | None
+    """None where there is no point at all."""
+    xyz: npt.NDArray[Any]
+    """(point, 3), int8, from the middle of the points' own cube."""
+    label: npt.NDArray[Any]
+    """Label plus one; 0 where the task has none."""
+
+    @classmethod
+    def of(cls, task: int | None, points: pl.DataFrame | None) -> Cloud:
+        """Choose points evenly over the labels, else over the rows."""
+        if points is None:
+            return cls(None, np.empty((0, 3), np.int8), np.empty(0, np.int64))
+        by_label = points.sort("label", maintain_order=True)
+        few = by_label[spread(len(by_label), CLOUD_POINTS)]
+        xyz = few.select("x", "y", "z").to_numpy().astype(np.float64)
+        label = few.select(pl.col("label").cast(pl.Int64) + 1).to_series().fill_null(0).to_numpy()
+        away = np.linalg.norm(xyz - np.median(xyz, axis=0), axis=1)
+        near = away <= np.quantile(away, CLOUD_SHARE, method="higher")
+        xyz, label = xyz[near], label[near]
+        middle = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
+        # The whole cloud stays in view however it is turned, so the farthest point sets the scale.
+        reach = max(float(np.linalg.norm(xyz - middle, axis=1).max()), 1e-9)
+        return cls(task, np.rint((xyz - middle) / reach * 127).astype(np.int8), label)
+
+
+def cloud_payload(clouds: Sequence[Cloud], contexts: Joined) -> dict[str, Any]:
+    """Return a few experts' clouds end to end, with their strongest contexts."""
+    return {
+        "context": contexts._asdict(),
+        "points": [len(cloud.label) for cloud in clouds],
+        "xyz": typed(np.concatenate([cloud.xyz for cloud in clouds])),
+        "label": typed(narrow(np.concatenate([cloud.label for cloud in clouds]))),
+    }

@@ -1,0 +1,196 @@
+"use strict";
+// The list as cards: a small cloud, what the title says and rests on, the score strip, firing rate and importance.
+(() => {
+  const { make, number, count, percent, token, trouble } = atlas.words;
+  const { known } = atlas.facts;
+  const STRIP = 60;
+  const WIDTH = 148;   // least; and these are all px
+  const [ACROSS, DOWN] = [12, 16];   // between cards
+  const [HEIGHT, REASON] = [182, 15];
+  const BRIEF = 80;    // ms: what is passed by in less is not asked for
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+  // An empty card, to be copied: cheaper than making each of its elements.
+  const PLAN = make("li", {},
+    make("a", {}, make("canvas", { ...atlas.cloud.PICTURE, "aria-hidden": "true" }), make("span", { class: "name" }, make("b"), " ", make("span", { class: "title" }), make("span", { class: "rests" }))),
+    make("div", { class: "reason" }), make("div", { class: "line" }), make("div", { class: "whose" }));
+
+  class Cards {
+    #root; #pane; #list; #facts; #manifest; #rows; #found = null; #turning = null; #drawn = 0; #waiting = null; #around = ["", ""];
+
+    constructor(root, pane, manifest, facts) {
+      [this.#root, this.#pane, this.#manifest, this.#facts] = [root, pane, manifest, facts];
+      this.#list = root.querySelector("[data-experts]");
+      this.#rows = new atlas.rows.Rows(pane, this.#list, {
+        make: (row) => this.#made(row), place: (item, row, at) => this.#place(item, row, at),
+        spaces: (before, after) => this.#spaces(before, after), drawn: () => this.#fill(),
+      });
+      new ResizeObserver(() => this.#lay()).observe(this.#list);
+      for (const [start, stop] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
+        this.#list.addEventListener(start, ({ target }) => this.#turn(target.closest("li")));
+        this.#list.addEventListener(stop, ({ relatedTarget }) => { if (!relatedTarget?.closest?.("li")) this.#turn(null); });
+      }
+      atlas.scheme.changes.addEventListener("change", () => { for (const item of this.#rows.items()) if (item.cloud) this.#paint(item); });
+    }
+
+    get element() { return this.#list; }
+    get rows() { return this.#rows; }
+
+    show(found) {
+      const isFound = found.filters.some(({ facet }) => ["q", "label", "shape"].includes(facet));
+      this.#found = found;
+      this.#around = atlas.route.around();
+      this.#list.classList.toggle("reasoned", isFound);
+      this.#lay();
+      this.#rows.show(found.rows);
+    }
+
+    look() { this.#lay(); }
+
+    #lay() {
+      const width = this.#list.clientWidth;
+      if (!width) return;
+      const columns = Math.max(1, Math.floor((width + ACROSS) / (WIDTH + ACROSS)));
+      const height = HEIGHT + (this.#list.classList.contains("reasoned") ? REASON : 0);
+      this.#list.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+      this.#list.style.gridAutoRows = `${height}px`;
+      this.#rows.lay(columns, height + DOWN);
+      this.#rows.look();
+    }
+
+    #spaces(before, after) {
+      this.#list.style.paddingBlockStart = `${before}px`;
+      this.#list.style.paddingBlockEnd = `${after}px`;
+    }
+
+    #made(row) {
+      const facts = this.#facts;
+      const item = PLAN.cloneNode(true);
+      const expert = facts.expert(row);
+      const [link] = item.children;
+      const [, name] = link.children;
+      const [which, title, rests] = name.children;
+      which.textContent = expert;
+      title.append(...token(facts.title(row)));
+      const on = facts.rests(row);
+      if (on) rests.textContent = ` (${on})`;
+      name.title = title.textContent + rests.textContent;
+      link.setAttribute("aria-label", `Expert ${expert}: ${title.textContent}`);
+      this.#corners(item, row);
+      item.append(star(expert));
+      return item;
+    }
+
+    #corners(item, row) {
+      const task = this.#facts.coloured(row);
+      const shape = this.#facts.shape(row);
+      if (task) item.append(make("span", { class: "by", title: `The cloud is coloured by ${task.title}` }, task.title));
+      if (shape) item.append(make("span", { class: "shape", title: "The shape of its cloud" }, shape));
+    }
+
+    #place(item, row, at) {
+      const [before, after] = this.#around;
+      item.setAttribute("aria-setsize", this.#rows.order.length);
+      item.setAttribute("aria-posinset", at + 1);
+      item.firstChild.href = `${before}${this.#facts.expert(row)}${after}`;
+      item.children[1].replaceChildren(...reason(this.#found.reason(row)));
+      this.#measure(item, row, this.#found.best(row));
+    }
+
+    // The strip and figures; drawn anew where another task's score takes the place of the one that is shown.
+    #measure(item, row, best) {
+      const [, , line, whose] = item.children;
+      const shown = best ? `${best.task} ${best.hypothesis}` : "";
+      if (item.shown === shown || this.#facts.of("silent", row)) return;
+      item.shown = shown;
+      const figure = (name, share) => (known(share) ? make("span", { title: `${name} ${percent(share)}` }, percent(share, { brief: true })) : make("span"));
+      line.replaceChildren(best ? this.#strip(best) : make("span"), figure("firing rate", this.#facts.of("rate", row)), figure("importance", this.#facts.of("importance", row)));
+      const { task, hypothesis } = best ? this.#facts.read(best) : {};
+      whose.replaceChildren(...(best ? [make("span", {}, task.title), make("span", {}, `: ${hypothesis.title}`)] : []));
+      whose.title = best ? `The score is of ${task.title}, ${hypothesis.title}` : "";
+    }
+
+    #strip(best) {
+      const { task, hypothesis } = this.#facts.read(best);
+      return atlas.strip({ of: `${task.title}, ${hypothesis.title}`, measure: hypothesis.measure, ...best }, hypothesis.references, { width: STRIP });
+    }
+
+    // --- clouds ---
+
+    // Draws what is in memory in this frame, and asks for the rest, unless the list is flying by.
+    #fill() {
+      const now = performance.now();
+      const isFlying = now - this.#drawn < BRIEF;
+      this.#drawn = now;
+      const ask = (only) => {
+        for (const item of this.#rows.items()) if (!item.cloud && only(Number(item.dataset.row))) this.#load(item);
+      };
+      ask((row) => atlas.payloads.isHere(atlas.cloud.shardOf(this.#manifest, row)));
+      clearTimeout(this.#waiting);
+      if (isFlying) this.#waiting = setTimeout(ask, BRIEF, () => true);
+      else ask(() => true);
+    }
+
+    async #load(item) {
+      try {
+        const cloud = await atlas.cloud.small(this.#manifest, Number(item.dataset.row));
+        item.cloud = cloud;
+        if (item.isConnected) this.#paint(item);
+      } catch (error) { trouble(this.#root, error.message); }
+    }
+
+    #paint(item, yaw = 0) {
+      atlas.cloud.picture(item.querySelector("canvas"), item.cloud, this.#facts.colours(Number(item.dataset.row)), yaw);
+    }
+
+    // The card under the pointer or the keyboard turns its cloud, and is the one that is pointed at.
+    #turn(item) {
+      if (item === this.#turning) return;
+      const before = this.#turning;
+      this.#turning = item;
+      atlas.pointed.at(item ? Number(item.dataset.row) : null);
+      if (before?.cloud) this.#paint(before);
+      if (item && !still.matches) atlas.cloud.turn((yaw) => {
+        if (this.#turning !== item || !item.isConnected) return false;
+        if (item.cloud && !item.cloud.isFlat) this.#paint(item, yaw);
+        return true;
+      });
+    }
+  }
+
+  // What a row was found by, as nodes.
+  function reason(found) {
+    if (!found) return [];
+    if ("fires" in found) return [make("span", { class: "found" }, ...token(found.title)), make("span", {}, `: ${percent(found.fires)}, lift ${number(found.lift)}`)];
+    if ("token" in found) return [`${percent(found.share)} of firings on “`, ...token(found.token), "”"];
+    if ("word" in found) return [make("span", { class: "found" }, `“${found.word}”`), make("span", {}, ` in ${count(found.contexts)} top ${found.contexts === 1 ? "context" : "contexts"}`)];
+    if ("shapes" in found) return [found.shapes.map(({ name, titles }) => `${name} on ${titles.join(", ")}`).join("; ")];
+    return [found.number ? "its number" : "in its title"];
+  }
+
+  // The button that bookmarks an expert; it follows what other tabs and places do.
+  function star(expert) {
+    const button = make("button", { type: "button", class: "star", "aria-label": `Bookmark expert ${expert}` });
+    starred(button, expert);
+    return button;
+  }
+
+  // A filled star is a bookmark.
+  function starred(button, expert) {
+    const has = atlas.marks.has(expert);
+    button.dataset.star = expert;
+    button.setAttribute("aria-label", `Bookmark expert ${expert}`);
+    button.setAttribute("aria-pressed", String(has));
+    button.textContent = has ? "★" : "☆";
+  }
+
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest?.("[data-star]");
+    if (button) atlas.marks.toggle(Number(button.dataset.star));
+  });
+  atlas.marks.changes.addEventListener("change", () => {
+    for (const button of document.querySelectorAll("[data-star]")) starred(button, Number(button.dataset.star));
+  });
+
+  atlas.cards = { Cards, star, starred, reason };
+})();

@@ -1,0 +1,89 @@
+"use strict";
+// Above the list: how many experts there are, what narrows them, each with a button that takes it back, and what a search may have meant.
+// Where none is left, in the list's place: what to relax.
+(() => {
+  const { make, count, token } = atlas.words;
+  const { route } = atlas;
+  const MADE = "[data-chips], [data-suggestions], [data-empty], [data-reset-all]";   // buttons that go once they are used
+
+  const UNFILTERED = Object.fromEntries(route.FOUND.filter((key) => key !== "sort").map((key) => [key, route.DEFAULTS[key]]));
+  const reset = () => route.set(UNFILTERED);
+  const fire = (number) => (number === 1 ? "1 expert fires on it" : `${count(number)} experts fire on it`);
+
+  class Narrowed {
+    #root; #finder; #shown;
+
+    constructor(root, manifest, finder) {
+      this.#root = root;
+      this.#finder = finder;
+      this.#part("reset-all").addEventListener("click", reset);
+      this.#part("narrowed").hidden = false;
+      // The counts in the summary lead to those experts, whatever else is filtered by.
+      this.#shown = [...root.querySelectorAll("[data-shows]")].map((link) => ({ link, filter: JSON.parse(link.dataset.shows) }));
+    }
+
+    show(state, found) {
+      // The keyboard must not lose its place with a button that goes.
+      const held = document.activeElement?.closest(MADE);
+      const at = held ? [...held.querySelectorAll("button, a")].indexOf(document.activeElement) : -1;
+      const { filters, rows, relaxed } = found;
+      const chips = filters.flatMap((filter) => filter.chips ?? [filter]);
+      this.#part("count").textContent = atlas.query.told(rows.length, this.#finder.all);
+      this.#part("chips").replaceChildren(...chips.map((chip) => make("li", {}, removing(chip))));
+      this.#part("reset-all").hidden = chips.length === 0;
+      this.#part("drawer").textContent = chips.length ? `Filters · ${chips.length}` : "Filters";
+      this.#part("close").textContent = rows.length === 1 ? "Show 1 expert" : `Show ${count(rows.length)} experts`;
+      this.#suggest(state, found);
+      this.#empty(filters, relaxed, rows.length === 0 && filters.length > 0);
+      for (const { link, filter } of this.#shown) link.href = route.link({ ...UNFILTERED, ...filter });
+      if (held && !(document.activeElement?.closest(MADE) && document.activeElement.checkVisibility())) this.#land(at);
+    }
+
+    #land(at) {
+      const left = this.#part("chips").querySelectorAll("button");
+      (left[Math.min(Math.max(at, 0), left.length - 1)] ?? this.#part("count")).focus();
+    }
+
+    #part(name) { return this.#root.querySelector(`[data-${name}]`); }
+
+    #suggest(state, { matches, tokens = [] }) {
+      const meant = this.#finder.suggested(state.q).filter(({ name, task }) => !state.label.includes(name) && this.#finder.knows(task));
+      this.#part("suggestions").replaceChildren(
+        ...meant.map((label) => this.#label(state, label)),
+        ...tokens.map(({ text, experts }) => make("a", { href: route.link({ token: text }) }, "“", ...token(text), `” is a token: ${fire(experts)}`)),
+        ...(matches?.common.length ? [make("p", { class: "note" }, ...token(`Too many contexts have ${listed(matches.common)}: not looked for there.`))] : []));
+    }
+
+    #label(state, { name, title, task, at }) {
+      let firing = 0;
+      this.#finder.firing({ task, at }, state.fires, () => { firing += 1; });
+      return button([...token(title), ` is a label of ${task.title}: ${fire(firing)}`], () => route.set({ q: "", label: [...state.label, name] }));
+    }
+
+    #empty(filters, relaxed, isEmpty) {
+      this.#part("empty").hidden = !isEmpty;
+      if (!isEmpty) return;
+      const several = ["this filter", "both filters"][filters.length - 1] ?? `all ${filters.length} filters`;
+      const ways = relaxed.map(({ text, left, without }) => button(token(`Without ${text}: ${count(left)}`), () => route.set(without)));
+      this.#part("empty").replaceChildren(
+        make("p", {}, `No expert passes ${several}.${ways.length || filters.length < 2 ? "" : " To leave out one of them is not enough."}`),
+        ...ways, ...(ways.length ? [] : [button("Reset", reset)]));
+    }
+  }
+
+  const listed = (words) => words.map((word) => `“${word}”`).join(" and ");
+
+  function button(text, act) {
+    const made = make("button", { type: "button" }, ...[text].flat());
+    made.addEventListener("click", act);
+    return made;
+  }
+
+  function removing({ text, without }) {
+    const made = button([...token(text), make("span", { "aria-hidden": "true" }, "\u00a0×")], () => route.set(without));
+    made.setAttribute("aria-label", `Remove filter: ${text}`);
+    return made;
+  }
+
+  atlas.narrowed = { Narrowed, reset };
+})();

@@ -1,0 +1,40 @@
+"use strict";
+// The search in the masthead: what is typed goes into the address, and the address into the field.
+(() => {
+  const { route } = atlas;
+
+  class SearchBox {
+    #field; #waiting = null;
+
+    constructor(root) {
+      this.#field = root.querySelector("[data-query]");
+      root.querySelector("[data-search]").hidden = false;
+      // Letters that come while the page is still busy with the one before are one search.
+      this.#field.addEventListener("input", (event) => {
+        clearTimeout(this.#waiting);
+        this.#waiting = event.isComposing ? null : setTimeout(() => this.#search());
+      });
+      this.#field.addEventListener("compositionend", () => this.#search());
+      this.#field.addEventListener("keydown", (event) => {
+        if (event.isComposing) return;
+        if (event.key === "Enter") this.#search();
+        if (event.key !== "Escape" || !this.#field.value) return;
+        event.preventDefault();
+        this.#field.value = "";
+        this.#search();
+      });
+    }
+
+    show({ q }) { if (this.#waiting === null && q.trim() !== this.#field.value.trim()) this.#field.value = q; }
+
+    #search() {
+      clearTimeout(this.#waiting);
+      this.#waiting = null;
+      const { q, expert, token, about, fidelity } = route.state;
+      const onList = expert === null && token === null && !about && !fidelity;
+      if (this.#field.value !== q || !onList) route.set({ q: this.#field.value }, "q");
+    }
+  }
+
+  atlas.searchbox = { SearchBox };
+})();

@@ -1,0 +1,148 @@
+"""What Axe finds on every page type and state: nothing serious, light and dark, wide and on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+Open = Callable[[str], Page]
+AXE = (Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+REFUSED = ("serious", "critical")
+# Contrast alone depends on the scheme.
+RUN = """async (rules) => {
+  const runOnly = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
+  const { violations } = await axe.run(document, { resultTypes: ["violations"], ...runOnly });
+  const placed = (nodes) => nodes.map(({ target, failureSummary }) => [String(target), failureSummary]);
+  return violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, nodes: placed(nodes) }));
+}"""
+
+
+def violations(page: Page, *rules: str) -> list[dict[str, Any]]:
+    """Return what Axe finds by these rules, or by all."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE)
+    found: list[dict[str, Any]] = page.evaluate(RUN, rules)
+    return found
+
+
+def refused(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for every serious thing, with where it is."""
+    return [
+        f"{one['impact']} {one['id']} ({one['help']}): {target}: {' '.join(why.split())}"
+        for one in found
+        if one["impact"] in REFUSED
+        for target, why in one["nodes"]
+    ]
+
+
+def press(name: str) -> Callable[[Page], None]:
+    return lambda page: page.get_by_role("button", name=re.compile(name)).first.click()
+
+
+def list_of_experts(page: Page) -> None:
+    expect(page.get_by_role("list", name="Experts").get_by_role("listitem").first).to_be_visible()
+
+
+def choose(page: Page) -> None:
+    list_of_experts(page)
+    page.keyboard.press("j")
+
+
+def table(page: Page) -> None:
+    expect(page.get_by_role("table", name="Experts").get_by_role("row").nth(1)).to_be_visible()
+
+
+def columns(page: Page) -> None:
+    table(page)
+    press("^Columns")(page)
+
+
+def help_and_keys(page: Page) -> None:
+    press("^Help")(page)
+    expect(page.get_by_role("dialog", name="Keys and help")).to_be_visible()
+
+
+def bookmarks(page: Page) -> None:
+    page.get_by_role("list", name="Experts").get_by_role("button", name=re.compile("^Bookmark")).first.click()
+    press("^Bookmarks")(page)
+    expect(page.get_by_role("dialog", name="Bookmarks and notes")).to_be_visible()
+
+
+def drawer(page: Page) -> None:
+    press("^Filters")(page)
+    expect(page.get_by_role("form", name="Filters")).to_be_visible()
+
+
+def nothing(page: Page) -> None:
+    expect(page.locator("[data-empty]")).to_be_visible()
+
+
+def heading(text: str) -> Callable[[Page], None]:
+    return lambda page: expect(page.get_by_role("heading", name=re.compile(text), level=2)).to_be_visible()
+
+
+def expert(page: Page) -> None:
+    page.locator("[data-scene][data-ready]").wait_for()
+
+
+def whole_map(page: Page) -> None:
+    expect(page.get_by_role("application")).to_be_visible()
+
+
+@dataclass(frozen=True)
+class State:
+    """A page type, and what a reader does there before it is looked at."""
+
+    route: str
+    reach: Callable[[Page], None]
+    sizes: tuple[str, ...] = tuple(SIZES)
+
+
+STATES = {
+    "list": State("", choose),
+    "list, narrowed": State("#/?label=months:May&importance=0.0001..&shape=ring&map=rate", list_of_experts),
+    "list, with a search": State("#/?q=may", list_of_experts),
+    "list, empty": State("#/?q=zzqqxx&shape=ring", nothing),
+    "table": State("#/?view=table", table),
+    "table, its columns": State("#/?view=table", columns, ("wide",)),
+    "filters in a drawer": State("#/?label=months:May", drawer, ("phone",)),
+    "map": State("#/?tab=map", whole_map, ("phone",)),
+    "help": State("", help_and_keys),
+    "bookmarks": State("", bookmarks),
+    "token": State("#/token/the", heading("the")),
+    "expert": State("#/expert/0", expert),
+    "fidelity": State("#/fidelity", heading("Fidelity")),
+    "about": State("#/about", heading("About")),
+}
+CASES = [pytest.param(state, size, id=f"{name}, {size}") for name, state in STATES.items() for size in state.sizes]
+
+
+@pytest.mark.parametrize(("state", "size"), CASES)
+def test_axe_finds_nothing_serious(state: State, size: str, open_at: Open, quiet_page: Page) -> None:
+    quiet_page.set_viewport_size(SIZES[size])
+    quiet_page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page = open_at(state.route)
+    state.reach(page)
+
+    assert refused(violations(page)) == []
+    page.emulate_media(color_scheme="dark")
+    assert refused(violations(page, "color-contrast")) == []
+
+
+def test_what_axe_would_find_is_found(open_at: Open) -> None:
+    page = open_at("#/about")
+    page.evaluate("""() => {
+      const nameless = document.createElement("button");
+      nameless.style.width = "20px";
+      document.querySelector("main").append(nameless);
+    }""")
+
+    assert [line for line in refused(violations(page)) if line.startswith("critical button-name")]
