@@ -38,7 +38,7 @@ Array = npt.NDArray[Any]
 CLOUD_SHARD = 64
 """Experts to a file of clouds: what the list shows in a screen or two."""
 EXPERT_SHARD = 8
-"""Experts to a file of expert pages, neighbours in the list's first order."""
+"""Experts to a file of expert pages, neighbours in the list's first order; a file of clouds has a whole number of these."""
 
 
 @dataclass(frozen=True)
@@ -214,18 +214,19 @@ def _write_experts(
     """Write the payloads of all experts; return the task that each one's small cloud shows."""
     rows = list(experts.iter_rows(named=True))
     best = {row["expert"]: row for row in best_of.iter_rows(named=True)}
-    clouds: list[Cloud] = []
-    for shard, few in enumerate(_shards(rows, EXPERT_SHARD)):
-        numbers = [row["expert"] for row in few]
-        points = by_expert_and_task(store.points(numbers), numbers)
-        payloads.write(f"experts/{shard}", pages.payload(points))
-        for row in few:
-            task = cloud_task(row, best.get(row["expert"]), points[row["expert"]])
-            clouds.append(Cloud.of(task, None if task is None else points[row["expert"]][task]))
     contexts = evidence.strongest(experts["expert"].to_list())
-    for shard, some in enumerate(_shards(clouds, CLOUD_SHARD)):
-        payloads.write(f"clouds/{shard}", cloud_payload(some, contexts.part(shard * CLOUD_SHARD, CLOUD_SHARD)))
-    return [cloud.task for cloud in clouds]
+    shown: list[int | None] = []
+    # As many at a time as a file of clouds takes: each look into the atlas costs milliseconds.
+    for shard, some in enumerate(_shards(rows, CLOUD_SHARD)):
+        numbers = [row["expert"] for row in some]
+        points = by_expert_and_task(store.points(numbers), numbers)
+        tasks = [cloud_task(row, best.get(row["expert"]), points[row["expert"]]) for row in some]
+        clouds = [Cloud.of(None if task is None else points[number][task]) for number, task in zip(numbers, tasks, strict=True)]
+        payloads.write(f"clouds/{shard}", cloud_payload(clouds, contexts.part(shard * CLOUD_SHARD, CLOUD_SHARD)))
+        for part, few in enumerate(_shards(numbers, EXPERT_SHARD), start=shard * CLOUD_SHARD // EXPERT_SHARD):
+            payloads.write(f"experts/{part}", pages.payload({number: points[number] for number in few}))
+        shown += tasks
+    return shown
 
 
 def _shards(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

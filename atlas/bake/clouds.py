@@ -29,29 +29,27 @@ def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points
 class Cloud:
     """An expert in the list."""
 
-    task: int | None
-    """None where there is no point at all."""
     xyz: npt.NDArray[Any]
     """(point, 3), int8, from the middle of the points' own cube."""
     label: npt.NDArray[Any]
     """Label plus one; 0 where the task has none."""
 
     @classmethod
-    def of(cls, task: int | None, points: pl.DataFrame | None) -> Cloud:
-        """Choose points evenly over the labels, else over the rows."""
+    def of(cls, points: pl.DataFrame | None) -> Cloud:
+        """Choose points evenly over the labels, else over the rows; none of none."""
         if points is None:
-            return cls(None, np.empty((0, 3), np.int8), np.empty(0, np.int64))
-        by_label = points.sort("label", maintain_order=True)
-        few = by_label[spread(len(by_label), CLOUD_POINTS)]
-        xyz = few.select("x", "y", "z").to_numpy().astype(np.float64)
-        label = few.select(pl.col("label").cast(pl.Int64) + 1).to_series().fill_null(0).to_numpy()
+            return cls(np.empty((0, 3), np.int8), np.empty(0, np.int64))
+        label = points["label"].cast(pl.Int64).fill_null(-1).to_numpy() + 1
+        few = np.argsort(label, kind="stable")[spread(len(label), CLOUD_POINTS)]
+        xyz = np.stack([points[axis].to_numpy()[few] for axis in "xyz"], axis=1).astype(np.float64)
+        label = label[few]
         away = np.linalg.norm(xyz - np.median(xyz, axis=0), axis=1)
         near = away <= np.quantile(away, CLOUD_SHARE, method="higher")
         xyz, label = xyz[near], label[near]
         middle = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
         # The whole cloud stays in view however it is turned, so the farthest point sets the scale.
         reach = max(float(np.linalg.norm(xyz - middle, axis=1).max()), 1e-9)
-        return cls(task, np.rint((xyz - middle) / reach * 127).astype(np.int8), label)
+        return cls(np.rint((xyz - middle) / reach * 127).astype(np.int8), label)
 
 
 def cloud_payload(clouds: Sequence[Cloud], contexts: Joined) -> dict[str, Any]:

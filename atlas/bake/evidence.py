@@ -66,13 +66,20 @@ class Evidence:
             here = slice(*np.searchsorted(row, [begin, begin + BLOCK]))
             context, word = words.within(first[here], last[here])
             # A word counts once a context, however often it is in it.
-            once = np.unique(context * many + word)
-            found, counted = np.unique(row[here][once // many] * many + once % many, return_counts=True)
+            once, _ = _distinct(context * many + word)
+            found, counted = _distinct(row[here][once // many] * many + once % many)
             pairs.append(found)
             weights.append(counted)
         pair = np.concatenate(pairs)
         columns = {"text": pair % many, "row": pair // many, "weight": np.concatenate(weights)}
         return words.texts, pl.DataFrame(columns, schema={"text": pl.UInt32, "row": pl.UInt32, "weight": pl.UInt8})
+
+
+def _distinct(keys: Array) -> tuple[Array, Array]:
+    """Return the different keys, sorted, and how often each is there."""
+    keys = np.sort(keys)
+    firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[firsts], np.diff(firsts, append=len(keys))
 
 
 def _in_order(experts: Sequence[int]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 
 from atlas.bake.arrays import Frame, narrow, packed, spread, typed
 from atlas.bake.contexts import Texts, Windows
-from atlas.bake.figures import label_places, labels_per_mean
+from atlas.bake.means import Marks, Means
 from atlas.bake.neighbours import Neighbours
 from atlas.bake.sayings import chosen, sayings
 from atlas.bake.shapes import Shapes, needed
@@ -33,8 +33,6 @@ LEADING = 20
 """Experts of a task about the place in a line that are said to go with it, unless their gain is large."""
 GAIN = 0.02
 """Held-out periodic gain from which an expert is said to go with the place in a line whatever its rank."""
-LABEL_FIRINGS = 5
-"""Fewest firings behind a class mean that is drawn: the least that the label-order test counts."""
 NORM_STEPS = 65_535
 
 _KEPT = ("importance_kept", "dimensions_needed")
@@ -85,7 +83,7 @@ def _corpora(store: Store, tasks: Sequence[int]) -> dict[int, Corpus]:
     """Return what the atlas holds of each corpus, by its task."""
     windows, stats = store.table("windows"), store.norms()
     contexts = store.contexts(strongest=STRONGEST, per_band=PER_BAND)
-    tokens, norms = store.table("expert_tokens"), store.table("norm_histogram")
+    tokens, norms = _rounded(store.table("expert_tokens")), _rounded(store.table("norm_histogram"))
     corpora = {}
     for task in tasks:
         here = pl.col("task") == task
@@ -115,8 +113,10 @@ class ExpertPages:
         vocabulary = store.table("vocabulary").filter(pl.col("task").is_in(list(self._corpora)))
         self._vocabulary = dict(vocabulary.select("token", "text").iter_rows())
         self._scores = by_expert(_with_mentions(store))
-        self._labels = by_expert(store.table("label_stats"))
-        self._task_stats = by_expert(store.table("task_stats"))
+        labels = store.table("label_stats")
+        self._labels = by_expert(_rounded(labels))
+        self._means = Means(labels, list(tasks.values()))
+        self._task_stats = by_expert(_rounded(store.table("task_stats")))
         groups = _groups(store.table("shattered"))
         self.read_jointly = len(groups)
         """Hypotheses that a listed group of experts reads better together."""
@@ -125,7 +125,7 @@ class ExpertPages:
         }
         newline = store.table("newline_scores")
         leading = (pl.col("rank") < LEADING) & (pl.col("held_out_gain") > 0)
-        self._newline = by_expert(newline.filter(leading | (pl.col("held_out_gain") > GAIN)))
+        self._newline = by_expert(_rounded(newline.filter(leading | (pl.col("held_out_gain") > GAIN))))
         self._shapes = Shapes(store, tasks)
         self._neighbours = Neighbours(store, experts)
         provenance = store.provenance()
@@ -162,7 +162,7 @@ class ExpertPages:
                     ],
                     "labels": self._label_columns(expert),
                     "task_stats": _columns(self._task_stats.get(expert), "task", "p_label", "preference_band"),
-                    "scores": _columns(self._scores.get(expert), *_SCORES),
+                    "scores": _columns(_rounded(self._scores[expert]) if expert in self._scores else None, *_SCORES),
                     "groups": self._groups.get(expert, []),
                     "newline": _columns(self._newline.get(expert), *_NEWLINE),
                     "axes": [_short(share) for share in self._axes.get(expert, [0.0] * self._d_code)],
@@ -197,21 +197,20 @@ class ExpertPages:
         }
 
     def _cloud(self, expert: int, task: int, drawn: pl.DataFrame, kept: int) -> dict[str, Any]:
-        labels = self._labels.get(expert)
         labelled = self._tasks[task].kind == "labelled"
-        means = _means(labels.filter(pl.col("task") == task), self._tasks[task]) if labelled and labels is not None else None
+        means = self._means.of(expert, task)
+        xyz = _xyz(drawn)
         # The origin is where the expert is silent: it belongs in every picture.
-        places = [np.zeros((1, 3)), _xyz(drawn)] + ([] if means is None else [_xyz(means)])
-        frame = Frame.around(np.concatenate(places))
+        frame = Frame.around(np.concatenate([np.zeros((1, 3)), xyz, means.xyz]))
         return {
             "task": task,
             "kept": kept,
             "origin": frame.stepped(np.zeros((1, 3)))[0].tolist(),
             "unit": _short(frame.unit),
-            **_coordinates(frame.stepped(_xyz(drawn))),
+            **_coordinates(frame.stepped(xyz)),
             "norm": _norms(drawn["norm"].to_numpy()),
             **({"window": typed(narrow(drawn["window"].to_numpy()))} if labelled else {}),
-            **({} if means is None else {"means": _mean_columns(frame, means)}),
+            **({"means": _mean_columns(frame, means)} if labelled else {}),
         }
 
     def _label_columns(self, expert: int) -> dict[str, Any]:
@@ -304,23 +303,6 @@ def _coordinates(steps: Array) -> dict[str, Any]:
     return {name: typed(steps[:, axis]) for axis, name in enumerate("xyz")}
 
 
-def _means(labels: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """Return the marks of a cloud in label order: the mean contribution of each label, or of a few neighbouring ones."""
-    step, names, places = labels_per_mean(task), [label.name for label in task.labels], label_places(task)
-    weighted = [(pl.col(axis) * pl.col("fired")).sum() / pl.col("fired").sum() for axis in "xyz"]
-    means = (
-        labels.group_by(first=pl.col("label") // step * step)
-        .agg(*weighted, pl.col("fired").sum())
-        .filter(pl.col("fired") >= LABEL_FIRINGS)
-        .sort("first")
-    )
-    spans = [(first, min(first + step, len(names)) - 1) for first in means["first"]]
-    return means.with_columns(
-        text=pl.Series([names[a] if a == b else f"{names[a]}–{names[b]}" for a, b in spans], dtype=pl.String),
-        place=pl.Series([(places[a] + places[b]) / 2 for a, b in spans], dtype=pl.Float64),
-    )
-
-
 def _by_stratum(rows: pl.DataFrame | None, tokens: Array) -> list[dict[str, Any]]:
     """Return the contexts of each stratum that has any, whose token indices are given in the order of the rows."""
     if rows is None:
@@ -334,8 +316,8 @@ def _by_stratum(rows: pl.DataFrame | None, tokens: Array) -> list[dict[str, Any]
     return found
 
 
-def _mean_columns(frame: Frame, means: pl.DataFrame) -> dict[str, Any]:
-    return {"text": means["text"].to_list(), "place": means["place"].to_list(), **_coordinates(frame.stepped(_xyz(means)))}
+def _mean_columns(frame: Frame, means: Marks) -> dict[str, Any]:
+    return {"text": means.text, "place": means.place, **_coordinates(frame.stepped(means.xyz))}
 
 
 def _norms(norm: Array) -> dict[str, Any]:
@@ -343,11 +325,13 @@ def _norms(norm: Array) -> dict[str, Any]:
     return {"most": _short(most), "steps": typed(np.rint(norm / most * NORM_STEPS).astype(np.uint16))}
 
 
+def _rounded(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows as they are printed: no figure that a reader could use is lost."""
+    return rows.with_columns(pl.selectors.float().round_sig_figs(5))
+
+
 def _columns(rows: pl.DataFrame | None, *names: str) -> dict[str, Any]:
-    if rows is None:
-        return {name: [] for name in names}
-    rounded = rows.select(names).with_columns(pl.selectors.float().round_sig_figs(5))
-    return {name: rounded[name].to_list() for name in names}
+    return {name: [] if rows is None else rows[name].to_list() for name in names}
 
 
 def _short(number: float) -> float:

@@ -39,7 +39,8 @@ def labels_per_mean(task: Task) -> int:
 
 def label_places(task: Task) -> list[float]:
     """Return where each label stands on the colour axis: its value, or its number where the labels are named."""
-    return [label.value if _on_an_axis(task) else float(number) for number, label in enumerate(task.labels)]
+    by_value = _on_an_axis(task)
+    return [label.value if by_value else float(number) for number, label in enumerate(task.labels)]
 
 
 def _skeleton(task: Task, scheme: Scheme) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,15 @@ import polars as pl
 import pytest
 
 from atlas.bake import BakeConfig, BakeReport, bake, require_bakeable
+from atlas.bake.amounts import KEYS
+from atlas.bake.baking import dictionary_id
 from atlas.bake.folder import Record
+from atlas.bake.orders import LARGEST_FIRST
 from atlas.bake.payloads import DIGITS
 from atlas.errors import AboutError, AtlasMissing, ConfigError, OutputOccupied, TemplateError
 from atlas.store import Store, write_atlas
-from decoded import column
-from synthetic import HOSTILE, Size, write_synthetic
+from decoded import column, numbers
+from synthetic import HOSTILE, Size, synthetic_tables, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +113,6 @@ def test_the_page_says_what_it_is_before_any_script(atlas_path: Path, report: Ba
 
 
 def test_an_atlas_without_a_training_record_says_nothing_of_it(tmp_path: Path) -> None:
-    from synthetic import synthetic_tables
-
     tables = synthetic_tables()
     keys = tables["provenance"]["key"]
     tables["provenance"]["value"][keys.index("training")] = "null"
@@ -126,6 +128,85 @@ def test_experts_stand_in_the_lists_first_order(atlas_path: Path, report: BakeRe
     assert column(manifest["experts"]["expert"]) == experts
     size = manifest["shards"]["experts"]
     assert list(payload(report.folder, "experts/1")["experts"]) == [str(expert) for expert in experts[size : 2 * size]]
+
+
+def test_bookmarks_belong_to_a_dictionary_on_a_hook_however_its_atlas_was_made(report: BakeReport, tmp_path: Path) -> None:
+    tables = synthetic_tables(seed=1, size=Size(experts=8, corpora=2, points=4, windows=2))
+    write_atlas(tmp_path / "atlas.duckdb", tables)
+    known = payload(report.folder, "atlas")["id"]
+    assert payload(bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder, "atlas")["id"] == known
+    facts = dict(zip(tables["provenance"]["key"], map(json.loads, tables["provenance"]["value"]), strict=True))
+    assert dictionary_id(facts) == known and len(known) == 12
+    assert dictionary_id(facts | {"model": facts["model"] | {"hook": "blocks.4.hook_resid_post"}}) != known
+    assert dictionary_id(facts | {"dictionary": facts["dictionary"] | {"sha256": "3" * 64}}) != known
+
+
+def test_every_sort_holds_every_expert_once(report: BakeReport) -> None:
+    names = {path.name.split(".")[0] for path in report.folder.glob("data/orders/*.js")}
+    assert names == {*LARGEST_FIRST, "number", "title", "cluster", "shape"}
+    manifest = payload(report.folder, "atlas")
+    for name in names:
+        order = payload(report.folder, f"orders/{name}")
+        assert sorted(numbers(order["rows"])) == list(range(40)) and 0 < order["known"] <= 40
+    rate = column(manifest["experts"]["rate"])
+    assert [rate[row] for row in numbers(payload(report.folder, "orders/rate")["rows"])] == sorted(rate, reverse=True)
+    shown = numbers(payload(report.folder, "orders/shape")["rows"])
+    of = shown_classes(manifest)
+    assert [of[row] for row in shown] == sorted(of, key=lambda place: (place < 0, place))
+
+
+def shown_classes(manifest: Any) -> list[int]:
+    """Return the place of the class that the list shows of each expert, -1 where none."""
+    sources = {
+        source["task"]: dict(zip(numbers(source["rows"]), numbers(source["classes"]), strict=True))
+        for source in manifest["shapes"]["sources"]
+    }
+    tasks = column(manifest["experts"]["cloud_task"])
+    return [sources.get(task, {}).get(row, sources[0].get(row, -1)) for row, task in enumerate(tasks)]
+
+
+def test_the_bins_are_those_of_the_columns(report: BakeReport) -> None:
+    manifest = payload(report.folder, "atlas")
+    of = {"score": "best_all_rows"} | {key: key for key in KEYS if key not in ("score", "coverage")}
+    amounts = {amount["key"]: amount for amount in manifest["amounts"]}
+    assert tuple(amounts) == KEYS
+    for key, name in of.items():
+        edges, bins = amounts[key]["edges"], numbers(amounts[key]["bin"])
+        for value, place in zip(column(manifest["experts"][name]), bins, strict=True):
+            assert (place == 255) if value is None else (edges[place] <= value <= edges[place + 1])
+
+
+def test_the_directory_of_the_search_leads_to_every_shard(report: BakeReport) -> None:
+    directory = payload(report.folder, "search/index")
+    assert directory.keys() == {"tokens", "titles", "contexts", "common"}
+    for kind in ("tokens", "titles", "contexts"):
+        firsts = [payload(report.folder, f"search/{kind}/{shard}")["texts"][0] for shard in range(len(directory[kind]))]
+        assert directory[kind] == firsts != []
+    for shard in range(len(directory["tokens"])):
+        lengths = {len(numbers(found)) for found in payload(report.folder, f"tokens/{shard}").values()}
+        assert lengths == {len(numbers(payload(report.folder, f"search/tokens/{shard}")["rows"]))}
+
+
+def test_a_cloud_has_the_context_of_the_strongest_firing(report: BakeReport) -> None:
+    experts = column(payload(report.folder, "atlas")["experts"]["expert"])
+    shown = {number: one for shard in shards(report.folder) for number, one in shard["experts"].items()}
+    texts = {number: shard["texts"] for shard in shards(report.folder) for number in shard["experts"]}
+    context = payload(report.folder, "clouds/0")["context"]
+    for expert, before, token, after in zip(experts, context["before"], context["token"], context["after"], strict=True):
+        one, words = shown[str(expert)], texts[str(expert)]
+        if not one["corpora"]:
+            assert (before, token, after) == ("", "", "")
+            continue
+        tokens = [words[place].replace("##ber", "ber") for place in one["corpora"][0]["contexts"][0]["tokens"][0]]
+        assert (before, token, after) == ("".join(tokens[4:12]), tokens[12], "".join(tokens[13:21]))
+
+
+def test_without_scripts_the_page_lists_the_first_experts(report: BakeReport) -> None:
+    page = (report.folder / "index.html").read_text(encoding="utf-8")
+    table = page.split("<noscript>")[1].split("</noscript>")[0]
+    experts = column(payload(report.folder, "atlas")["experts"]["expert"])
+    assert re.findall(r'<th scope="row">(\d+)</th>', table) == [str(expert) for expert in experts]
+    assert table.count('<th scope="col">') == 7 and "<caption>All experts</caption>" in table
 
 
 def test_evidence_stands_by_stratum_and_says_what_it_was_taken_from(report: BakeReport) -> None:

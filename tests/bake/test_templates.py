@@ -17,6 +17,8 @@ VALUES = {"manifest": "data/atlas.1.js", "assets": "assets/1", "generator": "exp
 class Front:
     title = "A title"
     summary = "A summary"
+    pieces = ()
+    first = SimpleNamespace(caption="All experts", experts=())
     groups = ()
     tasks = ()
     order = "order"

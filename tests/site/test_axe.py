@@ -16,10 +16,10 @@ Open = Callable[[str], Page]
 AXE = (Path(__file__).parents[1] / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 REFUSED = ("serious", "critical")
-# Contrast alone depends on the scheme.
+# Axe would ask for the styles again, which the page's policy forbids. Only one rule needs them: whether they turn the page round.
 RUN = """async (rules) => {
   const runOnly = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
-  const { violations } = await axe.run(document, { resultTypes: ["violations"], ...runOnly });
+  const { violations } = await axe.run(document, { preload: false, resultTypes: ["violations"], ...runOnly });
   const placed = (nodes) => nodes.map(({ target, failureSummary }) => [String(target), failureSummary]);
   return violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, nodes: placed(nodes) }));
 }"""
@@ -107,7 +107,7 @@ class State:
 
 
 STATES = {
-    "list": State("", choose),
+    "list": State("#/", choose),
     "list, narrowed": State("#/?label=months:May&importance=0.0001..&shape=ring&map=rate", list_of_experts),
     "list, with a search": State("#/?q=may", list_of_experts),
     "list, empty": State("#/?q=zzqqxx&shape=ring", nothing),
@@ -115,26 +115,31 @@ STATES = {
     "table, its columns": State("#/?view=table", columns, ("wide",)),
     "filters in a drawer": State("#/?label=months:May", drawer, ("phone",)),
     "map": State("#/?tab=map", whole_map, ("phone",)),
-    "help": State("", help_and_keys),
-    "bookmarks": State("", bookmarks),
+    "help": State("#/", help_and_keys),
+    "bookmarks": State("#/", bookmarks),
     "token": State("#/token/the", heading("the")),
     "expert": State("#/expert/0", expert),
     "fidelity": State("#/fidelity", heading("Fidelity")),
     "about": State("#/about", heading("About")),
 }
-CASES = [pytest.param(state, size, id=f"{name}, {size}") for name, state in STATES.items() for size in state.sizes]
 
 
-@pytest.mark.parametrize(("state", "size"), CASES)
-def test_axe_finds_nothing_serious(state: State, size: str, open_at: Open, quiet_page: Page) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_nothing_serious(size: str, open_at: Open, quiet_page: Page) -> None:
     quiet_page.set_viewport_size(SIZES[size])
-    quiet_page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    page = open_at(state.route)
-    state.reach(page)
+    found: dict[str, list[str]] = {}
+    for name, state in STATES.items():
+        if size not in state.sizes:
+            continue
+        quiet_page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        page = open_at(state.route)
+        state.reach(page)
+        light = refused(violations(page))
+        page.emulate_media(color_scheme="dark")
+        found[name] = light + [f"dark: {line}" for line in refused(violations(page, "color-contrast"))]
+        page.keyboard.press("Escape")
 
-    assert refused(violations(page)) == []
-    page.emulate_media(color_scheme="dark")
-    assert refused(violations(page, "color-contrast")) == []
+    assert {name: lines for name, lines in found.items() if lines} == {}
 
 
 def test_what_axe_would_find_is_found(open_at: Open) -> None:

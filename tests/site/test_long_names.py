@@ -109,6 +109,7 @@ def test_a_card_says_of_which_task_its_score_is_and_all_of_what(open_long: Open)
 
 def test_a_labels_dot_stands_beside_its_first_line(open_long: Open) -> None:
     page = open_long("")
+    page.get_by_role("group", name="Label", exact=True).locator("summary").first.click()
     page.locator("[data-labels-of] summary").filter(has_text=TITLE).click()
     choice = page.locator("[data-labels-of] .choice").filter(has_text=f"{LABEL} 0")
     dot = box(choice.locator(".swatch"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -33,6 +35,10 @@ FILTERED, BLUE, VERMILION, GREY = "#e3e0d8", "#0072b2", "#d55e00", "#8f959b"
 ACCENT, TEXT = "#0b5fa5", "#1f2328"
 
 
+def rows(table: str, *columns: str) -> Iterable[tuple[Any, ...]]:
+    return zip(*(TABLES[table][name] for name in columns), strict=True)
+
+
 def the_map(page: Page) -> Locator:
     return page.get_by_role("application", name=re.compile("^Map of the experts"))
 
@@ -40,6 +46,18 @@ def the_map(page: Page) -> Locator:
 def said(page: Page) -> Locator:
     """What a screen reader is told of the dot that the keyboard is on."""
     return page.locator("[data-map-part=spoken]")
+
+
+def facet(page: Page, name: str) -> Locator:
+    """Return a group of filters, unfolded."""
+    found = page.get_by_role("group", name=name, exact=True)
+    if found.locator("details").first.get_attribute("open") is None:
+        found.locator("summary").first.click()
+    return found
+
+
+def shape(page: Page, name: str) -> Locator:
+    return facet(page, "Shape").get_by_role("checkbox", name=re.compile(f"^{name}"))
 
 
 def legend(page: Page) -> list[str]:
@@ -140,7 +158,8 @@ def test_zoom_keeps_what_is_pointed_at_and_the_whole_comes_back(open_at: Open) -
     assert pixels(page, BLUE, VERMILION) == drawn
 
 
-def test_a_wheel_zooms_in_and_a_drag_moves_but_the_whole_map_lets_the_page_scroll(open_at: Open) -> None:
+def test_a_wheel_zooms_in_and_a_drag_moves_but_the_whole_map_lets_the_page_scroll(quiet_page: Page, open_at: Open) -> None:
+    quiet_page.set_viewport_size({"width": 1000, "height": 600})
     page = open_at("")
     box = the_map(page).bounding_box()
     assert box is not None
@@ -155,18 +174,58 @@ def test_a_wheel_zooms_in_and_a_drag_moves_but_the_whole_map_lets_the_page_scrol
     page.mouse.up()
     page.mouse.move(0, 0)
     assert the_map(page).screenshot() != before
-    expect(page).to_have_url(re.compile(r"index.html(#/)?$"))
     page.get_by_role("button", name="Whole map").click()
+    expect(page).to_have_url(re.compile(r"index.html(#/)?$"))
     page.mouse.move(box["x"] + 40, box["y"] + 40)
     page.mouse.wheel(0, 200)
     page.wait_for_function("() => scrollY > 0")
+
+
+def test_where_the_map_is_stands_in_the_address(open_at: Open) -> None:
+    page = open_at("")
+    whole = the_map(page).screenshot()
+    the_map(page).focus()
+    expert = pointed(page)[0]
+    for _ in range(3):
+        page.keyboard.press("+")
+    expect(page).to_have_url(re.compile(r"#/\?place=-?\d+,-?\d+,3\.38$"))
+    before = pointed(page)[1]
+    box = the_map(page).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 270, box["y"] + 130, steps=3)
+    page.mouse.up()
+    page.mouse.move(0, 0)
+    expect(page.locator("[data-map-part=tip]")).to_be_hidden()
+    page.wait_for_timeout(500)
+    here = page.url
+    page.reload()
+    the_map(page).focus()
+    place = pointed(page)
+    page.keyboard.press("Escape")
+    assert page.url == here and place[0] == expert
+    assert place[1] == pytest.approx({"x": before["x"] + 70, "y": before["y"] + 30}, abs=1.5)
+    seen = the_map(page).screenshot()
+    assert seen != whole
+    page.get_by_role("link", name=re.compile("with a supported order")).click()
+    expect(page).to_have_url(re.compile(r"order=1&place="))
+    page.get_by_role("button", name="Whole map").click()
+    expect(page).to_have_url(re.compile(r"#/\?order=1$"))
+    page.go_back()
+    expect(page).to_have_url(here)
+    pixels(page)
+    assert the_map(page).screenshot() == seen
+    page = open_at("#/?place=nowhere")
+    pixels(page)
+    assert the_map(page).screenshot() == whole
 
 
 def test_what_filters_hide_is_drawn_in_the_colour_of_lines(open_at: Open) -> None:
     page = open_at("")
     expect(page.get_by_role("status")).to_have_text("40 experts")
     assert pixels(page, FILTERED)[0] == 0
-    page.get_by_role("group", name="Shape").get_by_role("checkbox", name=re.compile("^ring")).check()
+    shape(page, "ring").check()
     expect(page).to_have_url(re.compile(r"#/\?shape=ring$"))
     expect(page.get_by_role("status")).to_have_text(f"{len(RINGS)} of 40 experts")
     left = len(set(ON_MAP) - RINGS)
@@ -195,6 +254,107 @@ def test_colours_stand_in_the_address_and_survive_a_reload(open_at: Open) -> Non
     expect(page.get_by_label("Colour dots by")).to_have_value("title")
 
 
+def test_dots_are_coloured_by_any_column(open_at: Open) -> None:
+    page = open_at("#/?label=months:May&fires=0.05")
+    choice = page.get_by_label("Colour dots by")
+    stats = {
+        expert: (dense, needed)
+        for task, expert, dense, needed in rows("expert_stats", "task", "expert", "dense", "dimensions_needed")
+        if task == 0
+    }
+    found = {line.split("\n")[0]: int(line.split("\n")[-1]) for line in legend(page)}
+    assert sum(found.values()) == len(ON_MAP)
+    choice.select_option("fires")
+    fires = {
+        expert
+        for task, label, expert, fired in rows("label_stats", "task", "label", "expert", "fires")
+        if (task, label) == (1, 4) and fired >= 0.05
+    }
+    assert legend(page) == [f"filtered out\n{len(set(ON_MAP) - fires)}"]
+    expect(page.locator("[data-map-part=legend] .ticks")).to_contain_text("50\u202f%")
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(choice).to_have_value("title")
+    choice.select_option("cluster")
+    sizes = Counter(TABLES["overview"]["cluster"])
+    names = dict(rows("overview_clusters", "cluster", "name"))
+    assert legend(page)[0] == f"Months\n{sizes[next(at for at, name in names.items() if name == 'Months')]}"
+    assert legend(page)[-1] == f"in no cluster\n{sizes[None]}"
+    choice.select_option("activity")
+    dense = sum(stats[expert][0] for expert in ON_MAP)
+    assert legend(page) == [f"dense\n{dense}", f"neither silent nor dense\n{len(ON_MAP) - dense}"]
+    choice.select_option("dimensions needed")
+    assert page.locator("[data-map-part=legend] .ticks span").all_inner_texts() == ["0", "1", "2", "3"]
+    unknown = sum(stats[expert][1] is None for expert in ON_MAP)
+    assert legend(page) == ([f"not measured\n{unknown}"] if unknown else [])
+    for name in ("supported order", "coverage", "importance", "mean norm", "effective dimension"):
+        choice.select_option(name)
+        assert legend(page) or page.locator("[data-map-part=legend] .ticks span").count() > 1
+
+
+@pytest.mark.parametrize("asked", ["", "&task=months", "&hypothesis=months:0"])
+def test_scores_are_those_of_the_task_or_hypothesis_that_is_asked_for(open_at: Open, asked: str) -> None:
+    page = open_at(f"#/?map=score{asked}")
+    expect(page.get_by_label("Colour dots by")).to_have_value("score")
+    shown = sum(int(line.split("\n")[-1]) for line in legend(page) if line.startswith(("not measured", "filtered out")))
+    page = open_at(f"#/?map=score&score=-9..9{asked}")
+    expect(page.get_by_role("status")).to_have_text(f"{len(ON_MAP) - shown} of 40 experts")
+
+
+def test_a_clusters_name_filters_by_it_and_takes_that_back(open_at: Open) -> None:
+    page = open_at("#/?place=-19000,6000,2.5")
+    canvas = the_map(page)
+    pixels(page)
+    canvas.scroll_into_view_if_needed()
+    # A name shows a hand and no expert's label.
+    place = canvas.evaluate("""(canvas) => {
+      const tip = document.querySelector("[data-map-part=tip]");
+      const { left, top } = canvas.getBoundingClientRect();
+      for (let y = 4; y < canvas.clientHeight; y += 5) for (let x = 4; x < canvas.clientWidth - 130; x += 12) {
+        canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: left + 1 + x, clientY: top + 1 + y, pointerType: "mouse" }));
+        if (canvas.classList.contains("over") && tip.hidden) return { x, y };
+      }
+      return null;
+    }""")
+    assert place is not None
+    canvas.click(position=place)
+    expect(page).to_have_url(re.compile(r"[?&]cluster=[01]&"))
+    at = int(re.findall(r"cluster=(\d)", page.url)[0])
+    expect(page.get_by_role("status")).to_have_text(f"{TABLES['overview']['cluster'].count(at)} of 40 experts")
+    canvas.click(position=place)
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+
+
+def test_the_line_between_map_and_list_is_moved_by_keyboard_and_mouse(open_at: Open) -> None:
+    page = open_at("")
+    line = page.get_by_role("separator", name="Height of the map")
+    expect(line).to_have_attribute("aria-valuenow", "45")
+
+    def height() -> float:
+        box = the_map(page).bounding_box()
+        assert box is not None
+        return box["height"]
+
+    own = height()
+    for key, share in {"ArrowDown": 50, "Home": 20, "ArrowUp": 20, "End": 75}.items():
+        line.press(key)
+        expect(line).to_have_attribute("aria-valuenow", str(share))
+        assert height() == pytest.approx(own * share / 45, rel=0.03)
+    page.reload()
+    expect(line).to_have_attribute("aria-valuenow", "75")
+    line.dblclick()
+    expect(line).to_have_attribute("aria-valuenow", "45")
+    assert height() == own
+    box = line.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 300, box["y"] + 6)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] - 54, steps=4)
+    page.mouse.up()
+    assert height() == pytest.approx(own - 60, abs=6)
+    page.get_by_role("button", name="Hide the map").click()
+    expect(line).to_be_hidden()
+
+
 def test_the_map_folds_away_and_that_stands_in_the_address(open_at: Open) -> None:
     page = open_at("#/?shape=ring")
     page.get_by_role("button", name="Hide the map").click()
@@ -212,26 +372,27 @@ def test_the_map_folds_away_and_that_stands_in_the_address(open_at: Open) -> Non
 
 def test_shapes_are_a_filter_with_what_chance_gives(open_at: Open) -> None:
     page = open_at("#/?shape=ring&sort=number")
-    facet = page.get_by_role("group", name="Shape")
+    choices = facet(page, "Shape")
     expected = sum(
         value
         for shape, value in zip(TABLES["shape_classes"]["class"], TABLES["shape_classes"]["expected"], strict=True)
         if shape == "ring"
     )
-    expect(facet.locator("label", has_text="ring")).to_have_text(f" ringexpected by chance: {expected:.2g} {len(RINGS)}")
-    expect(facet.locator("label", has_text="unclear")).not_to_contain_text("chance")
+    expect(choices.locator("label", has_text="ring")).to_contain_text(f"expected by chance: {expected:.2g}")
+    expect(choices.locator("label", has_text="ring").locator(".amount")).to_have_text(str(len(RINGS)))
+    expect(choices.locator("label", has_text="unclear")).not_to_contain_text("chance")
     items = page.get_by_role("list", name="Experts").get_by_role("listitem")
     expect(items).to_have_count(len(RINGS))
     expect(items.first).to_contain_text("ring on ")
-    facet.get_by_role("checkbox", name=re.compile("^clusters")).check()
+    shape(page, "clusters").check()
     expect(page.get_by_role("button", name=re.compile("^Remove filter"))).to_have_text(
-        ["shape: ring\u00a0×", "shape: clusters\u00a0×"]
+        ["shape ring\u00a0×", "shape clusters\u00a0×"]
     )
     page.get_by_role("button", name="Reset", exact=True).click()
     expect(page.get_by_role("status")).to_have_text("40 experts")
     page = open_at("#/?shape=torus&map=constructor")
-    expect(page.get_by_role("status")).to_have_text("40 experts")
-    expect(page.get_by_role("button", name=re.compile("Remove filter"))).to_have_count(0)
+    expect(page.get_by_role("status")).to_have_text("0 of 40 experts")
+    expect(page.get_by_role("button", name="Remove filter: shape “torus”, which this atlas has not")).to_be_visible()
     expect(page.get_by_label("Colour dots by")).to_have_value("title")
 
 
@@ -247,28 +408,31 @@ def test_unclear_finds_experts_with_no_other_shape_anywhere(quiet_page: Page, tm
     site = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
     quiet_page.goto((site / "index.html").as_uri() + "#/?shape=unclear&map=shape")
     expect(quiet_page.get_by_role("status")).to_have_text(f"{len(unclear - claimed)} of 40 experts")
-    facet = quiet_page.get_by_role("group", name="Shape").locator("label", has_text="unclear")
-    expect(facet.locator(".amount")).to_have_text(str(len(unclear - claimed)))
+    unclear_choice = facet(quiet_page, "Shape").locator("label", has_text="unclear")
+    expect(unclear_choice.locator(".amount")).to_have_text(str(len(unclear - claimed)))
     expect(quiet_page.locator("[data-map-part=legend]")).to_contain_text("that of its small cloud in the list, or on the corpus")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_whole_map_is_clear_of_the_zoom_buttons(quiet_page: Page, tmp_path: Path, width: int) -> None:
+def test_the_whole_map_is_clear_of_its_tools(quiet_page: Page, tmp_path: Path, width: int) -> None:
     tables = synthetic_tables(size=Size(experts=8, points=4, windows=2))
     places = tables["overview"]
-    # A column of dots is as high as the map allows.
-    places["x"], places["y"] = [0.0] * len(places["x"]), [float(at) for at in range(len(places["y"]))]
+    # As high as a phone's map allows, and as wide as that of a screen.
+    line, other = ("y", "x") if width == 390 else ("x", "y")
+    places[line], places[other] = [float(at) for at in range(len(places["x"]))], [0.0] * len(places["x"])
     write_atlas(tmp_path / "atlas.duckdb", tables)
     quiet_page.set_viewport_size({"width": width, "height": 844})
     site = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
-    quiet_page.goto((site / "index.html").as_uri())
+    quiet_page.goto((site / "index.html").as_uri() + "#/?tab=map")
     the_map(quiet_page).focus()
-    below = set[float]()
+    places_seen = set[float]()
     for _ in places["y"]:
-        quiet_page.keyboard.press("ArrowDown")
-        below.add(pointed(quiet_page)[1]["y"])
-    buttons = quiet_page.locator(".zoom").evaluate("(zoom) => zoom.offsetTop")
-    assert len(below) > 1 and max(below) == pytest.approx(buttons - 24, abs=1)
+        quiet_page.keyboard.press("ArrowDown" if line == "y" else "ArrowRight")
+        places_seen.add(pointed(quiet_page)[1][line])
+    own, tools = the_map(quiet_page).bounding_box(), quiet_page.get_by_role("group", name="Zoom").locator("..").bounding_box()
+    assert own is not None and tools is not None
+    clear = min(tools["y"], own["y"] + own["height"]) - own["y"] if line == "y" else tools["x"] - own["x"]
+    assert len(places_seen) > 1 and max(places_seen) == pytest.approx(clear - 24, abs=3)
 
 
 def test_a_dot_tells_how_far_its_clusters_name_holds(quiet_page: Page, tmp_path: Path) -> None:
@@ -305,7 +469,7 @@ def test_an_entry_names_its_shape_where_one_is_claimed(open_at: Open) -> None:
 
 def test_on_a_phone_one_finger_scrolls_two_zoom_and_a_tap_offers_the_expert(quiet_page: Page, open_at: Open) -> None:
     quiet_page.set_viewport_size({"width": 390, "height": 844})
-    page = open_at("")
+    page = open_at("#/?tab=map")
     cdp = page.context.new_cdp_session(page)
     cdp.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
     expect(page.get_by_role("status")).to_have_text("40 experts")

@@ -72,7 +72,7 @@ def test_the_list_compares_by_r2_only(open_every: Open) -> None:
     assert names and all(re.search(r": R² [−\d]", name) for name in names)
     assert not any("season" in name for name in names)
     # The best accuracy of classes is 0.94, the best R² is below.
-    page.get_by_role("slider", name="Best score").fill("19")
+    page.get_by_role("slider", name="Best score, at least").fill("19")
     expect(page.get_by_role("status")).to_have_text("0 of 40 experts")
 
 
@@ -223,14 +223,18 @@ def test_a_row_without_text_is_told_by_its_label_and_number(open_every: Open) ->
     expect(score(page, "lineage")).to_contain_text(re.compile(r"n 40 rows, fires in \d+"))
 
 
-def test_the_first_page_says_what_is_absent_and_what_is_read_together(open_every: Open) -> None:
-    page = open_every("")
+def test_the_about_page_says_what_is_absent_and_what_is_read_together(open_every: Open) -> None:
+    page = open_every("#/about")
     expect(page.get_by_text("1 hypothesis is read better by several experts together")).to_be_visible()
     expect(page.get_by_text("Letter case: This tokenizer lowercases, so that the two cases are one.")).to_be_visible()
     remark = page.get_by_text("7 rows were left out: their label is empty.")
     expect(remark).to_be_hidden()
     page.get_by_text("Rows left out (1)").click()
     expect(remark).to_be_visible()
+
+
+def test_where_places_are_arranged_the_filter_says_so(open_every: Open) -> None:
+    page = open_every("")
     page.get_by_role("checkbox", name="order or arrangement supported").check()
     expect(page.get_by_role("button", name="Remove filter: order or arrangement supported")).to_be_visible()
 

@@ -112,11 +112,13 @@ def test_without_scripts_the_page_says_what_it_is_and_lists_experts(way: str, br
     page.goto(address if way == "HTTP" else (site / "index.html").as_uri())
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Atlas of")
-    expect(page.get_by_text("need JavaScript")).to_be_visible()
-    listed = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Expert", exact=True))
-    numbers = [int(text) for text in listed.locator("tbody").get_by_role("rowheader").all_inner_texts()]
-    assert numbers == ALL[:100]
+    # Playwright takes what stands in a <noscript> for hidden when it goes by role or text.
+    without = page.locator("noscript")
+    expect(without.locator("p").filter(has_text="need JavaScript")).to_be_visible()
+    rows = without.locator("tbody th[scope=row]")
+    expect(rows.first).to_be_visible()
+    assert [int(text) for text in rows.all_inner_texts()] == ALL[:100]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    for name in ("Search experts", "Filters"):
-        expect(page.get_by_label(name)).to_be_hidden()
+    # Nothing asks to be pressed that would not answer.
+    expect(page.locator("button:visible, input:visible, select:visible, [role=application]:visible")).to_have_count(0)
     context.close()

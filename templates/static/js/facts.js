@@ -52,7 +52,7 @@
     }
 
     orders(row) { return (this.of("orders", row) ?? []).map((of) => this.task(of)); }
-    activity(row) { return this.of("silent", row) ? "silent" : this.of("dense", row) ? "dense" : "usual"; }
+    activity(row) { return this.of("silent", row) ? "silent" : this.of("dense", row) ? "dense" : "neither"; }
   }
 
   atlas.facts = { Facts, known };

@@ -3,7 +3,7 @@
 // choices are one filter, each has a chip.
 (() => {
   const { array } = atlas.payloads;
-  const { number, percent } = atlas.words;
+  const { percent } = atlas.words;
   const NAMED = 12;   // labels that are filters of their own where all are wanted
   const ACTIVITIES = ["silent", "dense", "neither"];
 
@@ -112,11 +112,9 @@
       });
     }
 
-    #bounded(key, amount, { low, high }) {
-      const told = (value) => (amount?.percent ? percent(value) : number(value));
+    #bounded(key, amount, bounds) {
       const title = amount?.title ?? `${key.replaceAll("_", " ")}, which this atlas has not measured,`;
-      if (low === null) return `${title} ≤ ${told(high)}`;
-      return high === null ? `${title} ≥ ${told(low)}` : `${title} ${told(low)} to ${told(high)}`;
+      return `${title} ${atlas.brush.span(amount ?? { percent: false }, bounds)}`;
     }
 
     #area({ area }) {

@@ -18,7 +18,7 @@
     #experts; #finder; #hues; #x; #y; #rows; #view; #grid; #dots; #clusters; #split; #gestures;
     #parts = {}; #canvas; #style = null; #asked = false; #resting = null;
     #found = null; #passing = null; #hue = null; #place = null; #area = { text: null, polygon: null }; #outline = null; #chosen = { row: null, clusters: [] };
-    #at = null; #name = null; #opened = null;
+    #at = null; #isKeyed = false; #name = null; #opened = null;
     tool = "move";
 
     // classes: of shapes, or null.
@@ -203,7 +203,7 @@
     // touched: the label is a link then, since a finger cannot hover.
     #point(row, { touched = false, spoken = false } = {}) {
       const same = row === this.#at && touched === this.#parts.tip.classList.contains("touched");
-      this.#at = row;
+      [this.#at, this.#isKeyed] = [row, spoken];
       if (!same) this.#tell(row, touched, spoken);
       pointed.at(row);
       this.#paint();
@@ -296,7 +296,7 @@
 
     leave() {
       this.#name = null;
-      if (!this.#canvas.matches(":focus-visible")) this.#point(null);
+      if (!this.#isKeyed) this.#point(null);
       this.#paint();
     }
 

@@ -68,7 +68,7 @@
       link.replaceChildren(make("b", {}, String(expert)), " ", make("span", {}, ...token(facts.title(row))));
       link.title = link.textContent;
       const on = facts.rests(row);
-      rests.textContent = on ? `The title rests on ${on}` : facts.of("silent", row) ? "Never fires on held-out text" : "";
+      rests.textContent = on ? ` (${on})` : "";
       star.replaceChildren(atlas.cards.star(expert));
       score.replaceChildren(...this.#score(row));
       figures.replaceChildren(...this.#figures(row));
@@ -76,6 +76,7 @@
 
     #score(row) {
       const best = this.#found.best(row);
+      if (this.#facts.of("silent", row)) return [make("p", { class: "none" }, "Never fires on held-out text.")];
       if (!best) return [make("p", { class: "none" }, "Nothing of the labelled tasks can be read from its code.")];
       const { task, hypothesis } = this.#facts.read(best);
       const of = `${task.title}, ${hypothesis.title}`;

@@ -138,8 +138,9 @@
 
     // To the list's beginning, if that is above what is in sight.
     rewind() {
-      const by = this.#start() - Math.max(0, this.#pane.getBoundingClientRect().top);
-      if (by < 0) this.#scroll(by);
+      this.#pane.scrollTop = 0;
+      const start = this.#start();
+      if (start < 0) scrollBy({ top: start, behavior: "instant" });
     }
 
     #scroll(by) {

@@ -1,7 +1,7 @@
 "use strict";
 // The list as a table: the same experts in the same order, with columns of the reader's choice.
 (() => {
-  const { make, count, number, percent, interval, token } = atlas.words;
+  const { make, aligned, count, percent, interval, token } = atlas.words;
   const { known } = atlas.facts;
   const LINE = 28;   // px
   const STRIP = 96;
@@ -10,7 +10,7 @@
   const NONE = "–";
   const shown = (value, told) => (known(value) ? told(value) : NONE);
   const share = (value) => shown(value, (one) => percent(one, { sign: false }));
-  const three = (value) => shown(value, number);
+  const three = (value) => shown(value, aligned);
   const whole = (value) => shown(value, count);
 
   // Its name; the sort it stands for; px; whether it holds words; cell(facts, row, found) ► text or nodes; from which width of the pane on it
@@ -31,7 +31,7 @@
     firings: { title: "Firings", width: 88, cell: (facts, row) => whole(facts.of("firings", row)) },
     cluster: { title: "Cluster", sort: "cluster", width: 176, isWords: true, cell: (facts, row) => { const name = facts.cluster(row); return name === null ? "" : token(name); } },
     orders: { title: "Orders supported", width: 144, isWords: true, cell: (facts, row) => facts.orders(row).map(({ title }) => title).join(", ") },
-    activity: { title: "Activity", width: 72, isWords: true, cell: (facts, row) => facts.activity(row) },
+    activity: { title: "Activity", width: 72, isWords: true, cell: (facts, row) => (facts.activity(row) === "neither" ? "" : facts.activity(row)) },
   };
   const FIXED = ["expert", "title"];
   const CHOSEN = Object.keys(COLUMNS).filter((name) => !FIXED.includes(name));   // by the reader
