@@ -155,11 +155,12 @@ def pan(page: Page, into: Measured) -> None:
     since = page.evaluate("() => bench.number")
     for move in range(MOVES):
         x += STRIDE if move // 15 % 2 == 0 else -STRIDE
-        y += 1 if move // 30 % 2 == 0 else -1
+        y += 1
         page.mouse.move(x, y)
         page.evaluate("() => bench.frame()")
     told = page.evaluate("since => bench.painted(since)", since)
     page.mouse.up()
+    page.evaluate("() => bench.settled(500)")
     assert page.evaluate("() => atlas.route.state.place") != before, "the map was not moved"
     into.draw += told["own"]
     into.apart += told["apart"]

@@ -68,7 +68,7 @@ def views(site: Path) -> dict[str, View]:
     return {
         "list": View("#/"),
         "list-filtered": View(filtered),
-        "list-empty": View("#/?q=zzqqxx&shape=ring"),
+        "list-empty": View("#/?q=the&importance=0.99.."),
         "list-search": View("#/?q=" + task["labels"]["name"][0][:3]),
         "table": View("#/?view=table"),
         "map-folded": View("#/?folded=1"),

@@ -16,10 +16,10 @@
     make("div", { class: "reason" }), make("div", { class: "line" }), make("div", { class: "whose" }));
 
   class Cards {
-    #root; #pane; #list; #facts; #manifest; #rows; #found = null; #turning = null; #drawn = 0; #waiting = null; #around = ["", ""];
+    #root; #list; #facts; #manifest; #rows; #found = null; #turning = null; #drawn = 0; #waiting = null; #around = ["", ""];
 
     constructor(root, pane, manifest, facts) {
-      [this.#root, this.#pane, this.#manifest, this.#facts] = [root, pane, manifest, facts];
+      [this.#root, this.#manifest, this.#facts] = [root, manifest, facts];
       this.#list = root.querySelector("[data-experts]");
       this.#rows = new atlas.rows.Rows(pane, this.#list, {
         make: (row) => this.#made(row), place: (item, row, at) => this.#place(item, row, at),
@@ -45,7 +45,12 @@
       this.#rows.show(found.rows);
     }
 
-    look() { this.#lay(); }
+    // Links lead on with what is looked at now.
+    look() {
+      const [before, after] = this.#around = atlas.route.around();
+      for (const item of this.#rows.items()) item.firstChild.href = `${before}${this.#facts.expert(Number(item.dataset.row))}${after}`;
+      this.#lay();
+    }
 
     #lay() {
       const width = this.#list.clientWidth;

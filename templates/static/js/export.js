@@ -3,7 +3,7 @@
 (() => {
   const { known } = atlas.facts;
   const DIGITS = 7;   // what single precision holds
-  const SLICE = 40;   // ms of work, after which others have their turn
+  const SLICE = 30;   // ms of work, after which others have their turn
   const BREAK = "\r\n";
   const FORMULA = /^[=+\-@\t\r]/;   // a text that begins so would be computed by a spreadsheet
   const stored = (value) => (known(value) ? Number(value.toPrecision(DIGITS)) : null);
@@ -39,6 +39,7 @@
     bookmarked: (facts, row) => atlas.marks.has(facts.expert(row)),
   };
   const NAMES = Object.keys(FIELDS);
+  const KEYS = NAMES.map((name) => `"${name}": `);
 
   // A field as RFC 4180 has it.
   function cell(value) {
@@ -73,30 +74,27 @@
     }
 
     async #json(found) {
-      const entry = (values) => `\n    ${JSON.stringify(Object.fromEntries(NAMES.map((name, at) => [name, values[at]])))},`;
-      const experts = await this.#each(found, entry);
-      const last = experts.length - 1;
-      if (last >= 0) experts[last] = experts[last].slice(0, -1);   // no comma behind the last
+      const field = (value, at) => `${KEYS[at]}${typeof value === "number" ? value : JSON.stringify(value)}`;
+      const entry = (values, isFirst) => `${isFirst ? "" : ","}\n    {${values.map(field).join(", ")}}`;
       const { id } = this.#manifest;
       const head = JSON.stringify({ atlas: id, title: document.querySelector("h1").textContent, address: atlas.route.link({}) }, null, 2).slice(0, -2);
-      return new Blob([`${head},\n  "experts": [`, ...experts, "\n  ]\n}\n"], { type: "application/json" });
+      return new Blob([`${head},\n  "experts": [`, ...await this.#each(found, entry), "\n  ]\n}\n"], { type: "application/json" });
     }
 
-    // The texts of all rows, a slice of rows in each; others have their turn between them.
+    // What is told of all rows, in blobs of as many as are made at a stretch; others have their turn between them.
     async #each({ rows, best }, told) {
       const values = Object.values(FIELDS);
-      const texts = [];
-      let [slice, started] = ["", performance.now()];
+      const blobs = [];
+      let [texts, started] = [[], performance.now()];
       for (let at = 0; at < rows.length; at += 1) {
         const score = best(rows[at]);
-        slice += told(values.map((value) => value(this.#facts, rows[at], score)));
+        texts.push(told(values.map((value) => value(this.#facts, rows[at], score)), at === 0));
         if (at % 64 !== 63 || performance.now() - started < SLICE) continue;
-        texts.push(slice);
+        blobs.push(new Blob(texts));
         await pause();
-        [slice, started] = ["", performance.now()];
+        [texts, started] = [[], performance.now()];
       }
-      if (slice) texts.push(slice);
-      return texts;
+      return [...blobs, ...texts];
     }
   }
 

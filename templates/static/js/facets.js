@@ -5,7 +5,6 @@
   const { make, count, percent, token } = atlas.words;
   const { route } = atlas;
   const KEPT = "atlas-open-facets";   // which ones are unfolded, while this tab is open
-  const ACTIVITIES = { silent: "silent", dense: "dense", neither: "neither" };
   const ANY = "";
 
   // Storage may be missing or forbidden on a page opened from disk; what is unfolded is not worth an error.
@@ -115,7 +114,7 @@
       if (classes) this.#shapes();
       if (manifest.map?.clusters.name.length) this.#clusters();
       this.#activities();
-      for (const amount of finder.amounts) this.#amount(amount);
+      for (const amount of finder.amounts) this.#histogram(amount);
       this.#form.querySelector("[data-bars-note]").hidden = !finder.amounts.length;
       this.#form.hidden = false;
       this.#form.addEventListener("submit", (event) => event.preventDefault());
@@ -137,7 +136,7 @@
     }
 
     #draw() {
-      amount(this.#form.querySelector('[data-amount="marked"]'), this.#last.marked());
+      write(this.#form.querySelector('[data-amount="marked"]'), this.#last.marked());
       for (const facet of this.#facets) facet.draw();
     }
 
@@ -192,7 +191,7 @@
         count: (counts) => {
           const about = counts.tasks();
           choices.draw([about.get(null), ...labelled.map(({ task }) => about.get(task))], { from: 1 });
-          amount(supported, counts.orders());
+          write(supported, counts.orders());
         },
       });
     }
@@ -265,8 +264,9 @@
     }
 
     #activities() {
-      const names = Object.keys(ACTIVITIES);
-      this.#many("activity", names.map((value) => ({ value, text: ACTIVITIES[value] })), "kinds of activity", (counts) => { const left = counts.activities(); return names.map((name) => left[name]); });
+      const names = atlas.filters.ACTIVITIES;
+      const counted = (counts) => { const left = counts.activities(); return names.map((name) => left[name]); };
+      this.#many("activity", names.map((value) => ({ value, text: value })), "kinds of activity", counted);
     }
 
     // A facet of boxes, any of which may be met.
@@ -282,13 +282,13 @@
       });
     }
 
-    #amount(amount_) {
-      const { key } = amount_;
-      const brush = new atlas.brush.Brush(amount_);
+    #histogram(amount) {
+      const { key } = amount;
+      const brush = new atlas.brush.Brush(amount);
       this.#place(key).querySelector("summary").after(brush.element);
       brush.addEventListener("change", () => route.set({ [key]: brush.range }, key));
       this.#add(key, {
-        filtered: (state) => (state[key] === null ? "" : atlas.brush.span(amount_, state[key])),
+        filtered: (state) => (state[key] === null ? "" : atlas.brush.span(amount, state[key])),
         without: () => ({ [key]: null }),
         show: (state) => brush.show(state[key]),
         count: (counts) => brush.draw({ all: counts.bins(key, { all: true }), passing: counts.bins(key) }),
@@ -296,7 +296,7 @@
     }
   }
 
-  function amount(place, number) {
+  function write(place, number) {
     place.textContent = count(number);
     place.closest("label").classList.toggle("none", number === 0);
   }

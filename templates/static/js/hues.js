@@ -144,14 +144,15 @@
     return { low, span, isLog: false, mark, ticks: rounded(low, low + span - (isWhole ? 1 : 0), isWhole) };
   }
 
-  // Round numbers between two logarithms: powers of ten, with 2 and 5 times these where there are few.
+  // Round numbers between two logarithms: powers of ten, and more between these where there are few.
   function decades(low, high) {
     const within = (steps) => {
       const found = [];
       for (let power = Math.floor(low); power <= high; power += 1) found.push(...steps.map((step) => Number(`${step}e${power}`)));
       return found.filter((value) => Math.log10(value) >= low - EXACT && Math.log10(value) <= high + EXACT);
     };
-    return within([1]).length > 1 ? within([1]) : within([1, 2, 5]);
+    const ways = [[1], [1, 2, 5], [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8]].map(within);
+    return ways.find((found) => found.length > 1) ?? ways.at(-1);
   }
 
   // Round numbers at even steps, so far apart that their words have room.

@@ -27,7 +27,7 @@
     { where: "list", keys: ["n"], says: "Write a note on it", act: () => page.write() },
     { where: "list", keys: ["g"], says: "Gallery or table", act: () => route.adjust({ view: route.state.view === "table" ? "gallery" : "table" }) },
     { where: "list", keys: ["m"], says: "To the map", at: '[data-map-part="canvas"]', act: () => page.map() },
-    { where: "list", keys: ["x"], says: "Take back all filters", act: () => atlas.narrowed.reset() },
+    { where: "list", keys: ["x"], says: "Take back all filters", at: "[data-reset-all]", act: () => atlas.narrowed.reset() },
     { where: "expert", keys: ["["], says: "The expert before, in the list's order", at: '[data-step="-1"]', again: true, act: () => page.press('[data-step="-1"]') },
     { where: "expert", keys: ["]"], says: "The next one", at: '[data-step="1"]', again: true, act: () => page.press('[data-step="1"]') },
     { where: "expert", keys: ["b"], says: "Bookmark the expert, or no longer", act: () => page.bookmark() },
@@ -99,7 +99,8 @@
     map() {
       const canvas = this.#root.querySelector('[data-map-part="canvas"]');
       if (!canvas) return false;
-      if (route.state.folded || route.state.tab !== "map") route.adjust({ folded: false, tab: "map" });
+      if (route.state.folded) route.adjust({ folded: false });
+      if (!canvas.checkVisibility()) route.adjust({ tab: "map" });   // it and the list are tabs on a narrow page
       canvas.focus();
     }
 

@@ -54,7 +54,7 @@
 
     // After another finding.
     show(state, found) {
-      this.#point(null);
+      if (this.#at !== null) this.#point(null);
       this.look(state, found);
     }
 
@@ -153,7 +153,7 @@
       const [wide, high] = [this.#view.width, this.#view.height].map((px) => Math.round(px * ratio));
       if (this.#canvas.width !== wide || this.#canvas.height !== high) Object.assign(this.#canvas, { width: wide, height: high });
       if (!this.#style) this.#read();
-      const pen = this.#canvas.getContext("2d");
+      const pen = this.#canvas.getContext("2d", { willReadFrequently: true });   // its pixels are ours
       this.#dots.draw(pen, this.#view, ratio, this.#style);
       pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       this.#encircle(pen);

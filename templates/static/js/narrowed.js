@@ -50,8 +50,8 @@
       const meant = this.#finder.suggested(state.q).filter(({ name, task }) => !state.label.includes(name) && this.#finder.knows(task));
       this.#part("suggestions").replaceChildren(
         ...meant.map((label) => this.#label(state, label)),
-        ...tokens.map(({ text, experts }) => make("a", { href: route.link({ token: text }) }, "“", ...token(text), `” is a token: ${fire(experts)}`)),
-        ...(matches?.common.length ? [make("p", { class: "note" }, ...token(`Too many contexts have ${listed(matches.common)}: not looked for there.`))] : []));
+        ...tokens.map(tokenLink),
+        ...(matches?.common.length ? [make("p", { class: "note" }, ...token(`${listed(matches.common)}: in too many contexts to look for there.`))] : []));
     }
 
     #label(state, { name, title, task, at }) {
@@ -72,6 +72,14 @@
   }
 
   const listed = (words) => words.map((word) => `“${word}”`).join(" and ");
+
+  // The first in a sentence; of others only the number is seen, and the sentence read out.
+  function tokenLink({ text, experts }, at) {
+    const link = make("a", { href: route.link({ token: text }) }, "“", ...token(text), "”");
+    if (at === 0) link.append(` is a token: ${fire(experts)}`);
+    else link.append(make("span", { class: "spoken" }, " is a token:"), ` ${count(experts)}`, make("span", { class: "spoken" }, fire(experts).replace(/^\S+/, "")));
+    return link;
+  }
 
   function button(text, act) {
     const made = make("button", { type: "button" }, ...[text].flat());

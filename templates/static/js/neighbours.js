@@ -17,7 +17,7 @@
       this.#root = root;
       this.#manifest = manifest;
       this.#seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#see(entry)), { rootMargin: "200px" });
-      atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item.inView && this.#paint(item)));
+      atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item.inView && item.points && this.#paint(item)));
     }
 
     // found: by kind, columns row, value and n, or why there is none.
@@ -76,7 +76,7 @@
 
     #paint(item) {
       const colours = this.#task(item.row)?.labels.colours[atlas.scheme.name()] ?? [];
-      atlas.cloud.picture(item.querySelector("canvas"), item.points ?? [], colours);
+      atlas.cloud.picture(item.querySelector("canvas"), item.points, colours);
     }
   }
 

@@ -12,7 +12,8 @@
 
   // As atlas/bake/search.py folds the texts of tokens.
   const folded = (text) => text.normalize("NFKC").toUpperCase().toLowerCase().replaceAll("ς", "σ").trim();
-  const words = (query) => folded(query).split(/\s+/).filter(Boolean).map((word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word));
+  const bare = (word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word);   // the inside of a word
+  const words = (query) => folded(query).split(/\s+/).filter(Boolean).map(bare);
 
   // The first place in sorted texts that is not before `text`.
   function lower(texts, text) {
@@ -110,11 +111,12 @@
     // The experts that fire on a token, the largest share first: { text, rows, share, shard, from } (the place of the first in its shard), or null.
     async token(text) {
       const { tokens } = await load("search/index");
-      const [at] = covering(tokens, folded(text), true);
+      const wanted = bare(folded(text));
+      const [at] = covering(tokens, wanted, true);
       if (at === undefined) return null;
       const { texts, starts, rows, weight } = await shard("tokens", at);
-      const place = lower(texts, folded(text));
-      if (texts[place] !== folded(text)) return null;
+      const place = lower(texts, wanted);
+      if (texts[place] !== wanted) return null;
       const [from, to] = [starts[place], starts[place + 1]];
       return { text: texts[place], rows: rows.subarray(from, to), share: Float64Array.from(weight.subarray(from, to), (steps) => steps / SHARE_STEPS), shard: at, from };
     }

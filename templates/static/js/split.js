@@ -2,7 +2,7 @@
 // The line between map and list: how much of the window's height the map has is the reader's choice.
 (() => {
   const OWN = 45;                 // percent of the room that map and list share
-  const [LEAST, MOST] = [20, 75];
+  const [LEAST, MOST] = [30, 75];
   const STEP = 5;
   const KEYS = { ArrowUp: (share) => share - STEP, ArrowDown: (share) => share + STEP, Home: () => LEAST, End: () => MOST };
   const stored = {

@@ -87,8 +87,10 @@
       this.#rows.show(found.rows);
     }
 
-    // Other columns are another table.
+    // Links lead on with what is looked at now. Other columns are another table.
     look(state) {
+      const [before, after] = this.#around = atlas.route.around();
+      for (const line of this.#rows.items()) line.querySelector("a").href = `${before}${this.#facts.expert(Number(line.dataset.row))}${after}`;
       const names = [...FIXED, ...columns(state, this.#pane.clientWidth)];
       const kind = `${names.join()} ${this.#pane.clientWidth < NARROW}`;
       if (kind === this.#kind) return;
