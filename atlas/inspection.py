@@ -32,6 +32,7 @@ from atlas.checkpoints import (
     shapes,
 )
 from atlas.errors import CheckpointError, NothingToInspect
+from atlas.publish.manifest import column
 from atlas.publish.site import Site
 from atlas.stages import DONE, readable
 from atlas.store import Store
@@ -349,7 +350,7 @@ def _site(folder: Path) -> dict[str, Facts]:
     facts: Facts = {"title": page.title}
     if not changed:
         manifest = Site.open(folder).manifest()
-        facts |= {"experts": len(manifest["experts"]["expert"]), "tasks": len(manifest["tasks"])}
+        facts |= {"experts": len(column(manifest["experts"]["expert"])), "tasks": len(manifest["tasks"])}
     facts |= {
         "payloads": sum(name.startswith("data/") for name in record.files),
         "files": len(record.files),

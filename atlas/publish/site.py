@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from atlas.errors import SiteMissing
+from atlas.publish.manifest import addresses
 
 PAGE = "index.html"
 RECORD = "baked.json"
@@ -87,8 +88,7 @@ class Site:
         found = [Fault("link", PAGE, f"leads to {link}, which is not there") for link in page.links if not self.holds(link)]
         if not self.holds(page.manifest) or not page.manifest:
             return [*found, Fault("missing", PAGE, "names no manifest that is there")]
-        hashes = self.manifest().get("files", {})
-        names = (f"data/{name}.{digest}.js" for name, digest in hashes.items())
+        names = addresses(self.manifest().get("files", {}))
         return found + [Fault("missing", name, "is not there; the manifest names it") for name in names if not self.holds(name)]
 
     def policy_faults(self) -> list[Fault]:

@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Request, Response, TimeoutError
 
+from atlas.publish.manifest import column
 from atlas.publish.site import PAGE, Fault, Kind, Site
 
 PATIENCE = 15.0
@@ -53,7 +54,7 @@ _REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (event) =>
 _FORGET_SCENE = '() => document.querySelector("[data-scene]")?.removeAttribute("data-ready")'
 _LIST_IS_DRAWN = """() => {
   const items = document.querySelectorAll("[aria-label='Experts'] li");
-  const said = document.querySelector("[data-page=list] [role=status]")?.textContent ?? "";
+  const said = document.querySelector("[data-page=list] [data-count]")?.textContent ?? "";
   return items.length > 0 && /[1-9]/.test(said);
 }"""
 _FIRST_ROWS = 8
@@ -61,12 +62,17 @@ _A_CLOUD_IS_PAINTED = """rows => [...document.querySelectorAll("[aria-label='Exp
   canvas.width > 0 && canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0))"""
 _ALERTS = """() => [...document.querySelectorAll("[role=alert]")]
   .filter((alert) => alert.checkVisibility() && alert.textContent.trim()).map((alert) => alert.textContent.trim())"""
-_A_NUMBER_IS_SAID = """() => /[0-9]/.test(document.querySelector("[data-page=list] [role=status]")?.textContent ?? "")"""
+_A_NUMBER_IS_SAID = """() => /[0-9]/.test(document.querySelector("[data-page=list] [data-count]")?.textContent ?? "")"""
 _FIDELITY_IS_SHOWN = """() => {
   const page = document.querySelector("[data-page=fidelity]");
   const parts = ["corpus", "rates", "training"].map((name) => page.querySelector(`[data-${name}]`));
   return page.checkVisibility() && parts.every((part) => part.textContent !== "");
 }"""
+_TABLE_IS_SHOWN = """() => {
+  const rows = [...document.querySelectorAll("table[aria-label='Experts'] tbody tr")];
+  return rows.some((row) => row.checkVisibility() && /[0-9]/.test(row.textContent));
+}"""
+_ABOUT_IS_SHOWN = """() => document.querySelector("[data-page=about]").checkVisibility()"""
 _CHOSEN = """label => [...document.querySelectorAll("[data-page=list] input[type=checkbox]:checked")]
   .some((box) => box.value === label)"""
 _LINKS = """() => [...document.querySelectorAll("a[href]")].map((link) => link.getAttribute("href"))"""
@@ -103,15 +109,15 @@ class Plan:
     @classmethod
     def of(cls, manifest: dict[str, Any], most: int) -> Plan:
         """Choose up to `most` experts evenly from the list, among them one shown on labels and a silent one, if there are any."""
-        columns = manifest["experts"]
-        experts = [Expert(*row) for row in zip(columns["expert"], columns["title"], columns["cloud_task"], strict=True)]
+        columns = (column(manifest["experts"][name]) for name in ("expert", "title", "cloud_task"))
+        experts = [Expert(*row) for row in zip(*columns, strict=True)]
         labelled = [expert for expert in experts if expert.cloud_task]
         silent = [expert for expert in experts if expert.cloud_task is None]
         wanted = [*labelled[:1], *silent[:1]][:most]
         others = _spread([expert for expert in experts if expert not in wanted], most - len(wanted))
         return cls(
             experts=sorted({*wanted, *others}, key=experts.index),
-            known=frozenset(columns["expert"]),
+            known=frozenset(expert.number for expert in experts),
             any_cloud=any(expert.cloud_task is not None for expert in experts[:_FIRST_ROWS]),
             word=_word(experts),
             label=next((f"{task['name']}:{name}" for task in manifest["tasks"] for name in task["labels"]["name"]), None),
@@ -334,7 +340,17 @@ def _views(seen: Visit, plan: Plan) -> Iterator[tuple[str, str, Callable[[], Non
             seen.scene()
         fits()
 
+    def table() -> None:
+        seen.must(_TABLE_IS_SHOWN, "the table of experts stays empty")
+        fits()
+
+    def about() -> None:
+        seen.must(_ABOUT_IS_SHOWN, "the page about the atlas is not shown")
+        fits()
+
     yield "first page", "#/", first_page
+    yield "table", "#/?view=table", table
+    yield "about", "#/about", about
     if plan.word is not None:
         yield f"search for {plan.word!r}", "#/?sort=number", partial(search, plan.word)
     if plan.label is not None:

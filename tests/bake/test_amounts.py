@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.bake.amounts import KEYS, MOST_BINS, TAIL, UNKNOWN, amounts, binned, dimension_edges, log_edges
-from decoded import array
+from atlas.publish.manifest import array
 
 UNKNOWN_ALL = np.full(3, np.nan, np.float32)
 AMOUNTS = st.lists(st.floats(-1, 0, width=32) | st.floats(2.0**-30, 2.0**20, width=32), min_size=1, max_size=60)

@@ -17,8 +17,8 @@ from atlas.bake.folder import Record
 from atlas.bake.orders import LARGEST_FIRST
 from atlas.bake.payloads import DIGITS
 from atlas.errors import AboutError, AtlasMissing, ConfigError, OutputOccupied, TemplateError
+from atlas.publish.manifest import column, numbers
 from atlas.store import Store, write_atlas
-from decoded import column, numbers
 from synthetic import HOSTILE, Size, synthetic_tables, write_synthetic
 
 

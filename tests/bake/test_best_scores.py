@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from atlas.bake.scores import best_scores, comparable, scores_payload, supported_orders
+from atlas.publish.manifest import numbers
 from atlas.store import Hypothesis, Store, Task
-from decoded import numbers
 from synthetic import Size, write_synthetic
 
 EXPERTS = pl.DataFrame(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.bake.columns import counts, few, floats, text
-from decoded import column, numbers
+from atlas.publish.manifest import column, numbers
 
 
 @settings(deadline=None)

@@ -8,8 +8,8 @@ import polars as pl
 
 from atlas.bake.overview import Counts, amount_values, columns, table
 from atlas.bake.scores import best_scores, comparable
+from atlas.publish.manifest import column
 from atlas.store import Hypothesis, Store, Task
-from decoded import column
 from synthetic import write_synthetic
 
 EXPERTS = pl.DataFrame(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlas.bake.orders import LARGEST_FIRST, Order, orders
-from decoded import array
+from atlas.publish.manifest import array
 
 VALUES = st.lists(st.sampled_from([math.nan, -1.0, 0.0, 0.5, 0.25, 2.0]), max_size=12)
 

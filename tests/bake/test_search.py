@@ -23,7 +23,7 @@ from atlas.bake.search import (
     title_index,
     token_index,
 )
-from decoded import numbers
+from atlas.publish.manifest import numbers
 from synthetic import VOCABULARY, synthetic_tables
 
 TEXTS = st.text(st.sampled_from("aAbßSσςΣ#ﬁı \t\u00a0\u200b👩\ue000"), max_size=4)

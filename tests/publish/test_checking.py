@@ -14,10 +14,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from atlas.bake import bake
+from atlas.bake.columns import few, text
 from atlas.errors import SiteMissing
 from atlas.publish import visiting
 from atlas.publish.checking import check
 from atlas.publish.headers import Headers, config_path
+from atlas.publish.manifest import column
 from atlas.publish.serving import serving
 from atlas.publish.site import Fault, Site
 from atlas.publish.visiting import Plan, Way, visit
@@ -79,7 +81,7 @@ def test_a_site_as_baked_has_no_fault_in_its_files(small_site: Path) -> None:
     site = Site.open(small_site)
 
     assert site.faults() == []
-    assert len(site.manifest()["experts"]["expert"]) == 12
+    assert sorted(column(site.manifest()["experts"]["expert"])) == list(range(12))
     assert set(site.files) == {
         path.relative_to(small_site).as_posix() for path in small_site.rglob("*") if path.is_file() and path.name != "baked.json"
     }
@@ -211,7 +213,7 @@ def test_damaged_files_are_reported_before_the_page_is_opened(copy: Path, browse
 
 def test_the_sample_holds_a_labelled_and_a_silent_expert_and_keeps_the_lists_order(small_site: Path) -> None:
     manifest = Site.open(small_site).manifest()
-    order = manifest["experts"]["expert"]
+    order = column(manifest["experts"]["expert"])
     for most in (2, 3, 5, 12, 40):
         plan = Plan.of(manifest, most)
         chosen = [expert.number for expert in plan.experts]
@@ -225,12 +227,12 @@ def test_the_search_is_for_a_word_of_a_title(small_site: Path) -> None:
     manifest = Site.open(small_site).manifest()
     plan = Plan.of(manifest, 2)
 
-    assert plan.word and any(title.strip().startswith(plan.word) for title in manifest["experts"]["title"])
+    assert plan.word and any(title.strip().startswith(plan.word) for title in column(manifest["experts"]["title"]))
     assert plan.label == "months:January"
 
 
 def test_a_site_without_labels_or_titles_has_a_plan_too() -> None:
-    experts = {"expert": [7], "title": [" </script>"], "cloud_task": [None]}
+    experts = {"expert": few([7]), "title": text([" </script>"]), "cloud_task": few([None])}
 
     plan = Plan.of({"experts": experts, "tasks": [{"name": "text", "labels": {"name": []}}], "files": {}}, 12)
 
@@ -249,7 +251,7 @@ def test_a_sound_site_has_no_fault(small_site: Path, browser: Browser) -> None:
 
     assert report.faults == ()
     assert (report.experts, report.opened) == (12, 2)
-    assert [view.partition(":")[0] for view in views] == ["files"] + 6 * ["disk"] + 6 * ["HTTP"] + 3 * ["phone"]
+    assert [view.partition(":")[0] for view in views] == ["files"] + 8 * ["disk"] + 8 * ["HTTP"] + 5 * ["phone"]
 
 
 @pytest.mark.browser
@@ -349,7 +351,7 @@ def test_a_scene_that_never_finishes_is_found(copy: Path, see: See) -> None:
 
 @pytest.mark.browser
 def test_a_page_that_hangs_is_given_up(copy: Path, see: See, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visiting, "PATIENCE", 1.0)
+    monkeypatch.setattr(visiting, "PATIENCE", 4.0)
     monkeypatch.setattr(visiting, "MOST_FAULTY_VIEWS", 1)
     edit(copy, "assets/*/js/main.js", '"use strict";', '"use strict"; for (;;);')
 
@@ -382,7 +384,7 @@ def test_a_page_wider_than_its_window_is_found(copy: Path, see: See) -> None:
 
 @pytest.mark.browser
 def test_a_search_without_a_box_is_found(copy: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visiting, "PATIENCE", 1.0)
+    monkeypatch.setattr(visiting, "PATIENCE", 4.0)
     edit(copy, "index.html", 'type="search"', 'type="text"')
 
     assert searched(copy, browser, "Months") == ["there is no search box to type into"]
@@ -390,7 +392,7 @@ def test_a_search_without_a_box_is_found(copy: Path, browser: Browser, monkeypat
 
 @pytest.mark.browser
 def test_a_search_that_finds_nothing_is_found(small_site: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visiting, "PATIENCE", 2.0)
+    monkeypatch.setattr(visiting, "PATIENCE", 4.0)
 
     assert searched(small_site, browser, "Months") == []
     assert searched(small_site, browser, "zzqqxx") == ["a search for 'zzqqxx', from an expert's title, finds nothing"]
@@ -398,7 +400,7 @@ def test_a_search_that_finds_nothing_is_found(small_site: Path, browser: Browser
 
 @pytest.mark.browser
 def test_a_filter_that_does_not_take_is_found(small_site: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visiting, "PATIENCE", 2.0)
+    monkeypatch.setattr(visiting, "PATIENCE", 4.0)
 
     assert searched(small_site, browser, None, "months:May") == []
     assert searched(small_site, browser, None, "months:Foo") == ["the filter 'months:Foo' is not ticked on the page"]
@@ -412,7 +414,7 @@ def searched(folder: Path, browser: Browser, word: str | None, label: str | None
     return [fault.what for fault in visit(browser, site, way, plan, progress=lambda _: None)]
 
 
-def few(keep: set[int]) -> dict[str, dict[str, list[Any]]]:
+def without_labels(keep: set[int]) -> dict[str, dict[str, list[Any]]]:
     """The tables of an atlas of a corpus alone, with these experts."""
     tables = {}
     for name, columns in synthetic_tables(size=Size(experts=12)).items():
@@ -425,7 +427,7 @@ def few(keep: set[int]) -> dict[str, dict[str, list[Any]]]:
 @pytest.mark.browser
 @pytest.mark.parametrize(("keep", "silent"), [({3}, True), ({5}, False)], ids=["one silent expert", "one that fires"])
 def test_a_site_without_labels_is_checked_as_far_as_it_goes(keep: set[int], silent: bool, tmp_path: Path, see: See) -> None:
-    write_atlas(tmp_path / "atlas.duckdb", few(keep))
+    write_atlas(tmp_path / "atlas.duckdb", without_labels(keep))
     folder = bake(tmp_path / "atlas.duckdb", tmp_path / "site").folder
 
     plan = Plan.of(Site.open(folder).manifest(), 12)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -124,6 +124,13 @@ STATES = {
 }
 
 
+def turn_to(scheme: Literal["light", "dark"], page: Page) -> None:
+    """Change the scheme, and wait until a frame was drawn in it."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.wait_for_function("scheme => matchMedia(`(prefers-color-scheme: ${scheme})`).matches", arg=scheme)
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_nothing_serious(size: str, open_at: Open, quiet_page: Page) -> None:
     quiet_page.set_viewport_size(SIZES[size])
@@ -131,11 +138,11 @@ def test_axe_finds_nothing_serious(size: str, open_at: Open, quiet_page: Page) -
     for name, state in STATES.items():
         if size not in state.sizes:
             continue
-        quiet_page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        turn_to("light", quiet_page)
         page = open_at(state.route)
         state.reach(page)
         wrong += [f"{name}: {line}" for line in refused(violations(page))]
-        page.emulate_media(color_scheme="dark")
+        turn_to("dark", page)
         wrong += [f"{name}, dark: {line}" for line in refused(violations(page, "color-contrast"))]
         page.keyboard.press("Escape")
 
