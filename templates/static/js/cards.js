@@ -5,7 +5,7 @@
   const { known } = atlas.facts;
   const STRIP = 60;
   const WIDTH = 148;   // least; and these are all px
-  const [ACROSS, DOWN] = [12, 16];   // between cards
+  const [ACROSS, DOWN] = [8, 16];   // between cards
   const [HEIGHT, REASON] = [182, 15];
   const BRIEF = 80;    // ms: what is passed by in less is not asked for
   const still = matchMedia("(prefers-reduced-motion: reduce)");

@@ -110,13 +110,21 @@
       const amount = this.#finder.amounts.find((one) => one.key === key);
       const left = all ? null : this.passing(key);
       const counts = new Uint32Array(amount.edges.length - 1);
-      const bin = key === "score" || key === "coverage" ? binned(this.#finder.values(key, this.#found.score), amount.edges) : amount.bin;
+      const bin = key === "score" || key === "coverage" ? this.#binned(key, amount) : amount.bin;
       let missing = 0;
       for (let row = 0; row < bin.length; row += 1) {
         if (left && !left[row]) continue;
         if (bin[row] === NONE) missing += 1; else counts[bin[row]] += 1;
       }
       return Object.assign(counts, { missing });
+    }
+
+    // Which score is meant depends on the query; its bins are made once.
+    #binned(key, { edges }) {
+      const { score } = this.#found;
+      score.bins ??= new Map();
+      if (!score.bins.has(key)) score.bins.set(key, binned(this.#finder.values(key, score), edges));
+      return score.bins.get(key);
     }
   }
 
@@ -131,7 +139,11 @@
   function binned(values, edges) {
     const last = edges.length - 2;
     const [low, width] = [edges[0], edges[1] - edges[0]];
-    return Uint8Array.from(values, (value) => (Number.isNaN(value) ? NONE : Math.max(0, Math.min(last, Math.floor((value - low) / width + 1e-6)))));
+    const bins = new Uint8Array(values.length).fill(NONE);
+    for (let row = 0; row < bins.length; row += 1) {
+      if (!Number.isNaN(values[row])) bins[row] = Math.max(0, Math.min(last, Math.floor((values[row] - low) / width + 1e-6)));
+    }
+    return bins;
   }
 
   function total(left, test) {
