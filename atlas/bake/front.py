@@ -156,7 +156,7 @@ def front_page(
     model, order = provenance["model"], _order(tasks)
     return FrontPage(
         title=title or f"Atlas of {model['id']} · {model['hook']}",
-        pieces=_summary(counts, tasks[0], order),
+        pieces=_summary(counts, tasks[0], order, probed=any(task.labels for task in tasks)),
         groups=tuple(_groups(provenance, [task for task in tasks if task.kind == "corpus"], evaluated)),
         tasks=tuple(_task_fact(task, counts) for task in tasks if task.labels),
         order=order,
@@ -232,12 +232,17 @@ def _lines(rows: Sequence[tuple[str, str]]) -> tuple[Absence, ...]:
     return tuple(Absence(of, " ".join(said)) for of, said in reasons.items())
 
 
-def _summary(counts: Counts, corpus: Task, order: str) -> tuple[Piece, ...]:
-    return (
-        Piece(f"{count(counts.experts)} experts: "),
+def _summary(counts: Counts, corpus: Task, order: str, *, probed: bool) -> tuple[Piece, ...]:
+    activity = (
+        Piece(f"{count(counts.experts)} {'expert' if counts.experts == 1 else 'experts'}: "),
         Piece(f"{count(counts.silent)} silent", {"activity": ["silent"]}),
         Piece(f" on {tested_tokens(corpus)}, "),
         Piece(f"{count(counts.dense)} dense", {"activity": ["dense"]}),
+    )
+    if not probed:
+        return (*activity, Piece("; no labelled task was probed."))
+    return (
+        *activity,
         Piece(", "),
         Piece(f"{count(counts.supported)} with a supported {order}", {"order": True}),
         Piece(

@@ -112,18 +112,18 @@ def test_columns_are_chosen_and_ride_in_the_address(open_at: Open, tables: dict[
     page = open_at("#/?view=table&sort=number")
     expect(table(page)).to_be_visible()
     usual = heads(page)
-    assert usual[:3] == ["Expert", "Title", "Best score"]
+    assert usual[:3] == ["Expert", "Title", "Score"]
     opener = page.get_by_role("button", name="Columns")
     opener.press("Enter")
     choice = page.get_by_role("dialog", name="Columns of the table")
     choice.get_by_role("checkbox", name="Firings").check()
-    choice.get_by_role("checkbox", name="Best score").uncheck()
+    choice.get_by_role("checkbox", name="Score").uncheck()
     choice.get_by_role("checkbox", name="Mean norm").check()
     page.keyboard.press("Escape")
     expect(choice).to_be_hidden()
     expect(opener).to_be_focused()
     chosen = heads(page)
-    assert "Best score" not in chosen and {"Firings", "Mean norm"} <= set(chosen)
+    assert "Score" not in chosen and {"Firings", "Mean norm"} <= set(chosen)
     firings = by_expert(tables, "expert_stats", "firings")
     assert column(page, "Firings") == [f"{firings[expert]:,}" for expert in range(40)]
     norms = by_expert(tables, "expert_stats", "mean_norm")
@@ -135,7 +135,7 @@ def test_columns_are_chosen_and_ride_in_the_address(open_at: Open, tables: dict[
     assert heads(page) == chosen
     opener.click()
     choice.get_by_role("button", name="The usual columns").click()
-    expect(choice.get_by_role("checkbox", name="Best score")).to_be_checked()
+    expect(choice.get_by_role("checkbox", name="Score")).to_be_checked()
     assert heads(page) == usual
 
 

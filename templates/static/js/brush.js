@@ -125,7 +125,7 @@
       field.value = bound === null ? "" : plain(this.#amount, bound);
     }
 
-    // Bounds that are the wrong way round are taken the right way.
+    // What was typed last stands: another bound beyond which it lies is taken back.
     #typed(field, side) {
       const bound = read(this.#amount, field.value);
       if (Number.isNaN(bound)) {
@@ -135,8 +135,9 @@
       }
       field.ariaInvalid = null;
       this.#tell(null);
-      const { low, high } = { low: null, high: null, ...this.#range, [side]: bound };
-      this.#ask(low !== null && high !== null && low > high ? { low: high, high: low } : { low, high });
+      const asked = { low: null, high: null, ...this.#range, [side]: bound };
+      if (asked.low !== null && asked.high !== null && asked.low > asked.high) asked[side === "low" ? "high" : "low"] = null;
+      this.#ask(asked);
     }
 
     // --- the brush ---

@@ -26,10 +26,9 @@
         spaces: (before, after) => this.#spaces(before, after), drawn: () => this.#fill(),
       });
       new ResizeObserver(() => this.#lay()).observe(this.#list);
-      for (const [start, stop] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
-        this.#list.addEventListener(start, ({ target }) => this.#turn(target.closest("li")));
-        this.#list.addEventListener(stop, ({ relatedTarget }) => { if (!relatedTarget?.closest?.("li")) this.#turn(null); });
-      }
+      atlas.rows.underPointer(this.#list, (target) => this.#turn(target?.closest("li") ?? null));
+      this.#list.addEventListener("focusin", ({ target }) => this.#turn(target.closest("li")));
+      this.#list.addEventListener("focusout", ({ relatedTarget }) => { if (!this.#list.contains(relatedTarget)) this.#turn(null); });
       atlas.scheme.changes.addEventListener("change", () => { for (const item of this.#rows.items()) if (item.cloud) this.#paint(item); });
     }
 

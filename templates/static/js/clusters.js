@@ -7,6 +7,7 @@
   const GAP = 6;         // px on both sides of a name
   const HIDDEN = 0.04;   // of a cluster's dots, as many as its name may lie on
   const FEW = 3;         // dots that any name may
+  const HALO = 5;        // px of the stroke below a name, where it does lie on some
   const NEAR = 8;        // px of distance that weigh as much as a dot
   const SPREAD = 1.4;    // of the mean distance from a cluster's middle: its names begin there
   const FARTHER = [1, 1.5];
@@ -58,7 +59,7 @@
         const [x, y] = [view.across(name.x) + dx, view.down(name.y) + dy];
         if (!(isFree || isChosen) || !view.isClear(x - name.half, x + name.half, y - LINE / 2, y + LINE / 2)) continue;
         this.#drawn.push({ name, x, y });
-        pen.lineWidth = 3;
+        pen.lineWidth = HALO;
         pen.strokeText(name.text, x, y);
         pen.fillStyle = isChosen ? accent : text;
         pen.fillText(name.text, x, y);

@@ -27,18 +27,35 @@
     // By task; of null: whatever it is about. Where an order has to be supported, it is that of the task that would be chosen.
     tasks() {
       const { order } = this.#state;
-      const left = this.passing("task", "order");
+      const left = this.passing("task", "order", "hypothesis", "score", "coverage");
+      const fits = this.#fitting();
       const counts = new Map(this.#manifest.tasks.map(({ task }) => [task, 0]));
       const { title_task: titled, orders } = this.#manifest.experts;
       let all = 0;
       for (let row = 0; row < left.length; row += 1) {
         if (!left[row] || (order && !orders[row].length)) continue;
-        all += 1;
+        if (fits(null, row)) all += 1;
         const about = order ? null : titled[row];
-        if (about !== null) counts.set(about, counts.get(about) + 1);
-        for (const task of orders[row]) if (task !== about) counts.set(task, counts.get(task) + 1);
+        if (about !== null && fits(about, row)) counts.set(about, counts.get(about) + 1);
+        for (const task of orders[row]) if (task !== about && fits(task, row)) counts.set(task, counts.get(task) + 1);
       }
       return counts.set(null, all);
+    }
+
+    // Whether a row would pass what is asked of scores if a task were chosen: whose score is meant follows from the task, and a
+    // hypothesis of another task goes.
+    #fitting() {
+      const { score, coverage, hypothesis } = this.#state;
+      if (!score && !coverage && !hypothesis) return () => true;
+      const asked = hypothesis ? this.#finder.hypothesis(hypothesis) : null;
+      const [passes, covers] = [within(score), within(coverage)];
+      const tests = new Map([null, ...this.#manifest.tasks.filter(({ labels }) => labels.name.length)].map((task) => {
+        const keeps = hypothesis && (task === null || task === asked?.task);
+        const source = keeps ? this.#found.score : this.#finder.best(task);
+        const isRead = keeps ? (row) => asked !== undefined && !Number.isNaN(source.value[row]) : () => true;
+        return [task === null ? null : task.task, (row) => isRead(row) && passes(source.value[row]) && covers(source.coverage[row])];
+      }));
+      return (task, row) => tests.get(task)(row);
     }
 
     orders() {

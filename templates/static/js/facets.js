@@ -146,7 +146,7 @@
       const { state } = route;
       if (name === "order" || name === "marked") route.set({ [name]: checked });
       else if (name === "task" || name === "hypothesis") route.set({ [name]: value === ANY ? null : value, ...(name === "task" ? this.#ofTask(value) : {}) });
-      else if (name === "mode") route.set({ mode: value });
+      else if (name === "mode") this.#asking({ mode: value });
       else if (["label", "shape", "cluster", "activity"].includes(name)) {
         const others = state[name].filter((one) => one !== value);
         route.set({ [name]: checked ? [...others, value] : others });
@@ -158,7 +158,13 @@
 
     #slid({ value }) {
       this.#fires(Number(value));
-      route.set({ fires: Number(value) }, "fires");
+      this.#asking({ fires: Number(value) }, "fires");
+    }
+
+    // How labels are asked for: without one, nothing else is found.
+    #asking(how, by) {
+      if (route.state.label.length) route.set(how, by);
+      else route.adjust(how);
     }
 
     #fires(share) {

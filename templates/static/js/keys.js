@@ -12,12 +12,14 @@
   };
   let isOn = stored.get();
 
-  // where: the page on which a key acts, null for all; at: the element that does the same; again: whether it acts while held down.
+  // where: the page on which a key acts, null for all; from: what has to have the focus; at: the element that does the same; again: whether
+  // it acts while held down.
   const table = (page) => [
     { where: null, keys: ["/"], says: "Search", at: "[data-query]", act: () => page.search() },
+    { where: null, from: "[data-query]", keys: ["Enter", "ArrowDown"], says: "From the search to the first expert found", act: () => page.list.enter() },
     { where: null, keys: ["?"], says: "This help", at: '[data-open="help"]', act: () => page.help() },
     { where: null, keys: ["u"], says: "Back to the list", at: "[data-back]", act: () => page.press("[data-back]") },
-    { where: null, keys: ["Escape"], says: "Close what is open; else leave the field; else choose no expert", act: (event) => page.leave(event) },
+    { where: null, keys: ["Escape"], says: "Close what is open; else clear the search; else leave the field; else choose no expert", act: (event) => page.leave(event) },
     { where: "list", keys: ["j", "ArrowRight"], says: "Choose the next expert", again: true, act: () => page.list.move(1) },
     { where: "list", keys: ["k", "ArrowLeft"], says: "Choose the one before", again: true, act: () => page.list.move(-1) },
     { where: "list", keys: ["ArrowDown"], says: "Choose in the row below", again: true, act: () => page.list.move(page.list.columns) },
@@ -123,8 +125,8 @@
       const isModified = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState("AltGraph");   // [ and ] need it on many keyboards
       if (event.defaultPrevented || event.isComposing || isModified || this.#root.querySelector('dialog[open], [popover="auto"]:popover-open')) return;
       const page = document.body.dataset.page;
-      const found = this.#table.find(({ where, keys }) => keys.includes(key) && (where === null || where === page));
-      if (!found || (repeat && !found.again) || !this.#isFree(key, target)) return;
+      const found = this.#table.find(({ where, from, keys }) => keys.includes(key) && (where === null || where === page) && (!from || target.matches(from)));
+      if (!found || (repeat && !found.again) || !(found.from || this.#isFree(key, target))) return;
       if (found.act(event) !== false) event.preventDefault();
     }
 

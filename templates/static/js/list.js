@@ -4,7 +4,7 @@
   const { route } = atlas;
 
   class List {
-    #root; #finder; #facts; #cards; #table; #toolbar; #found = null; #finding = null; #view = null;
+    #root; #finder; #facts; #cards; #table; #toolbar; #found = null; #finding = null; #view = null; #isArriving = true; #entering = null; #tops = new Map();
 
     // classes: of shapes, or null.
     constructor(root, manifest, finder, classes) {
@@ -15,18 +15,28 @@
       this.#cards = new atlas.cards.Cards(root, pane, manifest, this.#facts);
       this.#table = new atlas.table.Table(root, pane, this.#facts);
       this.#toolbar = new atlas.toolbar.Toolbar(root, pane, new atlas.exporting.Exporter(manifest, this.#facts));
+      // By Back, or by an address that was pasted; heard before route.js makes a new state of it.
+      addEventListener("hashchange", () => { this.#isArriving = true; }, true);
       atlas.pointed.changes.addEventListener("change", () => { for (const { rows } of [this.#cards, this.#table]) rows.flag("pointed", atlas.pointed.row); });
     }
 
     show(state, found) {
       const finding = route.finding(state);
       const isOther = this.#found !== null && finding !== this.#finding;
+      const held = isOther ? null : this.#held();
+      if (isOther && this.#view.element.checkVisibility()) this.#tops.set(this.#finding, this.#view.rows.order[this.#view.rows.top]);
       [this.#found, this.#finding] = [found, finding];
       this.#toolbar.show(found);
       this.#turn(state);
       if (isOther) this.#view.rows.rewind();
       this.#view.show(found);
       this.#choose(state);
+      if (held) this.#regain(held);
+      // Once all of the page shows this finding, and has its height.
+      queueMicrotask(() => {
+        this.#arrive(isOther);
+        if (this.#entering === finding) this.enter();
+      });
     }
 
     look(state) {
@@ -34,6 +44,43 @@
       if (this.#turn(state)) this.#view.show(this.#found);
       else this.#view.look(state);
       this.#choose(state);
+      queueMicrotask(() => this.#arrive(false));
+    }
+
+    // Where the reader comes from elsewhere the chosen expert is in sight; without one, another list stands where it was left.
+    #arrive(isOther) {
+      if (!this.#isArriving) return;
+      this.#isArriving = false;
+      if (!this.#view.element.checkVisibility()) return;
+      const { at } = route.state;
+      if (at !== null) this.#reveal(this.#finder.row(at));
+      else if (isOther) this.#view.rows.lead(this.#found.rows.indexOf(this.#tops.get(this.#finding)), this.#view.head ?? 0);
+    }
+
+    // To the first expert, of a search that may still be under way.
+    enter() {
+      this.#entering = route.finding(route.state);
+      if (this.#entering !== this.#finding || !this.#view.element.checkVisibility()) return;
+      this.#entering = null;
+      const { rows } = this.#found;
+      if (!rows.length) return;
+      route.adjust({ at: this.#facts.expert(rows[0]) });
+      this.#focus(0);
+    }
+
+    // Where in the list the keyboard is, and on what.
+    #held() {
+      const focused = document.activeElement;
+      const item = focused?.closest("[data-row]");
+      if (!item || !this.#view?.element.contains(item)) return null;
+      return { at: this.#found.rows.indexOf(Number(item.dataset.row)), on: focused.matches("[data-star]") ? "[data-star]" : "a" };
+    }
+
+    // Where the expert that had the keyboard is gone, its follower has it.
+    #regain({ at, on }) {
+      if (this.#view.element.contains(document.activeElement)) return;
+      const item = this.#view.rows.item(this.#found.rows[Math.min(at, this.#found.rows.length - 1)]);
+      (item?.querySelector(on) ?? this.#root.querySelector("[data-gallery]")).focus({ preventScroll: true });
     }
 
     // Gallery or table. ► whether it is another than before.

@@ -2,6 +2,7 @@
 // Starts the page once the manifest is here, and shows what the address asks for.
 (async () => {
   const { route } = atlas;
+  const SOON = 300;   // ms, below which waiting needs no word
   const pages = Object.fromEntries([...document.querySelectorAll("[data-page]")].map((page) => [page.dataset.page, page]));
   const toggle = document.querySelector("[data-scheme-toggle]");
   toggle.addEventListener("click", atlas.scheme.toggle);
@@ -58,11 +59,13 @@
     if (shown.place === "list " && page !== "list") scrolled = scrollY;
     let missing = null;
     if (again || finding !== shown.finding) {
-      let loaded = null;
-      // What cannot be read is said below; without it the query finds nothing.
-      try { loaded = await finder.ready(state); } catch (error) { missing = error.message; }
+      const busy = setTimeout(() => pages.list.setAttribute("aria-busy", "true"), SOON);
+      const loaded = await finder.ready(state);
+      clearTimeout(busy);
       if (now !== turn) return;
-      found = loaded ? finder.find(state, loaded) : finder.nothing();
+      pages.list.removeAttribute("aria-busy");
+      missing = loaded.trouble;   // the list is then of what could be read
+      found = finder.find(state, loaded);
       for (const view of views) view.show(state, found);
     } else for (const view of views) view.look?.(state, found);
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));

@@ -7,7 +7,7 @@
   const { route, pointed } = atlas;
   const STEP = 1.5;        // of a key or a button
   const REACH = { mouse: 10, pen: 10, touch: 20 };   // px from a pointer to a dot that it means
-  const ON = 4;            // px from a dot, below which a name over it is not meant
+  const ON = { mouse: 6, pen: 6, touch: 10 };        // px from a dot, below which a name over it is not meant
   const RESTED = 250;      // ms after which a zoomed map stands in the address
   const [POINTED, CHOSEN, HAIR] = [7, 10, 5];   // px of the rings' radii, and of the hairs on one of them
   const SHARPEST = 3;      // device pixels to a px
@@ -240,7 +240,7 @@
     }
 
     // The cluster whose name a pointer means.
-    #named(event) { return this.#hit(event, ON) === null ? this.#clusters.at(event.offsetX, event.offsetY) : null; }
+    #named(event) { return this.#hit(event, ON[event.pointerType] ?? ON.mouse) === null ? this.#clusters.at(event.offsetX, event.offsetY) : null; }
 
     #open(row) {
       this.#opened = this.#experts.expert[row];
@@ -369,7 +369,7 @@
         tip.hidden = true;
         this.#paint();
       });
-      atlas.scheme.changes.addEventListener("change", () => { this.#style = null; this.#dots.forget(); this.#paint(); });
+      for (const scheme of [atlas.scheme.changes, matchMedia("(forced-colors: active)")]) scheme.addEventListener("change", () => { this.#style = null; this.#dots.forget(); this.#paint(); });
     }
 
     // A tool for drawing has the way of the keyboard and of a finger beside it.

@@ -8,14 +8,19 @@
 
   const UNFILTERED = Object.fromEntries(route.FOUND.filter((key) => key !== "sort").map((key) => [key, route.DEFAULTS[key]]));
   const reset = () => route.set(UNFILTERED);
+  const { folded } = atlas.search;
+  const BEGUN = 3;   // letters of a name that are meant to be its beginning
+  const MEANT = 3;   // tasks and hypotheses that are offered
+
   const fire = (number) => (number === 1 ? "1 expert fires on it" : `${count(number)} experts fire on it`);
 
   class Narrowed {
-    #root; #finder; #shown;
+    #root; #finder; #tasks; #shown;
 
     constructor(root, manifest, finder) {
       this.#root = root;
       this.#finder = finder;
+      this.#tasks = manifest.tasks.filter(({ labels }) => labels.name.length);
       this.#part("reset-all").addEventListener("click", reset);
       this.#part("narrowed").hidden = false;
       // The counts in the summary lead to those experts, whatever else is filtered by.
@@ -33,8 +38,9 @@
       this.#part("reset-all").hidden = chips.length === 0;
       this.#part("drawer").textContent = chips.length ? `Filters · ${chips.length}` : "Filters";
       this.#part("close").textContent = rows.length === 1 ? "Show 1 expert" : `Show ${count(rows.length)} experts`;
-      this.#suggest(state, found);
-      this.#empty(filters, relaxed, rows.length === 0 && filters.length > 0);
+      const isEmpty = rows.length === 0 && filters.length > 0;
+      this.#suggest(state, found, isEmpty);
+      this.#empty(found, isEmpty);
       for (const { link, filter } of this.#shown) link.href = route.link({ ...UNFILTERED, ...filter });
       if (held && !(document.activeElement?.closest(MADE) && document.activeElement.checkVisibility())) this.#land(at);
     }
@@ -46,12 +52,34 @@
 
     #part(name) { return this.#root.querySelector(`[data-${name}]`); }
 
-    #suggest(state, { matches, tokens = [] }) {
+    #suggest(state, { matches, tokens = [] }, isEmpty) {
+      this.#part("narrowed").classList.toggle("asked", state.q !== "");
       const meant = this.#finder.suggested(state.q).filter(({ name, task }) => !state.label.includes(name) && this.#finder.knows(task));
       this.#part("suggestions").replaceChildren(
-        ...meant.map((label) => this.#label(state, label)),
+        ...this.#named(state), ...meant.map((label) => this.#label(state, label)),
         ...tokens.map(tokenLink),
-        ...(matches?.common.length ? [make("p", { class: "note" }, ...token(`${listed(matches.common)}: in too many contexts to look for there.`))] : []));
+        ...(matches?.common.length && !isEmpty ? [make("p", { class: "note" }, ...token(`${listed(matches.common)}: in too many contexts to look for there.`))] : []));
+    }
+
+    // Tasks and hypotheses that have a word which the query begins or is.
+    #named({ q, task: chosen, hypothesis: read }) {
+      const wanted = folded(q);
+      if (!wanted) return [];
+      const isMeant = (title) => ` ${folded(title)} `.includes(wanted.length < BEGUN ? ` ${wanted} ` : ` ${wanted}`);
+      const tasks = this.#tasks.filter(({ name, title }) => name !== chosen && isMeant(title)).map((task) => this.#task(task));
+      const hypotheses = this.#tasks.flatMap((task) => task.hypotheses.map(({ hypothesis, title }) => ({ task, title, value: `${task.name}:${hypothesis}` })))
+        .filter(({ title, value }) => value !== read && isMeant(title))
+        .map(({ task, title, value }) => button([...token(title), ` is a hypothesis on ${task.title}: show the experts from which it can be read`], () => route.set({ q: "", task: chosen === task.name ? chosen : null, hypothesis: value })));
+      return [...tasks, ...hypotheses].slice(0, MEANT);
+    }
+
+    // A claim about one task says nothing of another's hypothesis.
+    #task(task) {
+      let about = 0;
+      for (let row = 0; row < this.#finder.all; row += 1) if (this.#finder.isAbout(row, task.task)) about += 1;
+      const { hypothesis } = route.state;
+      const claim = about === 1 ? "1 expert has a title that names it, or an order of it" : `${count(about)} experts have a title that names it, or an order of it`;
+      return button([...token(task.title), ` is a task: ${claim}`], () => route.set({ q: "", task: task.name, hypothesis: hypothesis?.startsWith(`${task.name}:`) ? hypothesis : null }));
     }
 
     #label(state, { name, title, task, at }) {
@@ -60,13 +88,14 @@
       return button([...token(title), ` is a label of ${task.title}: ${fire(firing)}`], () => route.set({ q: "", label: [...state.label, name] }));
     }
 
-    #empty(filters, relaxed, isEmpty) {
+    #empty({ filters, relaxed, matches }, isEmpty) {
       this.#part("empty").hidden = !isEmpty;
       if (!isEmpty) return;
       const several = ["this filter", "both filters"][filters.length - 1] ?? `all ${filters.length} filters`;
       const ways = relaxed.map(({ text, left, without }) => button(token(`Without ${text}: ${count(left)}`), () => route.set(without)));
       this.#part("empty").replaceChildren(
         make("p", {}, `No expert passes ${several}.${ways.length || filters.length < 2 ? "" : " To leave out one of them is not enough."}`),
+        ...(matches?.common.length ? [make("p", { class: "note" }, ...token(`${listed(matches.common)}: in too many contexts to look for there; only tokens, titles and numbers were searched.`))] : []),
         ...ways, ...(ways.length ? [] : [button("Reset", reset)]));
     }
   }

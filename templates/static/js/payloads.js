@@ -22,12 +22,16 @@
     const entry = arrival(name);
     const element = document.createElement("script");
     element.src = source;
-    element.onload = () => { element.remove(); entry.resolve(); };   // a payload has come before
-    element.onerror = () => {
-      element.remove();
+    const fail = (what) => {
       arrivals.delete(name);
-      entry.reject(new Error(`The file ${source} could not be read. Bake the site again, or copy its whole folder.`));
+      entry.reject(new Error(`The file ${source} ${what}. Bake the site again, or copy its whole folder.`));
     };
+    element.onload = () => {
+      element.remove();
+      if (name === source) entry.resolve();   // a library hands over nothing
+      else if (!entry.isHere) fail("is not whole");
+    };
+    element.onerror = () => { element.remove(); fail("could not be read"); };
     document.head.append(element);
   }
 

@@ -22,6 +22,7 @@
       for (const type of ["pointerenter", "focusin"]) root.addEventListener(type, () => this.#turn());
       atlas.scheme.changes.addEventListener("change", () => this.#paint());
       new ResizeObserver(() => { if (this.#row !== null && !this.#cloud) this.#load(this.#row); this.#paint(); }).observe(this.#parts.picture);
+      new ResizeObserver(() => this.#scrollable()).observe(root);
     }
 
     show(state, found) {
@@ -30,6 +31,11 @@
     }
 
     look() { this.#go(); }
+
+    // In a low window it scrolls, and so can be reached by the keyboard.
+    #scrollable() {
+      if (this.#root.scrollHeight > this.#root.clientHeight) this.#root.tabIndex = 0; else this.#root.removeAttribute("tabindex");
+    }
 
     // The keyboard or the pointer on what stands here does not change it.
     #wanted() {
@@ -77,11 +83,13 @@
     #score(row) {
       const best = this.#found.best(row);
       if (this.#facts.of("silent", row)) return [make("p", { class: "none" }, "Never fires on held-out text.")];
-      if (!best) return [make("p", { class: "none" }, "Nothing of the labelled tasks can be read from its code.")];
+      const { lacks } = this.#found.score;
+      if (!best) return lacks ? [make("p", { class: "none" }, lacks)] : [];
       const { task, hypothesis } = this.#facts.read(best);
       const of = `${task.title}, ${hypothesis.title}`;
       return [
-        make("p", { class: "score-head" }, make("span", { class: "whose", title: of }, of), make("span", { class: "figure" }, `${hypothesis.measure} ${interval(best.value, best.low, best.high)}`)),
+        make("p", { class: "whose", title: of }, of),
+        make("p", { class: "figure" }, `${hypothesis.measure} ${interval(best.value, best.low, best.high)}`),
         atlas.strip({ of, measure: hypothesis.measure, ...best }, hypothesis.references, { width: STRIP, long: true }),
       ];
     }

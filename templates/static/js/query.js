@@ -41,13 +41,18 @@
     tokens(ready) { return this.#search.tokens(ready.search); }
 
     // Loads what the query looks up, and returns it for `find`: nothing of it is needed to show the list.
+    // What cannot be read is null, and said in `trouble`.
     async ready(state) {
+      const trouble = [];
+      const tried = async (promise) => { try { return await promise; } catch (error) { trouble.push(error.message); return null; } };
       const labels = [...state.label.map((name) => this.label(name)), ...this.suggested(state.q)].filter(Boolean);
       const [search, score, order] = await Promise.all([
-        this.#search.ready(state.q), this.#scored(state), this.#ordered(sorted(state).name),
-        ...labels.map(({ task }) => this.loadLabels(task)),
+        tried(this.#search.ready(state.q)), tried(this.#scored(state)), tried(this.#ordered(sorted(state).name)),
+        ...labels.map(({ task }) => tried(this.loadLabels(task))),
+        // To count what each task would leave takes the scores of each.
+        ...(state.score || state.coverage || state.hypothesis ? this.#manifest.tasks.filter(({ labels: { name } }) => name.length).map((task) => tried(this.#loadScores(task))) : []),
       ]);
-      return { search, score, order };
+      return { search, score, order, trouble: trouble[0] ?? null };
     }
 
     // --- what is loaded ---
@@ -64,18 +69,24 @@
     }
 
     // The scores that a state asks for: of a hypothesis, of the best of a task, else of the best of all.
-    async #scored({ hypothesis: name, task: of }) {
+    #scored({ hypothesis: name, task: of }) {
       const asked = name ? this.hypothesis(name) : null;
       const task = asked ? asked.task : this.task(of);
-      if (!task) return this.#own;
-      const key = `${task.task}:${asked ? asked.at : "best"}`;
+      return task ? this.#loadScores(task, asked?.at) : this.#own;
+    }
+
+    // Of a task's best hypotheses, or of the one at a place.
+    async #loadScores(task, at = null) {
+      const key = `${task.task}:${at ?? "best"}`;
       if (!this.#scores.has(key)) {
         const { best, of: each } = await load(`scores/${task.task}`);
-        const stored = asked ? each[asked.at] : best;
-        this.#scores.set(key, atlas.scores.ofTask(stored, this.all, task, asked?.at));
+        this.#scores.set(key, atlas.scores.ofTask(at === null ? best : each[at], this.all, task, at));
       }
       return this.#scores.get(key);
     }
+
+    // What the list would go by if a task were chosen, or none (null); of a task once something is asked of scores.
+    best(task) { return task === null ? this.#own : this.#scores.get(`${task.task}:best`); }
 
     async #ordered(name) {
       if (!STORED.includes(name)) return null;
@@ -131,30 +142,35 @@
 
     // loaded: what `ready` gave for this state. ► rows in order; passing, by row; the filters; if there is no row, the filters without
     // which there would be, and how many; a row's best score; what a row was found by; and the facets' counts.
-    find(state, loaded) {
+    find(asked, loaded) {
+      const state = this.#answerable(asked, loaded);
+      const score = loaded.score ?? this.#own;
       const found = { passing: new Uint8Array(this.all), sort: sorted(state), matches: this.#search.matches(loaded.search), lifts: null };
       const failed = new Uint32Array(this.all);
-      found.filters = this.#filters.of(state, found, loaded.score);
+      found.filters = this.#filters.of(state, found, score);
       found.filters.forEach(({ test }, at) => {
         const bit = 1 << at;
         for (let row = 0; row < failed.length; row += 1) if (!test(row)) failed[row] |= bit;
       });
       for (let row = 0; row < failed.length; row += 1) found.passing[row] = failed[row] === 0 ? 1 : 0;
-      found.rows = this.#sort(found, loaded);
+      found.rows = this.#sort(found, { order: loaded.order, score });
       found.relaxed = found.rows.length ? [] : relaxed(found.filters, failed);
-      found.best = (row) => (Number.isNaN(loaded.score.value[row]) ? null : loaded.score.at(row));
-      found.score = loaded.score;
+      found.best = (row) => (Number.isNaN(score.value[row]) ? null : score.at(row));
+      found.score = score;
       found.tokens = this.#search.tokens(loaded.search);
       found.reason = (row) => this.#reason(row, state, found);
       found.counts = new atlas.counts.Counts(this.#manifest, this, this.#classes, found, failed, state, this.#labels, this.#readable);
       return found;
     }
 
-    // Where what a query looks up cannot be read.
-    nothing() {
-      const found = this.find(atlas.route.DEFAULTS, { search: null, score: this.#own, order: null });
-      found.passing.fill(0);
-      return Object.assign(found, { rows: new Uint32Array(0) });
+    // The state without what asks for something that could not be read.
+    #answerable(state, { search, score, order }) {
+      const isRead = (name) => { const label = this.label(name); return !label || this.knows(label.task); };
+      return {
+        ...state, label: state.label.filter(isRead), ...(search ? {} : { q: "" }),
+        ...(score ? {} : { hypothesis: null, score: null, coverage: null }),
+        ...(order || !STORED.includes(sorted(state).name) ? {} : { sort: null }),
+      };
     }
 
     // --- what is known of a row ---
@@ -211,7 +227,7 @@
     return filters.map((filter, at) => ({ ...filter, left: left[at] })).filter((filter) => filter.left).sort((one, other) => other.left - one.left);
   }
 
-  const told = (found, all) => (found === all ? `${count(all)} experts` : `${count(found)} of ${count(all)} experts`);
+  const told = (found, all) => (found === all ? `${count(all)} ${all === 1 ? "expert" : "experts"}` : `${count(found)} of ${count(all)} experts`);
 
   atlas.query = { Finder, SORTS, ACTIVITIES, sorts, sorted, told };
 })();

@@ -30,6 +30,7 @@
     const [low, high = ""] = (text ?? "").split("..");
     const bound = (written) => { const value = Number(written); return written.trim() === "" || !Number.isFinite(value) ? null : value; };
     const read = { low: bound(low), high: bound(high) };
+    if (read.low !== null && read.high !== null && read.low > read.high) [read.low, read.high] = [read.high, read.low];
     return read.low === null && read.high === null ? null : read;
   }
 
@@ -39,13 +40,14 @@
     const [path, query = ""] = split(hash.replace(/^#\/?/, ""), "?");
     const given = new URLSearchParams(query);
     const state = { ...DEFAULTS };
-    const expert = /^expert\/(\d+)$/.exec(path);
+    const expert = /^expert\/(\d{1,9})$/.exec(path);
     const token = /^token\/(.+)$/s.exec(path);
     if (expert) state.expert = Number(expert[1]);
     else if (token) state.token = decoded(token[1]);
     else if (Object.hasOwn(PLACES, path)) state[path] = true;
     else if (path !== "") state.strange = path;
     for (const key of [...TEXTS, "area", "sort", "columns", "map", "place", ...OWN, "marks"]) if (given.get(key)) state[key] = given.get(key);
+    if (!state.q.trim()) state.q = "";
     for (const key of RANGES) state[key] = range(given.get(key));
     for (const key of LISTS) state[key] = [...new Set(given.getAll(key))];
     for (const key of [...FLAGS, "folded"]) state[key] = given.get(key) === "1";

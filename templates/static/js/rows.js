@@ -136,6 +136,13 @@
       this.look();
     }
 
+    // Scrolls so that a place's line is the first in sight.
+    lead(at, head = 0) {
+      const above = Math.max(0, this.#pane.getBoundingClientRect().top) + head;
+      if (at > 0) this.#scroll(this.#start() + Math.floor(at / this.#columns) * this.#pitch - above);
+      this.look();
+    }
+
     // To the list's beginning, if that is above what is in sight.
     rewind() {
       this.#pane.scrollTop = 0;
@@ -158,6 +165,40 @@
     }
   }
 
+  const STILL = 100;   // ms
+  const pointer = { x: null, y: null };
+  let scrolled = -Infinity;
+  document.addEventListener("scroll", () => { scrolled = performance.now(); }, { capture: true, passive: true });
+  document.addEventListener("pointermove", ({ screenX, screenY }) => { [pointer.x, pointer.y] = [screenX, screenY]; }, { capture: true, passive: true });
+
+  // Calls over(element) for what the pointer comes upon, over(null) when it leaves. What scrolling brings under a resting pointer counts
+  // once it has come to rest itself.
+  function underPointer(body, over) {
+    let waiting = null;
+    let target = null;
+    const now = () => {
+      clearTimeout(waiting);
+      waiting = null;
+      over(target);
+    };
+    const wait = () => {
+      const rest = scrolled + STILL - performance.now();
+      if (rest > 0) waiting = setTimeout(wait, rest); else now();
+    };
+    const moves = ({ screenX, screenY }) => screenX !== pointer.x || screenY !== pointer.y;
+    body.addEventListener("pointerover", (event) => {
+      clearTimeout(waiting);
+      target = event.target;
+      if (moves(event)) now(); else wait();
+    });
+    body.addEventListener("pointermove", () => { if (waiting !== null) now(); });
+    body.addEventListener("pointerout", ({ relatedTarget }) => {
+      if (body.contains(relatedTarget)) return;
+      target = null;
+      now();
+    });
+  }
+
   // What was chosen is said too; what is pointed at is only seen.
   function flag(item, name, is) {
     item.classList.toggle(name, is);
@@ -166,5 +207,5 @@
     if (is) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
   }
 
-  atlas.rows = { Rows };
+  atlas.rows = { Rows, underPointer };
 })();

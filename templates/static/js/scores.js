@@ -1,5 +1,6 @@
 "use strict";
-// Scores by row, with the share of labels covered: { value, coverage, at(row) }; NaN where nothing can be read.
+// Scores by row, with the share of labels covered: { value, coverage, at(row), lacks }; NaN where nothing can be read, and what that
+// says of an expert then.
 (() => {
   const { array } = atlas.payloads;
 
@@ -8,7 +9,8 @@
     const { best_task: of, best_hypothesis: hypothesis, best_all_rows: value, best_all_rows_low: low, best_all_rows_high: high, best_covered: covered } = experts;
     const labels = new Map(tasks.map(({ task, labels: { name } }) => [task, name.length]));
     const coverage = Float32Array.from(covered, (number, row) => (Number.isNaN(value[row]) ? NaN : number / labels.get(of[row])));
-    return { value, coverage, at: (row) => ({ task: of[row], hypothesis: hypothesis[row], value: value[row], low: low[row], high: high[row], covered: covered[row], labels: labels.get(of[row]) }) };
+    const lacks = tasks.some(({ hypotheses }) => hypotheses.length) ? "Nothing of the labelled tasks can be read from its code." : null;
+    return { value, coverage, at: (row) => ({ task: of[row], hypothesis: hypothesis[row], value: value[row], low: low[row], high: high[row], covered: covered[row], labels: labels.get(of[row]) }), lacks };
   }
 
   // Of a task's best hypotheses, or of one (`at`), from its payload.
@@ -27,7 +29,9 @@
       });
     }
     const { value, low, high, coverage } = columns;
-    return { value, coverage, at: (row) => ({ task: task.task, hypothesis: task.hypotheses[of[row]].hypothesis, value: value[row], low: low[row], high: high[row], covered: covered[row], labels }) };
+    const asked = at === null ? task.title : `${task.title}, ${task.hypotheses[at].title}`;
+    const lacks = task.hypotheses.length ? `${asked} cannot be read from its code.` : `${task.title} has no hypothesis that could be read from it.`;
+    return { value, coverage, at: (row) => ({ task: task.task, hypothesis: task.hypotheses[of[row]].hypothesis, value: value[row], low: low[row], high: high[row], covered: covered[row], labels }), lacks };
   }
 
   atlas.scores = { ofAll, ofTask };

@@ -15,6 +15,13 @@
   const bare = (word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word);   // the inside of a word
   const words = (query) => folded(query).split(/\s+/).filter(Boolean).map(bare);
 
+  // Words of titles and contexts are letters and numbers: “__init__” is looked for as “init” there. What has several such parts, or
+  // none, is looked for as it is, which no word can be.
+  function plain(word) {
+    const parts = word.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+    return parts.length === 1 ? parts[0] : word;
+  }
+
   // The first place in sorted texts that is not before `text`.
   function lower(texts, text) {
     let [low, high] = [0, texts.length];
@@ -56,9 +63,10 @@
       if (!wanted.length) return null;
       const directory = await load("search/index");
       const found = await Promise.all(wanted.map(async (word) => {
-        const shards = KINDS.map((kind) => Promise.all(covering(directory[kind], word, kind === "contexts" && contextsWhole(word)).map((at) => shard(kind, at))));
+        const inside = plain(word);
+        const shards = KINDS.map((kind) => Promise.all(covering(directory[kind], kind === "tokens" ? word : inside, kind === "contexts" && contextsWhole(inside)).map((at) => shard(kind, at))));
         const [tokens, titles, contexts] = await Promise.all(shards);
-        return { word, tokens, titles, contexts };
+        return { word, inside, tokens, titles, contexts };
       }));
       return { common: directory.common, words: found };
     }
@@ -67,32 +75,36 @@
     matches(ready) {
       if (!ready) return null;
       const met = ready.words.map((found) => this.#word(found));
-      const rank = met[0].rank.slice();
-      for (const { rank: other } of met.slice(1)) for (let row = 0; row < rank.length; row += 1) rank[row] = rank[row] && other[row] ? rank[row] + other[row] : 0;
-      return { rank, by: (row) => met[0].by(row), common: ready.words.map(({ word }) => word).filter((word) => ready.common.includes(word)) };
+      const [first, ...others] = met;
+      const rank = first.rank.slice();
+      for (const { rank: other } of others) for (let row = 0; row < rank.length; row += 1) rank[row] = rank[row] && other[row] ? rank[row] + other[row] : 0;
+      const { by } = met.reduce((one, other) => (other.size < one.size ? other : one));   // the rarest word says most
+      return { rank, by, common: ready.words.map(({ word }) => word).filter((word) => ready.common.includes(word)) };
     }
 
-    #word({ word, tokens, titles, contexts }) {
+    #word({ word, inside, tokens, titles, contexts }) {
       const rank = new Uint32Array(this.#experts.expert.length);
       const source = new Int32Array(rank.length).fill(-1);
       const sources = [];
       const offer = (row, offered, from) => { if (offered > rank[row]) [rank[row], source[row]] = [offered, from]; };
-      const meet = (shards, whole, rise) => {
+      const meet = (shards, text, whole, rise) => {
         for (const { texts, starts, rows, weight } of shards) {
-          for (let at = lower(texts, word); at < texts.length && (whole ? texts[at] === word : texts[at].startsWith(word)); at += 1) {
+          for (let at = lower(texts, text); at < texts.length && (whole ? texts[at] === text : texts[at].startsWith(text)); at += 1) {
             const from = sources.push(texts[at]) - 1;
-            const least = rise(texts[at] === word);
+            const least = rise(texts[at] === text);
             for (let place = starts[at]; place < starts[at + 1]; place += 1) offer(rows[place], least + (weight ? weight[place] : 0), from);
           }
         }
       };
-      meet(contexts, contextsWhole(word), (is) => (is ? RANKS.context : RANKS.contextBeginning));
-      meet(titles, false, () => RANKS.title);
+      meet(contexts, inside, contextsWhole(inside), (is) => (is ? RANKS.context : RANKS.contextBeginning));
+      meet(titles, inside, false, () => RANKS.title);
       if (!/^[\p{L}\p{N}]+$/u.test(word)) this.#experts.title.forEach((title, row) => { if (title.toLowerCase().includes(word)) offer(row, RANKS.title, -1); });
-      meet(tokens, false, (is) => (is ? RANKS.whole : RANKS.beginning));
+      meet(tokens, word, false, (is) => (is ? RANKS.whole : RANKS.beginning));
       const numbered = /^\d+$/.test(word) ? this.#rowOf(Number(word)) : -1;
       if (numbered >= 0) offer(numbered, RANKS.number, -1);
-      return { rank, by: (row) => told(rank[row], sources[source[row]]) };
+      let size = 0;
+      for (let row = 0; row < rank.length; row += 1) if (rank[row]) size += 1;
+      return { rank, size, by: (row) => told(rank[row], sources[source[row]]) };
     }
 
     // Tokens that are or begin like the whole query, and how many experts fire on each; the query itself first.

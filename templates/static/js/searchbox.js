@@ -17,7 +17,7 @@
       this.#field.addEventListener("compositionend", () => this.#search());
       this.#field.addEventListener("keydown", (event) => {
         if (event.isComposing) return;
-        if (event.key === "Enter") this.#search();
+        if (event.key === "Enter" || event.key === "ArrowDown") this.#search();   // on the way to what is found: keys.js
         if (event.key !== "Escape" || !this.#field.value) return;
         event.preventDefault();
         this.#field.value = "";

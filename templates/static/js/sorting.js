@@ -4,7 +4,7 @@
   const ROOM = 2 ** 20;   // experts that a sorting key has room for
 
   const TITLES = {
-    match: "match", lift: "lift", importance: "importance", score: "best score", coverage: "coverage", rate: "firing rate", mean_norm: "mean norm",
+    match: "match", lift: "lift", importance: "importance", score: "score", coverage: "coverage", rate: "firing rate", mean_norm: "mean norm",
     effective_dimension: "effective dimension", dimensions_needed: "dimensions needed", shape: "shape", cluster: "cluster", title: "title", number: "expert number",
   };
   const SORTS = Object.fromEntries(Object.entries(TITLES).map(([name, title]) => [name, { title }]));

@@ -5,7 +5,7 @@
   const { known } = atlas.facts;
   const LINE = 28;   // px
   const STRIP = 96;
-  const NARROW = 720;   // px of the pane, below which a title has less room
+  const NARROW = 760;   // px of the pane, below which a title has less room
   const TITLE = 132;    // that is: px
   const NONE = "–";
   const shown = (value, told) => (known(value) ? told(value) : NONE);
@@ -13,20 +13,20 @@
   const three = (value) => shown(value, aligned);
   const whole = (value) => shown(value, count);
 
-  // Its name; the sort it stands for; px; whether it holds words; cell(facts, row, found) ► text or nodes; from which width of the pane on it
-  // is shown unless the reader chose. The first two are always there.
+  // Its name; the sort it stands for; px; whether it holds words; cell(facts, row, found) ► text or nodes; The first two are
+  // always there.
   const COLUMNS = {
     expert: { title: "Expert", sort: "number", width: 76 },
-    title: { title: "Title", sort: "title", width: 200, isWords: true, cell: titled },
+    title: { title: "Title", sort: "title", width: 264, isWords: true, cell: titled },
     task: { title: "Claim about", width: 112, isWords: true, cell: (facts, row) => facts.claimed(row)?.title ?? "" },
-    score: { title: "Best score", sort: "score", width: 232, from: 0, cell: scored },
-    read: { title: "Score of", width: 176, isWords: true, from: 1400, cell: whose },
-    coverage: { title: "Labels covered", sort: "coverage", width: 84, from: 800, cell: (facts, row, { best }) => { const read = best(row); return read && known(read.covered) ? `${read.covered} of ${read.labels}` : NONE; } },
-    rate: { title: "Firing rate (%)", sort: "rate", width: 84, from: 0, cell: (facts, row) => share(facts.of("rate", row)) },
-    importance: { title: "Importance (%)", sort: "importance", width: 96, from: 0, cell: (facts, row) => share(facts.of("importance", row)) },
-    shape: { title: "Shape", sort: "shape", width: 88, isWords: true, from: 700, cell: (facts, row) => facts.shape(row) ?? "" },
-    effective_dimension: { title: "Effective dimension", sort: "effective_dimension", width: 88, from: 900, cell: (facts, row) => three(facts.of("effective_dimension", row)) },
-    dimensions_needed: { title: "Dimensions needed", sort: "dimensions_needed", width: 96, from: 1000, cell: (facts, row) => whole(facts.of("dimensions_needed", row)) },
+    score: { title: "Score", sort: "score", width: 232, cell: scored },
+    read: { title: "Score of", width: 176, isWords: true, cell: whose },
+    coverage: { title: "Labels covered", sort: "coverage", width: 100, cell: (facts, row, { best }) => { const read = best(row); return read && known(read.covered) ? `${read.covered} of ${read.labels}` : NONE; } },
+    rate: { title: "Firing rate (%)", sort: "rate", width: 84, cell: (facts, row) => share(facts.of("rate", row)) },
+    importance: { title: "Importance (%)", sort: "importance", width: 96, cell: (facts, row) => share(facts.of("importance", row)) },
+    shape: { title: "Shape", sort: "shape", width: 88, isWords: true, cell: (facts, row) => facts.shape(row) ?? "" },
+    effective_dimension: { title: "Effective dimension", sort: "effective_dimension", width: 88, cell: (facts, row) => three(facts.of("effective_dimension", row)) },
+    dimensions_needed: { title: "Dimensions needed", sort: "dimensions_needed", width: 96, cell: (facts, row) => whole(facts.of("dimensions_needed", row)) },
     mean_norm: { title: "Mean norm", sort: "mean_norm", width: 72, cell: (facts, row) => three(facts.of("mean_norm", row)) },
     firings: { title: "Firings", width: 88, cell: (facts, row) => whole(facts.of("firings", row)) },
     cluster: { title: "Cluster", sort: "cluster", width: 176, isWords: true, cell: (facts, row) => { const name = facts.cluster(row); return name === null ? "" : token(name); } },
@@ -35,12 +35,18 @@
   };
   const FIXED = ["expert", "title"];
   const CHOSEN = Object.keys(COLUMNS).filter((name) => !FIXED.includes(name));   // by the reader
+  const USUAL = ["score", "rate", "importance", "coverage", "shape", "effective_dimension", "dimensions_needed", "read"];   // unless the reader chooses
+  const LEAST = 3;   // so many of them even where they have to be scrolled to
   const RISING = ["number", "title", "shape", "cluster"];   // sorts that begin with the least
 
+  const widths = (names) => names.reduce((sum, name) => sum + COLUMNS[name].width, 0);
+
   // The columns that a state asks for, else those that a pane of this width has room for.
-  const columns = (state, width) => (state.columns === null
-    ? CHOSEN.filter((name) => COLUMNS[name].from <= width)
-    : CHOSEN.filter((name) => state.columns.split(",").includes(name)));
+  function columns(state, width) {
+    const fitting = (name, at) => at < LEAST || widths(FIXED) + widths(USUAL.slice(0, at + 1)) <= width;
+    const wanted = state.columns === null ? USUAL.filter(fitting) : state.columns.split(",");
+    return CHOSEN.filter((name) => wanted.includes(name));
+  }
 
   class Table {
     #pane; #table; #head; #body; #ends; #facts; #rows; #found = null; #names = []; #kind = null; #around = ["", ""];
@@ -64,10 +70,9 @@
 
     #listen() {
       const row = (target) => { const line = target?.closest?.("[data-row]"); return line && this.#body.contains(line) ? Number(line.dataset.row) : null; };
-      for (const [start, stop] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
-        this.#body.addEventListener(start, ({ target }) => atlas.pointed.at(row(target)));
-        this.#body.addEventListener(stop, ({ relatedTarget }) => { if (row(relatedTarget) === null) atlas.pointed.at(null); });
-      }
+      atlas.rows.underPointer(this.#body, (target) => atlas.pointed.at(row(target)));
+      this.#body.addEventListener("focusin", ({ target }) => atlas.pointed.at(row(target)));
+      this.#body.addEventListener("focusout", ({ relatedTarget }) => { if (row(relatedTarget) === null) atlas.pointed.at(null); });
       this.#body.addEventListener("click", ({ target }) => {
         const at = row(target);
         if (at !== null && !target.closest("a, button")) atlas.route.adjust({ at: this.#facts.expert(at) });
@@ -91,12 +96,14 @@
     look(state) {
       const [before, after] = this.#around = atlas.route.around();
       for (const line of this.#rows.items()) line.querySelector("a").href = `${before}${this.#facts.expert(Number(line.dataset.row))}${after}`;
-      const names = [...FIXED, ...columns(state, this.#pane.clientWidth)];
-      const kind = `${names.join()} ${this.#pane.clientWidth < NARROW}`;
+      const { clientWidth } = this.#pane;
+      if (!clientWidth) return;   // out of the page: what stands here waits as it was left
+      const isNarrow = clientWidth < NARROW;
+      const names = [...FIXED, ...columns(state, clientWidth)];
+      const kind = `${names.join()} ${isNarrow}`;
       if (kind === this.#kind) return;
       this.#kind = kind;
       this.#names = names;
-      const isNarrow = this.#pane.clientWidth < NARROW;
       const width = (name) => (name === "title" && isNarrow ? TITLE : COLUMNS[name].width);
       this.#table.firstChild.replaceChildren(...names.map((name) => {
         const column = make("col", { class: `of-${name}` });
@@ -168,7 +175,7 @@
 
   function titled(facts, row) {
     const on = facts.rests(row);
-    return [make("span", {}, ...token(facts.title(row))), ...(on ? [make("span", { class: "rests" }, ` (${on})`)] : [])];
+    return [make("span", { class: "titled" }, make("span", {}, ...token(facts.title(row))), ...(on ? [make("span", { class: "rests" }, ` (${on})`)] : []))];
   }
 
   function scored(facts, row, { best }) {

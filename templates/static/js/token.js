@@ -26,7 +26,7 @@
       const isOther = text !== this.#text;
       this.#text = text;
       this.#root.querySelector("[data-heading]").replaceChildren("Experts that fire on “", make("bdi", { class: "token" }, ...token(text)), "”");
-      this.#part("list").href = route.link({ ...route.DEFAULTS, view: route.state.view, q: text });
+      this.#search(text);
       if (arrived) { scrollTo(0, 0); this.#root.querySelector("[data-heading]").focus({ preventScroll: true }); }
       if (!isOther) return this.#table && this.#draw();   // the list's filters, which links keep, may be others
       const turn = ++this.#shown;
@@ -37,8 +37,8 @@
         const table = await this.#read(text);
         if (turn !== this.#shown) return;
         this.#table = table;
+        this.#search(text);
         [this.#sort, this.#way, this.#most] = ["share", -1, AT_FIRST];
-        this.#part("list").hidden = table === null;
         if (table === null) return trouble(this.#root, "No expert's listed tokens have this one: the atlas keeps, for each expert, the tokens that tell most about it. Choose another in the search, or go back to the list of experts.");
         this.#say();
         this.#draw();
@@ -55,6 +55,15 @@
     #body() { return this.#root.querySelector("[data-body]"); }
 
     #buttons() { return this.#root.querySelectorAll("[data-token-sort]"); }
+
+    // What the list finds by the text, which is more than the experts here. The other link may lead to just that.
+    #search(text) {
+      const wanted = { ...route.DEFAULTS, view: route.state.view, q: text };
+      const link = this.#part("list");
+      link.href = route.link(wanted);
+      link.replaceChildren("Search the list for “", make("bdi", {}, ...token(text)), "”");
+      link.hidden = this.#table === null || route.finding(route.state) === route.finding(wanted);
+    }
 
     // Columns by place, the largest share first; null where no expert has the token.
     async #read(text) {
