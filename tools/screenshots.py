@@ -23,7 +23,7 @@ from atlas.publish.chromium import started
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
-README_VIEW, README_SIZE = "#/?label=months:September", {"width": 1200, "height": 760}
+README_VIEW, README_SIZE = "#/?label=months:September", {"width": 1440, "height": 900}
 README_FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 STILL = 500
 """Milliseconds: the clouds are drawn as they come into view."""

@@ -315,7 +315,7 @@ def test_a_range_is_chosen_by_keyboard(open_at: Open) -> None:
     assert least is not None and most is not None
     expect_experts(page, lies_between("importance", least, most))
     expect(low).to_have_attribute("aria-valuetext", re.compile(r"%$"))
-    # A bound can be typed, in per cent; the wrong way round is put right; what is no number is said.
+    # A bound can be typed, in per cent; what was typed last stands, and takes back a bound beyond it; what is no number is said.
     field, other = group.get_by_role("textbox", name="Least"), group.get_by_role("textbox", name="Largest")
     other.fill("")
     other.press("Enter")
@@ -325,12 +325,23 @@ def test_a_range_is_chosen_by_keyboard(open_at: Open) -> None:
     expect_experts(page, lambda expert: expert in ALL[:3])
     other.fill(f"{100 * STATS[ALL[5]]['importance']:.9g}")
     other.press("Tab")
-    expect_experts(page, lambda expert: expert in ALL[2:6])
+    expect(field).to_have_value("")
+    expect_experts(page, lambda expert: expert in ALL[5:])
+    field.fill(f"{100 * STATS[ALL[7]]['importance']:.9g}")
+    field.press("Tab")
+    expect_experts(page, lambda expert: expert in ALL[5:8])
+    field.fill(third)
+    field.press("Tab")
+    expect(other).to_be_focused()
+    expect(other).to_have_value("")
+    page.keyboard.type(f"{100 * STATS[ALL[1]]['importance']:.9g}", delay=30)  # while the list is found
+    page.keyboard.press("Tab")
+    expect_experts(page, lambda expert: expert in ALL[1:3])
     field.fill("lots")
     field.press("Enter")
     expect(group.get_by_text("“lots” is not a number.")).to_be_visible()
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect_experts(page, lambda expert: expert in ALL[2:6])
+    expect_experts(page, lambda expert: expert in ALL[1:3])
     field.press("Escape")
     expect(field).not_to_have_attribute("aria-invalid", "true")
     # The facet says what it filters by, and clears itself; the keyboard stays with it.
@@ -442,6 +453,77 @@ def test_a_token_that_fires_experts_is_offered_with_its_page(open_at: Open) -> N
     page.get_by_role("searchbox", name="Search experts").fill("this")
     link = page.get_by_role("link", name=f"“this” is a token: {len(firing)} experts fire on it")
     expect(link).to_have_attribute("href", re.compile(r"^#/token/this(\?|$)"))
+
+
+def test_a_task_or_hypothesis_that_is_named_in_the_search_is_offered(open_at: Open) -> None:
+    page = open_at("")
+    search = page.get_by_role("searchbox", name="Search experts")
+    search.fill("month")
+    page.get_by_role("button", name=f"Months is a task: {count(is_about(1))} experts have a claim about it").click()
+    expect_experts(page, is_about(1))
+    expect(search).to_have_value("")
+    hypothesis = next(row for row in rows_of("hypotheses") if row["task"] == 2 and reads_any(2, row["hypothesis"]))
+    search.fill(hypothesis["title"].upper())
+    page.get_by_role("button", name=f"{hypothesis['title']} is a hypothesis of Numbers 0–99").click()
+    expect(chips(page)).to_have_count(1)
+    expect_experts(page, reads(2, hypothesis["hypothesis"]))
+    # In the middle of a word nothing is meant.
+    search.fill("onths")
+    expect(page.get_by_role("button", name=re.compile("is a (task|hypothesis)"))).to_have_count(0)
+
+
+def reads_any(task: int, hypothesis: int) -> bool:
+    return count(reads(task, hypothesis)) > 0
+
+
+def test_nothing_moves_while_a_search_is_typed(open_at: Open) -> None:
+    page = open_at("")
+    search = page.get_by_role("searchbox", name="Search experts")
+    plane = page.get_by_role("application")
+    tops = set()
+    for query in ("s", "sept", "september", "qqqq", "the", "this"):
+        search.fill(query)
+        expect(chips(page).first).to_have_accessible_name(f"Remove filter: “{query}”")
+        box = plane.bounding_box()
+        assert box
+        tops.add((box["y"], box["height"]))
+    assert len(tops) == 1
+
+
+def test_a_word_that_is_too_common_for_contexts_is_said_once_where_nothing_is_found(open_at: Open) -> None:
+    page = open_at("#/?q=the")
+    left_out = page.get_by_text("“the”: in too many contexts to look for there")
+    expect(left_out).to_have_text("“the”: in too many contexts to look for there.")
+    page.get_by_role("checkbox", name=re.compile("^Bookmarked")).check()
+    expect(page.get_by_text("No expert passes both filters.")).to_be_visible()
+    expect(left_out).to_have_text(re.compile("; only tokens, titles and numbers were searched.$"))
+
+
+def test_without_a_label_how_labels_are_asked_for_leaves_no_trace_in_the_history(open_at: Open) -> None:
+    page = open_at("")
+    labels = facet(page, "Label")
+    before = page.evaluate("history.length")
+    labels.get_by_role("radio", name="all of them").check()
+    labels.get_by_role("slider").press("ArrowRight")
+    expect(page).to_have_url(re.compile("mode=all&fires=0.55$"))
+    assert page.evaluate("history.length") == before
+    labels.locator("summary", has_text="Months").click()
+    box(labels, "May").check()
+    labels.get_by_role("radio", name="any of them").check()
+    expect(page).to_have_url(re.compile("fires=0.55$"))
+    assert page.evaluate("history.length") == before + 2
+
+
+def test_in_forced_colours_the_thumbs_can_be_seen(open_at: Open) -> None:
+    page = open_at("")
+    page.emulate_media(forced_colors="active")
+    group = facet(page, "Importance")
+    _, left, width, y = bars(group)
+    for side, x in (("least", left - 8), ("most", left + width)):
+        clip = {"x": x + 1, "y": y, "width": 6, "height": 24}
+        seen = page.screenshot(clip=clip)  # type: ignore[arg-type]
+        group.get_by_role("slider", name=f"Importance, at {side}").evaluate("slider => { slider.style.visibility = 'hidden'; }")
+        assert page.screenshot(clip=clip) != seen  # type: ignore[arg-type]
 
 
 def test_what_is_unfolded_stays_so_while_the_tab_is_open(open_at: Open) -> None:

@@ -73,19 +73,24 @@ def shown(value: float | None) -> str:
     return "not measured" if value is None else f"{value:#.3g}".removesuffix(".")
 
 
-def test_the_view_opens_from_the_first_page_and_back_returns_to_the_list(open_at: Open) -> None:
+def test_the_view_opens_from_the_page_about_the_atlas_and_back_returns(open_at: Open) -> None:
     page = open_at("#/?q=months&sort=number")
-    link = page.get_by_role("link", name="Fidelity and training")
-    link.click()
+    about = page.get_by_role("link", name="About", exact=True)
+    about.click()
+    expect(page.get_by_role("heading", name="About this atlas")).to_be_focused()
+    page.get_by_role("link", name="Fidelity and training").click()
     opened(page)
     expect(page.get_by_role("heading", name="Fidelity and training")).to_be_focused()
     expect(page).to_have_url(re.compile(r"#/fidelity\?q=months&sort=number$"))
     expect(page).to_have_title(re.compile("^Fidelity and training · "))
     expect(page.get_by_role("list", name="Experts")).to_be_hidden()
     page.go_back()
+    expect(page.get_by_role("heading", name="About this atlas")).to_be_focused()
+    page.go_back()
     expect(page.get_by_role("list", name="Experts")).to_be_visible()
     expect(page).to_have_url(re.compile(r"#/\?q=months&sort=number$"))
-    expect(link).to_be_focused()
+    expect(about).to_be_focused()
+    page.go_forward()
     page.go_forward()
     opened(page).get_by_role("link", name=re.compile(r"^\d+ of 40 experts$")).click()
     expect(page).to_have_url(re.compile(r"#/\?q=months&sort=number$"))
@@ -225,6 +230,7 @@ def test_on_a_phone_nothing_is_wider_than_the_glass(open_at: Open, quiet_page: P
 
 def test_an_atlas_that_was_never_evaluated_says_how_to(quiet_page: Page, bare_site: Path) -> None:
     quiet_page.goto((bare_site / "index.html").as_uri())
+    quiet_page.get_by_role("link", name="About", exact=True).click()
     expect(quiet_page.get_by_text("Fidelity and training (not measured yet: run atlas evaluate)")).to_be_visible()
     quiet_page.get_by_role("link", name="Fidelity and training").click()
     page = opened(quiet_page)

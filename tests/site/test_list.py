@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from atlas.bake import bake
 from atlas.store import write_atlas
@@ -108,6 +108,77 @@ def test_another_view_of_a_long_list_begins_at_its_top(quiet_page: Page, long_li
     expect(page.get_by_role("status").first).to_have_text(f"{len(supported)} of {MANY} experts")
     shown = numbers(page)
     assert shown == supported[: len(shown)] and len(shown) > 24
+
+
+@pytest.mark.parametrize("view", ["gallery", "table"])
+@pytest.mark.parametrize("width", [1280, 390], ids=["in its pane", "on the page"])
+def test_who_comes_by_a_link_sees_the_chosen_expert(quiet_page: Page, long_list: Path, width: int, view: str) -> None:
+    quiet_page.set_viewport_size({"width": width, "height": 800})
+    page = quiet_page
+
+    def of(expert: int) -> Locator:
+        return page.locator("[data-pane]").get_by_role("link", name=f"Expert {expert}:")
+
+    page.goto((long_list / "index.html").as_uri() + f"#/?sort=number&view={view}&at=300")
+    expect(of(300)).to_be_in_viewport(ratio=0.9)
+    page.evaluate("location.hash = location.hash.replace('at=300', 'at=40')")
+    expect(of(40)).to_be_in_viewport(ratio=0.9)
+    page.go_back()
+    expect(of(300)).to_be_in_viewport(ratio=0.9)
+    # Where none is chosen the list stands where it was left.
+    page.evaluate("atlas.route.adjust({ at: null })")
+    first = page.evaluate(
+        """() => {
+          const tops = [document.querySelector("[data-pane]").getBoundingClientRect().top,
+            document.querySelector("[data-table] thead").getBoundingClientRect().bottom];
+          const top = Math.max(0, ...tops);
+          const items = [...document.querySelectorAll("[data-pane] [data-row]")].filter((item) => item.checkVisibility());
+          const inSight = items.filter((item) => item.getBoundingClientRect().top >= top - 2);
+          return Number(/expert\\/(\\d+)/.exec(inSight[0].querySelector("a").getAttribute("href"))[1]);
+        }"""
+    )
+    page.evaluate("atlas.route.set({ marked: true })")
+    expect(of(300)).to_have_count(0)
+    page.go_back()
+    expect(of(first)).to_be_in_viewport(ratio=0.9)
+
+
+def test_a_star_taken_off_leaves_the_keyboard_in_the_list(open_at: Open) -> None:
+    page = open_at("#/?sort=number")
+    page.evaluate("for (const expert of [2, 5, 9]) atlas.marks.toggle(expert)")
+    page.evaluate("atlas.route.set({ marked: true })")
+
+    def star(expert: int) -> Locator:
+        return page.locator("[data-pane]").get_by_role("button", name=f"Bookmark expert {expert}", exact=True)
+
+    expect(star(0)).to_have_count(0)
+    for gone, follower in ((5, 9), (9, 2)):
+        star(gone).press("Enter")
+        expect(star(gone)).to_have_count(0)
+        expect(star(follower)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="List")).to_be_focused()
+
+
+def test_what_scrolls_by_under_a_resting_pointer_is_not_pointed_at(quiet_page: Page, long_list: Path) -> None:
+    page = open_long(quiet_page, long_list, "#/?sort=number")
+    page.get_by_role("link", name="Expert 1:").hover()
+    page.evaluate(
+        """() => {
+          window.met = [];
+          let scrolled = 0;
+          addEventListener("scroll", () => { scrolled = performance.now(); }, true);
+          atlas.pointed.changes.addEventListener("change", () => {
+            if (atlas.pointed.row !== null) window.met.push(performance.now() - scrolled);
+          });
+        }"""
+    )
+    for _ in range(8):
+        page.mouse.wheel(0, 300)
+        page.wait_for_timeout(40)
+    page.wait_for_function("() => atlas.pointed.row === Number(document.querySelector('[data-experts] li:hover')?.dataset.row)")
+    rests = page.evaluate("window.met")
+    assert rests and min(rests) > 95  # ms for which the list has been still
 
 
 def test_a_list_left_for_an_expert_is_found_again_where_it_was(quiet_page: Page, long_list: Path) -> None:
@@ -239,6 +310,23 @@ def test_what_is_pointed_at_is_previewed_else_what_was_chosen_else_the_first(ope
     page.get_by_role("link", name="Expert 3:").hover()
     expect(preview).to_contain_text("Never fires on held-out text")
     assert preview.bounding_box() == before
+    # Nothing of it is cut: a name and its number have a line each, and in a low window it scrolls.
+    page.get_by_role("link", name="Expert 0:").hover()
+    read = preview.locator(".read")
+    assert read.evaluate(
+        """part => [part, ...part.children].every((one) => one.scrollWidth <= one.clientWidth)
+          && part.scrollHeight <= part.clientHeight"""
+    )
+    page.set_viewport_size({"width": 1280, "height": 600})
+    page.mouse.move(0, 0)
+    expect(preview).to_have_attribute("tabindex", "0")
+    preview.focus()
+    page.keyboard.press("End")
+    expect(preview.locator("mark")).to_be_in_viewport()
+    page.evaluate("atlas.route.set({ q: 'no expert has this', at: null })")
+    colour = "node => getComputedStyle(node).color"
+    nobody = preview.get_by_text("No expert in sight")
+    assert nobody.evaluate(colour) == preview.locator("canvas").evaluate(colour)
     page.set_viewport_size({"width": 900, "height": 800})
     expect(preview).to_be_hidden()
 
@@ -319,6 +407,10 @@ def test_nothing_is_wider_than_a_phone(open_at: Open) -> None:
         page = open_at(route)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route
+    page.set_viewport_size({"width": 320, "height": 700})
+    page = open_at("#/")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_the_skip_link_leaves_the_address_alone(open_at: Open) -> None:

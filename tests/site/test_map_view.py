@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Position, expect
+from playwright.sync_api import FloatRect, Locator, Page, Position, expect
 
 from atlas.bake import bake
 from atlas.store import write_atlas
@@ -234,6 +234,43 @@ def test_what_filters_hide_is_drawn_in_the_colour_of_lines(open_at: Open) -> Non
     assert pixels(page, FILTERED)[0] > 5 * left
 
 
+def test_in_forced_colours_what_filters_hide_is_quieter_than_what_they_leave(quiet_page: Page, open_at: Open) -> None:
+    quiet_page.emulate_media(forced_colors="active")
+    page = open_at("#/?shape=ring")
+    expect(page.get_by_role("status")).to_have_text(f"{len(RINGS)} of 40 experts")
+    colours = page.locator("[data-map-part=legend] .mark").evaluate_all("""(marks) => marks.map((mark) => {
+      const pen = new OffscreenCanvas(1, 1).getContext("2d");
+      pen.fillStyle = getComputedStyle(mark).fill;
+      pen.fillRect(0, 0, 1, 1);
+      return "#" + [...pen.getImageData(0, 0, 1, 1).data.slice(0, 3)].map((part) => part.toString(16).padStart(2, "0")).join("");
+    })""")
+    assert len(colours) > 1 and pixels(page, colours[-1])[0] > 5 * len(set(ON_MAP) - RINGS)
+    weight = [sum(255 - int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in colours]  # on white
+    assert 0 < weight[-1] < min(weight[:-1])
+
+
+def test_where_the_legend_goes_on_below_its_edge_is_shaded(quiet_page: Page, open_at: Open) -> None:
+    quiet_page.set_viewport_size({"width": 1280, "height": 600})
+    page = open_at("#/?map=cluster")
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    side = page.locator("[data-map-part=side]")
+
+    def is_shaded() -> bool:
+        box = side.bounding_box()
+        assert box is not None
+        edge = FloatRect(x=box["x"], y=box["y"] + box["height"] - 3, width=box["width"], height=3)
+        seen = page.screenshot(clip=edge)
+        side.evaluate("side => { side.style.background = 'none'; }")
+        plain = page.screenshot(clip=edge)
+        side.evaluate("side => { side.style.background = ''; }")
+        return seen != plain
+
+    assert side.evaluate("side => side.scrollHeight > side.clientHeight + 20")
+    assert is_shaded()
+    side.evaluate("side => side.scrollTo(0, side.scrollHeight)")
+    assert not is_shaded()
+
+
 def test_colours_stand_in_the_address_and_survive_a_reload(open_at: Open) -> None:
     page = open_at("")
     expect(page.get_by_label("Colour dots by")).to_have_value("title")
@@ -324,6 +361,39 @@ def test_a_clusters_name_filters_by_it_and_takes_that_back(open_at: Open) -> Non
     expect(page.get_by_role("status")).to_have_text(f"{TABLES['overview']['cluster'].count(at)} of 40 experts")
     canvas.click(position=place)
     expect(page.get_by_role("status")).to_have_text("40 experts")
+
+
+NAMED = """async ([[one, x1, y1], [other, x2, y2]]) => {
+  const { map, experts } = atlas.columns.decoded(await atlas.payloads.load("atlas"));
+  const [xs, ys] = [map.x, map.y].map(atlas.payloads.array);
+  const [first, second] = [one, other].map((expert) => Array.from(experts.expert).indexOf(expert));
+  const scale = (x2 - x1) / (xs[second] - xs[first]);
+  const dots = Array.from(xs, (x, row) => [x1 + scale * (x - xs[first]), y1 - scale * (ys[row] - ys[first])]);
+  const canvas = document.querySelector("[data-map-part=canvas]");
+  const { left, top } = canvas.getBoundingClientRect();
+  const near = [];
+  for (let y = 2; y < canvas.clientHeight; y += 2) for (let x = 2; x < canvas.clientWidth - 130; x += 2) {
+    canvas.dispatchEvent(new PointerEvent("pointermove", { clientX: left + 1 + x, clientY: top + 1 + y, pointerType: "mouse" }));
+    const isNamed = canvas.classList.contains("over") && document.querySelector("[data-map-part=tip]").hidden;
+    if (isNamed) near.push(Math.min(...dots.map(([right, down]) => Math.hypot(right - x, down - y))));
+  }
+  return near;
+}"""
+
+
+def test_a_dot_below_a_name_is_meant_before_the_name(open_at: Open) -> None:
+    page = open_at("#/?place=-19000,6000,2.5")
+    the_map(page).focus()
+    found = []
+    for key in ("ArrowRight", "ArrowLeft"):
+        for _ in range(3):
+            page.keyboard.press(key)
+        pixels(page)
+        expert, place = pointed(page)
+        found.append([expert, place["x"], place["y"]])
+    page.keyboard.press("Escape")
+    near = page.evaluate(NAMED, found)
+    assert len(near) > 50 and min(near) > 5.5  # a dot's radius, and some
 
 
 def test_the_line_between_map_and_list_is_moved_by_keyboard_and_mouse(open_at: Open) -> None:

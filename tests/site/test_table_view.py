@@ -81,7 +81,7 @@ def test_the_table_holds_the_list_in_its_order(open_at: Open, tables: dict[str, 
 
 
 def test_a_head_sorts_and_a_second_press_turns_it_round(open_at: Open, tables: dict[str, dict[str, Any]]) -> None:
-    page = open_at("#/?view=table")
+    page = open_at("#/?view=table&columns=rate,effective_dimension")
     first = experts(page)
     head = table(page).get_by_role("columnheader", name="Firing rate")
     expect(head).not_to_have_attribute("aria-sort", re.compile("."))
@@ -117,7 +117,7 @@ def test_columns_are_chosen_and_ride_in_the_address(open_at: Open, tables: dict[
     opener.press("Enter")
     choice = page.get_by_role("dialog", name="Columns of the table")
     choice.get_by_role("checkbox", name="Firings").check()
-    choice.get_by_role("checkbox", name="Score").uncheck()
+    choice.get_by_role("checkbox", name="Score", exact=True).uncheck()
     choice.get_by_role("checkbox", name="Mean norm").check()
     page.keyboard.press("Escape")
     expect(choice).to_be_hidden()
@@ -135,7 +135,7 @@ def test_columns_are_chosen_and_ride_in_the_address(open_at: Open, tables: dict[
     assert heads(page) == chosen
     opener.click()
     choice.get_by_role("button", name="The usual columns").click()
-    expect(choice.get_by_role("checkbox", name="Score")).to_be_checked()
+    expect(choice.get_by_role("checkbox", name="Score", exact=True)).to_be_checked()
     assert heads(page) == usual
 
 
@@ -168,6 +168,39 @@ def test_a_row_is_chosen_by_a_click_and_moved_by_keys(open_at: Open) -> None:
     assert head and line and line["y"] >= head["y"] + head["height"] - 1
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=2).filter(has_text="Expert 4")).to_be_visible()
+    page.keyboard.press("u")
+    expect(table(page).get_by_role("link", name="Expert 4:")).to_be_focused()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=2).filter(has_text="Expert 5")).to_be_visible()
+    page.go_back()
+    expect(table(page).get_by_role("link", name="Expert 5:")).to_be_focused()
+
+
+def test_the_usual_columns_fit_and_what_stays_covers_what_moves(open_at: Open) -> None:
+    page = open_at("#/?view=table&sort=number")
+    pane = page.locator("[data-pane]")
+    for width in (1440, 1280, 1080):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(100)
+        assert pane.evaluate("pane => pane.scrollWidth - pane.clientWidth") == 0, width
+        assert heads(page)[:5] == ["Expert", "Title", "Score", *heads(page)[3:5]]
+        # A long title is cut before the number that it rests on.
+        cut = table(page).evaluate(
+            """table => [...table.querySelectorAll("tbody td.of-title")].filter((cell) => {
+              cell.querySelector(".titled > :first-child").textContent = "a title without an end ".repeat(9);
+              const rests = cell.querySelector(".rests");
+              return rests && rests.getBoundingClientRect().right > cell.getBoundingClientRect().right - 8;
+            }).length"""
+        )
+        assert cut == 0, width
+    page = open_at("#/?view=table&sort=number&columns=score,coverage,firings,mean_norm,cluster,orders,activity")
+    wide = table(page).locator("tbody td.of-coverage").first
+    assert wide.evaluate("cell => { cell.textContent = '199 of 210'; return cell.scrollWidth - cell.clientWidth; }") == 0
+    pane.evaluate("pane => pane.scrollTo(90, 300)")
+    page.wait_for_timeout(100)
+    room, head = pane.bounding_box(), table(page).get_by_role("columnheader", name="Expert").bounding_box()
+    assert room and head and (head["x"], head["y"]) == (room["x"], room["y"])
 
 
 def test_on_a_phone_the_number_and_title_stay_while_the_rest_moves(open_at: Open) -> None:

@@ -112,9 +112,16 @@ def test_its_links_keep_the_lists_filters(open_at: Open) -> None:
     expect(page).to_have_url(re.compile(rf"#/expert/{expert}\?order=1&sort=number$"))
     page.go_back()
     expect(page.get_by_role("heading", level=2, name="Experts that fire on “the”")).to_be_visible()
-    page.get_by_role("link", name="Show these in the list").click()
+    page.get_by_role("link", name="Search the list for “the”").click()
     expect(page).to_have_url(re.compile(r"#/\?q=the$"))
     expect(page.get_by_role("searchbox", name="Search experts")).to_have_value("the")
+    # From that list the way back leads to just the same.
+    page.get_by_role("link", name=re.compile("^“the” is a token")).click()
+    assert experts_after_load(page)
+    expect(page.get_by_role("navigation", name="Back to the list").get_by_role("link")).to_have_text(
+        [re.compile("of 40 experts$")]
+    )
+    page.go_back()
     page.go_back()
     page.get_by_role("link", name=re.compile(r"of 40 experts$")).click()
     expect(page).to_have_url(re.compile(r"#/\?order=1&sort=number"))
@@ -129,7 +136,7 @@ def test_a_token_that_no_expert_has_is_said_to_be_none(open_at: Open) -> None:
     page = open_at("#/token/qwertz")
     expect(page.get_by_role("alert")).to_contain_text("No expert's listed tokens have this one")
     expect(page.get_by_role("table")).to_be_hidden()
-    expect(page.get_by_role("link", name="Show these in the list")).to_be_hidden()
+    expect(page.get_by_role("link", name=re.compile("^Search the list"))).to_be_hidden()
     page.get_by_role("link", name="All experts").click()
     expect(page.get_by_role("list", name="Experts")).to_be_visible()
 

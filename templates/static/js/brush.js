@@ -20,7 +20,7 @@
   }
 
   class Brush extends EventTarget {
-    #amount; #last; #range = null; #all = null; #passing = null; #grip = null;
+    #amount; #last; #range = null; #all = null; #passing = null; #grip = null; #typing = null;
     #plot; #paths; #band; #low; #high; #least; #most; #readout;
 
     // Says "change" when another range is asked for, see `range`.
@@ -48,7 +48,8 @@
       this.#high.value = high;
       for (const [slider, field, bound] of [[this.#low, this.#least, range?.low ?? null], [this.#high, this.#most, range?.high ?? null]]) {
         slider.setAttribute("aria-valuetext", bound === null ? "any" : said(this.#amount, bound));
-        if (document.activeElement !== field || field.ariaInvalid !== "true") this.#write(field, bound);
+        // What is being typed is not written over by an answer to what was typed before.
+        if (field !== this.#typing && (document.activeElement !== field || field.ariaInvalid !== "true")) this.#write(field, bound);
       }
       this.#bars();
     }
@@ -107,6 +108,8 @@
       const { title, percent } = this.#amount;
       const field = (name, side) => {
         const made = make("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 6, placeholder: "any", "aria-label": `${name} ${title}${percent ? " in percent" : ""}` });
+        made.addEventListener("input", () => { this.#typing = made; });
+        made.addEventListener("blur", () => { this.#typing = null; });
         made.addEventListener("change", () => this.#typed(made, side));
         made.addEventListener("keydown", (event) => {
           if (event.key === "Enter") this.#typed(made, side);
@@ -127,6 +130,7 @@
 
     // What was typed last stands: another bound beyond which it lies is taken back.
     #typed(field, side) {
+      this.#typing = null;
       const bound = read(this.#amount, field.value);
       if (Number.isNaN(bound)) {
         field.ariaInvalid = "true";

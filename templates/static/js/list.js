@@ -15,8 +15,12 @@
       this.#cards = new atlas.cards.Cards(root, pane, manifest, this.#facts);
       this.#table = new atlas.table.Table(root, pane, this.#facts);
       this.#toolbar = new atlas.toolbar.Toolbar(root, pane, new atlas.exporting.Exporter(manifest, this.#facts));
-      // By Back, or by an address that was pasted; heard before route.js makes a new state of it.
-      addEventListener("hashchange", () => { this.#isArriving = true; }, true);
+      // By Back, or by an address that was pasted: this comes before the hashchange of which route.js makes a new state.
+      addEventListener("popstate", () => { this.#isArriving = true; });
+      // Before anything of the page is another.
+      route.changes.addEventListener("change", () => {
+        if (this.#view?.element.checkVisibility()) this.#tops.set(this.#finding, this.#view.rows.order[this.#view.rows.top]);
+      });
       atlas.pointed.changes.addEventListener("change", () => { for (const { rows } of [this.#cards, this.#table]) rows.flag("pointed", atlas.pointed.row); });
     }
 
@@ -24,7 +28,6 @@
       const finding = route.finding(state);
       const isOther = this.#found !== null && finding !== this.#finding;
       const held = isOther ? null : this.#held();
-      if (isOther && this.#view.element.checkVisibility()) this.#tops.set(this.#finding, this.#view.rows.order[this.#view.rows.top]);
       [this.#found, this.#finding] = [found, finding];
       this.#toolbar.show(found);
       this.#turn(state);
@@ -53,7 +56,8 @@
       this.#isArriving = false;
       if (!this.#view.element.checkVisibility()) return;
       const { at } = route.state;
-      if (at !== null) this.#reveal(this.#finder.row(at));
+      const place = at === null ? -1 : this.#found.rows.indexOf(this.#finder.row(at));
+      if (place >= 0) this.#view.rows.reveal(place, this.#view.head ?? 0);
       else if (isOther) this.#view.rows.lead(this.#found.rows.indexOf(this.#tops.get(this.#finding)), this.#view.head ?? 0);
     }
 

@@ -32,7 +32,7 @@
   const others = {
     expert: new atlas.expert.Page(pages.expert, manifest),
     token: new atlas.token.Page(pages.token, manifest, finder),
-    about: { show: () => {} },
+    about: { show: (state, { arrived }) => { if (arrived) { scrollTo(0, 0); pages.about.querySelector("[data-heading]").focus({ preventScroll: true }); } } },
     fidelity: new atlas.fidelity.Page(pages.fidelity, manifest),
   };
   new atlas.bookmarks.Bookmarks(document, manifest, finder);
@@ -96,7 +96,7 @@
     if (document.activeElement?.type === "search") return;
     const [page, which] = from.split(" ");
     if (page === "expert") views.findLast((view) => view.focus?.(Number(which)));   // the map before the list
-    else document.querySelector(`[data-to="${page}"]`)?.focus({ preventScroll: true });
+    else if (page !== "token") document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to both
   }
 
   history.scrollRestoration = "manual";

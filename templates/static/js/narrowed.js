@@ -4,14 +4,13 @@
 (() => {
   const { make, count, token } = atlas.words;
   const { route } = atlas;
+  const { folded } = atlas.search;
+  const BEGUN = 3;   // letters, below which a word of a name must be met whole
+  const MEANT = 3;   // tasks and hypotheses that are offered
   const MADE = "[data-chips], [data-suggestions], [data-empty], [data-reset-all]";   // buttons that go once they are used
 
   const UNFILTERED = Object.fromEntries(route.FOUND.filter((key) => key !== "sort").map((key) => [key, route.DEFAULTS[key]]));
   const reset = () => route.set(UNFILTERED);
-  const { folded } = atlas.search;
-  const BEGUN = 3;   // letters of a name that are meant to be its beginning
-  const MEANT = 3;   // tasks and hypotheses that are offered
-
   const fire = (number) => (number === 1 ? "1 expert fires on it" : `${count(number)} experts fire on it`);
 
   class Narrowed {
@@ -69,7 +68,7 @@
       const tasks = this.#tasks.filter(({ name, title }) => name !== chosen && isMeant(title)).map((task) => this.#task(task));
       const hypotheses = this.#tasks.flatMap((task) => task.hypotheses.map(({ hypothesis, title }) => ({ task, title, value: `${task.name}:${hypothesis}` })))
         .filter(({ title, value }) => value !== read && isMeant(title))
-        .map(({ task, title, value }) => button([...token(title), ` is a hypothesis on ${task.title}: show the experts from which it can be read`], () => route.set({ q: "", task: chosen === task.name ? chosen : null, hypothesis: value })));
+        .map(({ task, title, value }) => button([...token(title), ` is a hypothesis of ${task.title}`], () => route.set({ q: "", task: chosen === task.name ? chosen : null, hypothesis: value })));
       return [...tasks, ...hypotheses].slice(0, MEANT);
     }
 
@@ -78,8 +77,7 @@
       let about = 0;
       for (let row = 0; row < this.#finder.all; row += 1) if (this.#finder.isAbout(row, task.task)) about += 1;
       const { hypothesis } = route.state;
-      const claim = about === 1 ? "1 expert has a title that names it, or an order of it" : `${count(about)} experts have a title that names it, or an order of it`;
-      return button([...token(task.title), ` is a task: ${claim}`], () => route.set({ q: "", task: task.name, hypothesis: hypothesis?.startsWith(`${task.name}:`) ? hypothesis : null }));
+      return button([...token(task.title), ` is a task: ${about === 1 ? "1 expert has a claim" : `${count(about)} experts have a claim`} about it`], () => route.set({ q: "", task: task.name, hypothesis: hypothesis?.startsWith(`${task.name}:`) ? hypothesis : null }));
     }
 
     #label(state, { name, title, task, at }) {

@@ -136,10 +136,10 @@
       this.look();
     }
 
-    // Scrolls so that a place's line is the first in sight.
+    // Scrolls so that a place's line is the first in sight. Where the page scrolls the pane moves too, and is measured again.
     lead(at, head = 0) {
-      const above = Math.max(0, this.#pane.getBoundingClientRect().top) + head;
-      if (at > 0) this.#scroll(this.#start() + Math.floor(at / this.#columns) * this.#pitch - above);
+      const by = () => this.#start() + Math.floor(at / this.#columns) * this.#pitch - Math.max(0, this.#pane.getBoundingClientRect().top) - head;
+      if (at > 0) for (let pass = 0; pass < 2; pass += 1) this.#scroll(by());
       this.look();
     }
 

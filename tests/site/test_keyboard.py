@@ -54,6 +54,26 @@ def search(page: Page, keys: list[str]) -> None:
     expect(page.get_by_role("searchbox", name="Search experts")).not_to_be_focused()
 
 
+def to_results(page: Page, keys: list[str]) -> None:
+    field = page.get_by_role("searchbox", name="Search experts")
+    for key in keys:
+        fresh(page)
+        page.evaluate("atlas.route.set({ expert: 5 })")
+        field.fill("months")
+        press(page, key)  # at once: the search is still under way
+        first = page.get_by_role("list", name="Experts").get_by_role("link").first
+        expect(first).to_be_focused()
+        expect(field).to_have_value("months")
+        chosen(page, int(re.findall(r"\d+", first.get_attribute("aria-label") or "")[0]))
+        assert page.get_by_role("listitem").filter(has=page.get_by_role("link", name=re.compile("^Expert"))).count() < 40
+    field.fill("no expert has this")
+    field.press("Enter")
+    expect(field).to_be_focused()
+    press(page, "Esc")
+    expect(field).to_have_value("")
+    expect(field).to_be_focused()
+
+
 def help_itself(page: Page, keys: list[str]) -> None:
     press(page, *keys)
     dialog = page.get_by_role("dialog", name="Keys and help")
@@ -192,9 +212,10 @@ def own_note(page: Page, keys: list[str]) -> None:
 CHECKS: dict[str, dict[str, Callable[[Page, list[str]], None]]] = {
     "Everywhere": {
         "Search": search,
+        "From the search to the first expert found": to_results,
         "This help": help_itself,
         "Back to the list": back,
-        "Close what is open; else leave the field; else choose no expert": escape,
+        "Close what is open; else clear the search; else leave the field; else choose no expert": escape,
     },
     "In the list": {
         "Choose the next expert": following,
