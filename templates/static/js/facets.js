@@ -130,9 +130,9 @@
         facet.show(state);
         facet.next(counts);
       }
-      // The list comes first; then, in one go, the counts that are in sight.
+      // The counts that are in sight come in one go, and are painted with the list.
       cancelAnimationFrame(this.#drawing);
-      this.#drawing = requestAnimationFrame(() => { this.#drawing = requestAnimationFrame(() => this.#draw()); });
+      this.#drawing = requestAnimationFrame(() => this.#draw());
     }
 
     #draw() {
