@@ -1,9 +1,7 @@
 "use strict";
 // How many experts each choice of a facet would leave, with all other filters as they are.
 (() => {
-  const { ACTIVITIES } = atlas.filters;
-  const EXACT = 1e-9;   // a share that is written in the address as it is printed still passes itself
-  const SINGLE = 1e-6;  // columns are in single precision
+  const { ACTIVITIES, EXACT, within } = atlas.filters;
   const NONE = 255;   // the bin of what is not measured
 
   class Counts {
@@ -143,13 +141,6 @@
       if (!score.bins.has(key)) score.bins.set(key, binned(this.#finder.values(key, score), edges));
       return score.bins.get(key);
     }
-  }
-
-  // Whether a value passes bounds, which are written in fewer digits than the columns have.
-  function within(bounds) {
-    if (!bounds) return () => true;
-    const [low, high] = [bounds.low ?? -Infinity, bounds.high ?? Infinity];
-    return (value) => value >= low - Math.abs(low) * SINGLE && value <= high + Math.abs(high) * SINGLE;
   }
 
   // Bins of even width; NONE where there is no value.

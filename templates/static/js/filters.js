@@ -7,6 +7,17 @@
   const NAMED = 12;   // labels that are filters of their own where all are wanted
   const ACTIVITIES = ["silent", "dense", "neither"];
 
+  const EXACT = 1e-9;   // a share that is written in the address as it is printed still passes itself
+  const SINGLE = 1e-6;  // columns are in single precision
+
+  // Whether a value passes bounds; one that is not known passes none, and any passes where there are no bounds.
+  function within(bounds) {
+    if (!bounds) return () => true;
+    const least = bounds.low === null ? -Infinity : bounds.low - Math.abs(bounds.low) * SINGLE;
+    const most = bounds.high === null ? Infinity : bounds.high + Math.abs(bounds.high) * SINGLE;
+    return (value) => value >= least && value <= most;
+  }
+
   class Filters {
     #manifest; #experts; #finder; #classes; #order; #places = null;
 
@@ -105,10 +116,8 @@
         const amount = this.#finder.amounts.find((one) => one.key === key);
         if (!bounds) return [];
         const values = amount ? this.#finder.values(key, score) : null;
-        const [low, high] = [bounds.low ?? -Infinity, bounds.high ?? Infinity];
-        const slack = (bound) => (Number.isFinite(bound) ? Math.abs(bound) * 1e-6 : 0);   // columns are in single precision
-        const [least, most] = [low - slack(low), high + slack(high)];
-        return [{ facet: key, text: this.#bounded(key, amount, bounds), test: (row) => values !== null && values[row] >= least && values[row] <= most, without: { [key]: null } }];
+        const passes = within(bounds);
+        return [{ facet: key, text: this.#bounded(key, amount, bounds), test: (row) => values !== null && passes(values[row]), without: { [key]: null } }];
       });
     }
 
@@ -129,5 +138,5 @@
     }
   }
 
-  atlas.filters = { Filters, ACTIVITIES };
+  atlas.filters = { Filters, ACTIVITIES, EXACT, within };
 })();

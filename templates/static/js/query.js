@@ -5,9 +5,8 @@
   const { load, array } = atlas.payloads;
   const { folded } = atlas.search;
   const { SORTS, STORED, sorts, sorted, descending, bits, every, kept, known } = atlas.sorting;
-  const { ACTIVITIES } = atlas.filters;
+  const { ACTIVITIES, EXACT } = atlas.filters;
   const { count } = atlas.words;
-  const EXACT = 1e-9;   // a bound that is written in the address as it is printed still passes itself
   const SUGGESTED = 4;
 
   class Finder {
