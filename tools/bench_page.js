@@ -14,17 +14,17 @@
 
   // A task that a frame queues comes after it is painted, as far as the main thread has a part in that.
   const { port1, port2 } = new MessageChannel();
-  port1.onmessage = () => {
-    Object.assign(frames.get(number), { end: performance.now(), spent });
-    frames.delete(number - KEPT);
-    isRendering = false;
+  port1.onmessage = ({ data: painted }) => {   // late where the next frame has already begun
+    Object.assign(frames.get(painted), { end: performance.now(), spent });
+    frames.delete(painted - KEPT);
+    isRendering = painted < number;
     spent = 0;
   };
   const turn = () => {
     number += 1;
     isRendering = true;
     frames.set(number, { start: performance.now(), end: null, spent: 0 });
-    port2.postMessage(null);
+    port2.postMessage(number);
     later(turn);
   };
   later(turn);

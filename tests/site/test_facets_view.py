@@ -530,6 +530,7 @@ def test_what_is_unfolded_stays_so_while_the_tab_is_open(open_at: Open) -> None:
     page = open_at("")
     facet(page, "Coverage")
     page.get_by_role("group", name="Importance", exact=True).locator("summary").click()
+    page.wait_for_function("() => JSON.parse(sessionStorage.getItem('atlas-open-facets'))?.importance === false")
     page.reload()
     expect(page.get_by_role("slider", name="Coverage, at least")).to_be_visible()
     expect(page.get_by_role("slider", name="Importance, at least")).to_be_hidden()

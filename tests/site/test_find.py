@@ -195,7 +195,7 @@ def test_a_search_finds_what_the_obvious_one_finds(open_at: Open) -> None:
 def test_a_word_is_found_however_it_is_written(open_at: Open) -> None:
     page = open_at("")
     written = {"Straße": "strasse", "strasse": "strasse", "##ber": "ber", "ber": "ber", "ΟΔΟΣ": "οδοσ", "οδος": "οδοσ"}
-    for typed, word in (written | {"  THE ": "the", "ｔｈｅ": "the"}).items():
+    for typed, word in (written | {"  THE ": "the", "ｔｈｅ": "the", "東京": "東京", "東京都": "東京都"}).items():
         search_box(page).fill(typed)
         assert 0 < len(matching(word)) < 40
         expect_experts(page, matching(word))
@@ -480,6 +480,23 @@ def test_reload_and_a_pasted_address_bring_a_view_back(open_at: Open) -> None:
         expect(page.get_by_label("Sort by")).to_have_value("number")
         page.goto("about:blank")
         open_at(f"#{address}")
+
+
+def test_an_address_that_comes_while_another_is_to_be_written_stands(open_at: Open, quiet_page: Page) -> None:
+    # The news of it come late, as they may on a busy machine.
+    quiet_page.add_init_script(
+        """addEventListener("hashchange", (event) => {
+          if (!event.isTrusted) return;
+          event.stopImmediatePropagation();
+          setTimeout(() => dispatchEvent(new HashChangeEvent("hashchange")), 600);
+        }, { capture: true });"""
+    )
+    page = open_at("")
+    expect_experts(page, ALL)
+    page.get_by_role("button", name="Table").click()
+    page.evaluate("() => { location.hash = '#/about'; }")
+    expect(page.get_by_role("heading", name=re.compile("About"), level=2)).to_be_visible()
+    expect(page).to_have_url(re.compile("#/about$"))
 
 
 def test_back_undoes_typing_at_once_and_choices_one_by_one(open_at: Open) -> None:

@@ -8,6 +8,7 @@
   const [ACROSS, DOWN] = [8, 16];   // between cards
   const [HEIGHT, REASON] = [182, 15];
   const BRIEF = 80;    // ms: what is passed by in less is not asked for
+  const TOGETHER = 8;  // clouds that are drawn in one frame
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   // An empty card, to be copied: cheaper than making each of its elements.
@@ -16,7 +17,7 @@
     make("div", { class: "reason" }), make("div", { class: "line" }), make("div", { class: "whose" }));
 
   class Cards {
-    #root; #list; #facts; #manifest; #rows; #found = null; #turning = null; #drawn = 0; #waiting = null; #around = ["", ""];
+    #root; #list; #facts; #manifest; #rows; #found = null; #turning = null; #drawn = 0; #filling = null; #waiting = null; #around = ["", ""];
 
     constructor(root, pane, manifest, facts) {
       [this.#root, this.#manifest, this.#facts] = [root, manifest, facts];
@@ -25,7 +26,7 @@
         make: (row) => this.#made(row), place: (item, row, at) => this.#place(item, row, at),
         spaces: (before, after) => this.#spaces(before, after), drawn: () => this.#fill(),
       });
-      new ResizeObserver(() => this.#lay()).observe(this.#list);
+      new ResizeObserver(() => this.#fit()).observe(this.#list);
       atlas.rows.underPointer(this.#list, (target) => this.#turn(target?.closest("li") ?? null));
       this.#list.addEventListener("focusin", ({ target }) => this.#turn(target.closest("li")));
       this.#list.addEventListener("focusout", ({ relatedTarget }) => { if (!this.#list.contains(relatedTarget)) this.#turn(null); });
@@ -39,8 +40,7 @@
       const isFound = found.filters.some(({ facet }) => ["q", "label", "shape"].includes(facet));
       this.#found = found;
       this.#around = atlas.route.around();
-      this.#list.classList.toggle("reasoned", isFound);
-      this.#lay();
+      this.#lay(isFound);
       this.#rows.show(found.rows);
     }
 
@@ -48,18 +48,24 @@
     look() {
       const [before, after] = this.#around = atlas.route.around();
       for (const item of this.#rows.items()) item.firstChild.href = `${before}${this.#facts.expert(Number(item.dataset.row))}${after}`;
-      this.#lay();
+      this.#fit();
     }
 
-    #lay() {
-      const width = this.#list.clientWidth;
+    #fit() {
+      this.#lay(this.#list.classList.contains("reasoned"));
+      this.#rows.look();
+    }
+
+    // reasoned: there is a line for what a card was found by.
+    #lay(reasoned) {
+      const width = this.#list.clientWidth;   // measured before anything is written
+      this.#list.classList.toggle("reasoned", reasoned);
       if (!width) return;
       const columns = Math.max(1, Math.floor((width + ACROSS) / (WIDTH + ACROSS)));
-      const height = HEIGHT + (this.#list.classList.contains("reasoned") ? REASON : 0);
+      const height = HEIGHT + (reasoned ? REASON : 0);
       this.#list.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
       this.#list.style.gridAutoRows = `${height}px`;
       this.#rows.lay(columns, height + DOWN);
-      this.#rows.look();
     }
 
     #spaces(before, after) {
@@ -121,18 +127,28 @@
 
     // --- clouds ---
 
-    // Draws what is in memory in this frame, and asks for the rest, unless the list is flying by.
+    // The words are painted first. Then come the clouds that are in memory, some to a frame; the rest is asked for unless the list is
+    // flying by.
     #fill() {
       const now = performance.now();
       const isFlying = now - this.#drawn < BRIEF;
       this.#drawn = now;
-      const ask = (only) => {
-        for (const item of this.#rows.items()) if (!item.cloud && only(Number(item.dataset.row))) this.#load(item);
-      };
-      ask((row) => atlas.payloads.isHere(atlas.cloud.shardOf(this.#manifest, row)));
       clearTimeout(this.#waiting);
-      if (isFlying) this.#waiting = setTimeout(ask, BRIEF, () => true);
-      else ask(() => true);
+      this.#waiting = setTimeout(() => { for (const item of this.#bare(false)) this.#load(item); }, isFlying ? BRIEF : 0);
+      this.#filling ??= requestAnimationFrame(() => this.#next());
+    }
+
+    #next() {
+      this.#filling = requestAnimationFrame(() => {
+        const bare = this.#bare(true);
+        for (const item of bare.slice(0, TOGETHER)) this.#load(item);
+        if (bare.length > TOGETHER) this.#next(); else this.#filling = null;
+      });
+    }
+
+    // The cards without a cloud: those whose cloud is in memory, or the others.
+    #bare(here) {
+      return [...this.#rows.items()].filter((item) => !item.cloud && atlas.payloads.isHere(atlas.cloud.shardOf(this.#manifest, Number(item.dataset.row))) === here);
     }
 
     async #load(item) {

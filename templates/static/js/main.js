@@ -20,10 +20,10 @@
   const classes = manifest.shapes && new atlas.classes.Classes(manifest);
   const finder = new atlas.query.Finder(manifest, classes);
   const list = new atlas.list.List(pages.list, manifest, finder, classes);
-  // What shows a finding, in the order in which a reader looks for it.
+  // What shows a finding. The list measures its place, so it comes before anything is written.
   const views = [
-    new atlas.narrowed.Narrowed(pages.list, manifest, finder),
     list,
+    new atlas.narrowed.Narrowed(pages.list, manifest, finder),
     ...(manifest.map ? [new atlas.map.Overview(document.querySelector("[data-map]"), manifest, finder, classes)] : []),
     new atlas.preview.Preview(document.querySelector("[data-preview]"), manifest, finder, classes),
     new atlas.facets.Facets(document, manifest, finder, classes),

@@ -24,6 +24,7 @@
   let current = parse(location.hash);
   let control = null;    // what made the newest entry of the history
   let writing = null;
+  let stands = location.hash;   // in the address, as far as it is known here
 
   // "0.1..0.5", "0.1..", "..0.5", or "0.1" for a least value ► { low, high }, null where there is no bound.
   function range(text) {
@@ -103,7 +104,9 @@
   function write(how) {
     clearTimeout(writing);
     writing = null;
+    if (how === "replaceState" && location.hash !== stands) return;   // another was pasted, and its hashchange is on the way
     history[how](null, "", address(current));
+    stands = location.hash;
   }
 
   const settle = () => { if (writing !== null) write("replaceState"); };
@@ -134,7 +137,8 @@
   addEventListener("hashchange", () => {
     clearTimeout(writing);
     writing = null;
-    current = parse(location.hash);
+    stands = location.hash;
+    current = parse(stands);
     control = null;
     changes.dispatchEvent(new Event("change"));
   });

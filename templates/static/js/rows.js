@@ -2,7 +2,7 @@
 // The stretch of a long list that stands in the page: what is in sight, and some around it. All rows are equally high, so that where
 // one lies is arithmetic; what scrolls may be a pane or the page.
 (() => {
-  const AROUND = 24;   // items on either side, at least
+  const AROUND = 12;   // items on either side, at least
   const WHOLE = 64;    // so short a list stands in the page as a whole
 
   class Rows {

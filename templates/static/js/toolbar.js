@@ -35,19 +35,20 @@
     show(found) {
       const { sorts, SORTS } = atlas.query;
       const { name, turned } = (this.#found = found).sort;
-      this.#sort.replaceChildren(...sorts(route.state).map((one) => make("option", { value: one }, SORTS[one].title)));
+      this.look(route.state);
+      const names = sorts(route.state);
+      if (names.join() !== Array.from(this.#sort.options, ({ value }) => value).join()) this.#sort.replaceChildren(...names.map((one) => make("option", { value: one }, SORTS[one].title)));
       this.#sort.value = name;
       const [usual, round] = WAYS[name] ?? AMOUNT;
       this.#way.textContent = turned ? round : usual;
       this.#way.setAttribute("aria-label", `Order: ${turned ? round : usual}. Turn it round`);
       for (const button of this.#root.querySelectorAll("[data-download]")) button.disabled = found.rows.length === 0;
-      this.look(route.state);
     }
 
     look(state) {
+      const names = atlas.table.columns(state, this.#pane.clientWidth);   // measured before anything is written
       for (const button of this.#views) button.setAttribute("aria-pressed", String(button.dataset.view === state.view));
       this.#columns.hidden = state.view !== "table";
-      const names = atlas.table.columns(state, this.#pane.clientWidth);
       for (const box of this.#boxes.querySelectorAll("input")) box.checked = names.includes(box.value);
     }
 
