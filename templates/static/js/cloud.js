@@ -16,12 +16,14 @@
     return (x, y, z) => [x * cy - z * sy, -x * sy * sp + y * cp - z * cy * sp, x * sy * cp + y * sp + z * cy * cp];
   }
 
-  // Gives the canvas its size in device pixels and a context measured in CSS pixels from the middle up.
+  // Gives the canvas its size in device pixels, empty, and a context measured in CSS pixels from the middle up.
   function prepare(canvas, width, height) {
     const ratio = Math.min(devicePixelRatio || 1, 2);
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
+    const [wide, high] = [width, height].map((px) => Math.round(px * ratio));
+    if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });   // which costs more than to clear it
     const pen = canvas.getContext("2d");
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, wide, high);
     pen.setTransform(ratio, 0, 0, -ratio, canvas.width / 2, canvas.height / 2);
     return pen;
   }

@@ -29,10 +29,10 @@
       const isOther = this.#found !== null && finding !== this.#finding;
       const held = isOther ? null : this.#held();
       [this.#found, this.#finding] = [found, finding];
-      this.#toolbar.show(found);
       this.#turn(state);
       if (isOther) this.#view.rows.rewind();
       this.#view.show(found);
+      this.#toolbar.show(found);
       this.#choose(state);
       if (held) this.#regain(held);
       // Once all of the page shows this finding, and has its height.

@@ -10,7 +10,7 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   class Preview {
-    #root; #manifest; #finder; #facts; #parts; #found = null; #row = null; #cloud = null; #waiting = null; #isTurning = false;
+    #root; #manifest; #finder; #facts; #parts; #found = null; #row = null; #cloud = null; #waiting = null; #isTurning = false; #room = { width: 0, height: 0 };
 
     // classes: of shapes, or null.
     constructor(root, manifest, finder, classes) {
@@ -21,7 +21,11 @@
       pointed.changes.addEventListener("change", () => this.#go());
       for (const type of ["pointerenter", "focusin"]) root.addEventListener(type, () => this.#turn());
       atlas.scheme.changes.addEventListener("change", () => this.#paint());
-      new ResizeObserver(() => { if (this.#row !== null && !this.#cloud) this.#load(this.#row); this.#paint(); }).observe(this.#parts.picture);
+      new ResizeObserver(([{ contentRect }]) => {
+        this.#room = contentRect;   // known without asking for a layout
+        if (this.#row !== null && !this.#cloud) this.#load(this.#row);
+        this.#paint();
+      }).observe(this.#parts.picture);
       new ResizeObserver(() => this.#scrollable()).observe(root);
     }
 
@@ -120,7 +124,7 @@
     }
 
     async #load(row) {
-      if (!this.#root.checkVisibility()) return;   // narrow pages have no room for it
+      if (!this.#room.height) return;   // narrow pages have none for it
       try {
         const cloud = await atlas.cloud.small(this.#manifest, row);
         if (row !== this.#row) return;
@@ -138,9 +142,9 @@
     }
 
     #paint(yaw = 0) {
-      const { picture, cloud } = this.#parts;
-      if (!this.#cloud || !picture.clientHeight) return;
-      atlas.cloud.picture(cloud, this.#cloud, this.#facts.colours(this.#row), yaw, { width: picture.clientWidth, height: picture.clientHeight, radius: LARGE });
+      const { width, height } = this.#room;
+      if (!this.#cloud || !height) return;
+      atlas.cloud.picture(this.#parts.cloud, this.#cloud, this.#facts.colours(this.#row), yaw, { width: Math.floor(width), height: Math.floor(height), radius: LARGE });
     }
 
     // It turns while it is pointed at, here or elsewhere, or has the keyboard.

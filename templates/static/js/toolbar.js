@@ -35,7 +35,6 @@
     show(found) {
       const { sorts, SORTS } = atlas.query;
       const { name, turned } = (this.#found = found).sort;
-      this.look(route.state);
       const names = sorts(route.state);
       if (names.join() !== Array.from(this.#sort.options, ({ value }) => value).join()) this.#sort.replaceChildren(...names.map((one) => make("option", { value: one }, SORTS[one].title)));
       this.#sort.value = name;
@@ -43,12 +42,17 @@
       this.#way.textContent = turned ? round : usual;
       this.#way.setAttribute("aria-label", `Order: ${turned ? round : usual}. Turn it round`);
       for (const button of this.#root.querySelectorAll("[data-download]")) button.disabled = found.rows.length === 0;
+      this.look(route.state);
     }
 
     look(state) {
-      const names = atlas.table.columns(state, this.#pane.clientWidth);   // measured before anything is written
       for (const button of this.#views) button.setAttribute("aria-pressed", String(button.dataset.view === state.view));
       this.#columns.hidden = state.view !== "table";
+      if (this.#columns.popoverTargetElement.matches(":popover-open")) this.#tick(state);
+    }
+
+    #tick(state) {
+      const names = atlas.table.columns(state, this.#pane.clientWidth);
       for (const box of this.#boxes.querySelectorAll("input")) box.checked = names.includes(box.value);
     }
 
@@ -56,6 +60,7 @@
 
     #choices(usual) {
       const { CHOSEN, COLUMNS } = atlas.table;
+      this.#columns.popoverTargetElement.addEventListener("beforetoggle", () => this.#tick(route.state));
       this.#boxes.append(...CHOSEN.map((name) => make("label", { class: "choice" }, make("input", { type: "checkbox", value: name }), " ", make("span", {}, COLUMNS[name].title))));
       this.#boxes.addEventListener("change", () => {
         const names = Array.from(this.#boxes.querySelectorAll("input:checked"), ({ value }) => value);
