@@ -41,7 +41,15 @@ HOSTILE = (
     "&amp;",
     "\\",
 )
-SPELLINGS = {" may": " May", " their": " The", " into": "##ber", " state": " Straße", " string": " STRASSE", " while": " ΟΔΟΣ", " module": "東京都"}
+SPELLINGS = {
+    " may": " May",
+    " their": " The",
+    " into": "##ber",
+    " state": " Straße",
+    " string": " STRASSE",
+    " while": " ΟΔΟΣ",
+    " module": "東京都",
+}
 """Some words are written otherwise: one is a label, which the corpus so mentions; texts of others are equal once folded."""
 VOCABULARY = [SPELLINGS.get(f" {word}", f" {word}") for word in dict.fromkeys(WORDS)] + [*HOSTILE]
 FIRST_TOKENS = {"months": 1000, "numbers": 2000, "body_parts": 3000, "newline_80": 4000}
