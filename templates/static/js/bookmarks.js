@@ -48,7 +48,10 @@
         marks.write(this.expert, this.field.value, this.#seen);
         this.#say("");
         this.show();
-      } catch (error) { this.#say(error.message); }
+      } catch (error) {
+        unsaved.add(this);   // what was typed stays
+        this.#say(error.message);
+      }
     }
 
     // What another tab or an import has written; not while something typed here is still to be saved.
@@ -69,7 +72,7 @@
   document.addEventListener("visibilitychange", () => { if (document.hidden) saveAll(); });
 
   class Panel {
-    #dialog; #titles; #finder; #listed = new Set(); #rows = new Map(); #most = AT_FIRST; #removed = new Map();
+    #dialog; #titles; #finder; #listed = new Set(); #rows = new Map(); #most = AT_FIRST; #asked = null; #removed = new Map();
 
     constructor(dialog, { experts }, finder) {
       this.#dialog = dialog;
@@ -97,6 +100,7 @@
         this.#dialog.showModal();
       }
       if (expert !== null) this.#listed.add(expert);
+      this.#asked = expert;
       this.#draw();
       if (expert !== null) this.#rows.get(expert).note.field.focus();
     }
@@ -107,11 +111,10 @@
 
     // A row once shown stays until the panel is closed: what was removed can be taken back.
     #draw() {
-      const asked = [...this.#listed].slice(-1);
       const all = marks.all();
       for (const { expert } of all) this.#listed.add(expert);
       const order = [...this.#listed].sort((one, other) => one - other);
-      const shown = order.filter((expert, at) => at < this.#most || asked.includes(expert));
+      const shown = order.filter((expert, at) => at < this.#most || expert === this.#asked);
       for (const expert of shown) if (!this.#rows.has(expert)) this.#rows.set(expert, this.#made(expert));
       const list = this.#part("list");
       const items = shown.map((expert) => this.#rows.get(expert).item);
@@ -310,6 +313,7 @@
 
     #dismiss() {
       this.#bar.hidden = true;
+      this.#text = null;   // opened again, it asks again
       const wasLent = this.#isLent;
       this.#marks = null;
       route.adjust({ marks: null, ...(wasLent ? { marked: false } : {}) });

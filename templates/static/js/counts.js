@@ -22,11 +22,12 @@
       return left;
     }
 
-    // By task; of null: whatever it is about. Where an order has to be supported, it is that of the task that would be chosen.
+    // By task; of null: whatever it is about. One whose scores are asked for and could not be read has null. Where an order has to be supported, it is that of the task that would be chosen.
     tasks() {
       const { order } = this.#state;
       const left = this.passing("task", "order", "hypothesis", "score", "coverage");
-      const fits = this.#fitting();
+      const tests = this.#fitting();
+      const fits = (about, row) => tests === null || (tests.get(about)?.(row) ?? false);
       const counts = new Map(this.#manifest.tasks.map(({ task }) => [task, 0]));
       const { title_task: titled, orders } = this.#manifest.experts;
       let all = 0;
@@ -37,23 +38,23 @@
         if (about !== null && fits(about, row)) counts.set(about, counts.get(about) + 1);
         for (const task of orders[row]) if (task !== about && fits(task, row)) counts.set(task, counts.get(task) + 1);
       }
+      for (const [task, test] of tests ?? []) if (test === null) counts.set(task, null);
       return counts.set(null, all);
     }
 
-    // Whether a row would pass what is asked of scores if a task were chosen: whose score is meant follows from the task, and a
-    // hypothesis of another task goes.
+    // By task: whether a row would pass what is asked of scores if it were chosen; null where nothing is asked. Whose score is meant follows
+    // from the task, and a hypothesis of another task goes.
     #fitting() {
       const { score, coverage, hypothesis } = this.#state;
-      if (!score && !coverage && !hypothesis) return () => true;
+      if (!score && !coverage && !hypothesis) return null;
       const asked = hypothesis ? this.#finder.hypothesis(hypothesis) : null;
       const [passes, covers] = [within(score), within(coverage)];
-      const tests = new Map([null, ...this.#manifest.tasks.filter(({ labels }) => labels.name.length)].map((task) => {
+      return new Map([null, ...this.#manifest.tasks.filter(({ labels }) => labels.name.length)].map((task) => {
         const keeps = hypothesis && (task === null || task === asked?.task);
         const source = keeps ? this.#found.score : this.#finder.best(task);
         const isRead = keeps ? (row) => asked !== undefined && !Number.isNaN(source.value[row]) : () => true;
-        return [task === null ? null : task.task, (row) => isRead(row) && passes(source.value[row]) && covers(source.coverage[row])];
+        return [task === null ? null : task.task, source ? (row) => isRead(row) && passes(source.value[row]) && covers(source.coverage[row]) : null];
       }));
-      return (task, row) => tests.get(task)(row);
     }
 
     orders() {

@@ -11,8 +11,7 @@
       this.#form = form;
       this.#box = root.querySelector("[data-drawer-box]");
       root.querySelector("[data-drawer]").addEventListener("click", () => this.#box.showModal());
-      this.#box.querySelector("[data-close]").addEventListener("click", () => this.#box.close());
-      this.#box.addEventListener("click", (event) => { if (event.target === this.#box && this.#isBeside(event)) this.#box.close(); });
+      atlas.sheet(this.#box);
       NARROW.addEventListener("change", () => this.#fit());
       // Back may lead to a page that it is no part of.
       route.changes.addEventListener("change", () => {
@@ -25,11 +24,6 @@
     #fit() {
       this.#box.close();
       if (NARROW.matches) this.#box.append(this.#form); else this.#box.before(this.#form);
-    }
-
-    #isBeside({ clientX, clientY }) {
-      const { left, right, top, bottom } = this.#box.getBoundingClientRect();
-      return clientX < left || clientX > right || clientY < top || clientY > bottom;
     }
   }
 

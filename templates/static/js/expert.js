@@ -27,6 +27,7 @@
 
     async show(state, { arrived, rows }) {
       const row = this.#manifest.experts.expert.indexOf(state.expert);
+      if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
       const same = this.#expert?.row === row && row >= 0;
       if (same) {
         this.#steps(row, rows);
@@ -39,7 +40,6 @@
       const turn = ++this.#shown;
       this.#head(row, state);
       this.#steps(row, rows);
-      if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
       if (row < 0) return;
       try {
         const shard = await load(`experts/${Math.floor(row / this.#manifest.shards.experts)}`);

@@ -8,7 +8,7 @@
   class Gestures {
     #map; #canvas; #down = null; #fingers = null; #scrolled = -Infinity;
 
-    // map: has tool, isWhole, and point, click, pan, zoom, begin, to, end, giveUp, settle.
+    // map: has tool, isWhole, and point, leave, click, pan, zoom, begin, to, end, giveUp, settle.
     constructor(canvas, map) {
       [this.#canvas, this.#map] = [canvas, map];
       // In the capture phase: the list scrolls in an element of its own.

@@ -135,7 +135,7 @@
       if (key === "Escape") return true;
       if (target.matches(WRITES) || target.isContentEditable) return false;
       if (key.length === 1) return isOn;
-      const isNowhere = target === document.body || target.matches("main, [data-gallery], [data-heading]");
+      const isNowhere = target === document.body || target.matches("main, [data-gallery], [data-pane], [data-heading]");
       return isNowhere || (key.startsWith("Arrow") && target.closest("[data-gallery]") !== null && !target.matches("input, canvas"));
     }
 

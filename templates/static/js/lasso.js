@@ -105,10 +105,10 @@
   }
 
   // Draws an outline: a hairline, and a film that dots show through.
-  function draw(pen, corners, colour, { open = false } = {}) {
+  function draw(pen, corners, colour) {
     pen.beginPath();
     for (const [x, y] of corners) pen.lineTo(x, y);
-    if (!open) pen.closePath();
+    pen.closePath();
     pen.fillStyle = pen.strokeStyle = colour;
     pen.globalAlpha = 0.08;
     pen.fill("evenodd");
@@ -118,5 +118,5 @@
     pen.stroke();
   }
 
-  atlas.lasso = { parse, text, inside, rectangle, straightened, draw, Outline };
+  atlas.lasso = { parse, text, inside, rectangle, draw, Outline };
 })();

@@ -16,9 +16,10 @@
       this.#table = new atlas.table.Table(root, pane, this.#facts);
       this.#toolbar = new atlas.toolbar.Toolbar(root, pane, new atlas.exporting.Exporter(manifest, this.#facts));
       // By Back, or by an address that was pasted: this comes before the hashchange of which route.js makes a new state.
-      addEventListener("popstate", () => { this.#isArriving = true; });
+      addEventListener("popstate", () => { this.#isArriving = true; });   // and by a link, which leads to what is in sight
       // Before anything of the page is another.
       route.changes.addEventListener("change", () => {
+        if (this.#entering !== route.finding(route.state)) this.#entering = null;
         if (this.#view?.element.checkVisibility()) this.#tops.set(this.#finding, this.#view.rows.order[this.#view.rows.top]);
       });
       atlas.pointed.changes.addEventListener("change", () => { for (const { rows } of [this.#cards, this.#table]) rows.flag("pointed", atlas.pointed.row); });
@@ -44,9 +45,12 @@
 
     look(state) {
       this.#toolbar.look(state);
-      if (this.#turn(state)) this.#view.show(this.#found);
-      else this.#view.look(state);
+      const held = this.#held();
+      const isTurned = this.#turn(state);
+      if (!isTurned) this.#view.look(state);
       this.#choose(state);
+      if (held && isTurned) this.#focus(held.at);
+      else if (held) this.#regain(held);
       queueMicrotask(() => this.#arrive(false));
     }
 
@@ -63,9 +67,9 @@
 
     // To the first expert, of a search that may still be under way.
     enter() {
-      this.#entering = route.finding(route.state);
-      if (this.#entering !== this.#finding || !this.#view.element.checkVisibility()) return;
-      this.#entering = null;
+      const wanted = route.finding(route.state);
+      this.#entering = wanted === this.#finding ? null : wanted;
+      if (this.#entering !== null || !this.#view.element.checkVisibility()) return;
       const { rows } = this.#found;
       if (!rows.length) return;
       route.adjust({ at: this.#facts.expert(rows[0]) });
@@ -111,7 +115,7 @@
     // Chooses the expert so many places on from the one that has the keyboard, else from the chosen one, else the first in sight.
     move(by) {
       const { rows } = this.#found;
-      if (!rows.length) return;
+      if (!rows.length || !this.#view.element.checkVisibility()) return;
       const place = this.#place();
       const at = place < 0 ? this.#view.rows.top : Math.max(0, Math.min(rows.length - 1, place + by));
       route.adjust({ at: this.#facts.expert(rows[at]) });
@@ -130,7 +134,7 @@
     focus(expert) {
       const row = this.#finder.row(expert);
       const at = row < 0 ? -1 : this.#found.rows.indexOf(row);
-      if (at < 0) return false;
+      if (at < 0 || !this.#view.element.checkVisibility()) return false;
       this.#focus(at);
       return true;
     }

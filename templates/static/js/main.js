@@ -45,6 +45,7 @@
   let found = null;
   let turn = 0;
   let scrolled = 0;
+  let busy = null;
 
   const pageOf = ({ expert, token, about, fidelity }) => (expert !== null ? "expert" : token !== null ? "token" : about ? "about" : fidelity ? "fidelity" : "list");
   const titleOf = ({ expert, token }, page) => ({ expert: `Expert ${expert} · `, token: `“${token}” · `, about: "About · ", fidelity: "Fidelity and training · ", list: "" })[page] + title;
@@ -58,16 +59,21 @@
     const finding = route.finding(state);
     if (shown.place === "list " && page !== "list") scrolled = scrollY;
     let missing = null;
+    clearTimeout(busy);
     if (again || finding !== shown.finding) {
-      const busy = setTimeout(() => pages.list.setAttribute("aria-busy", "true"), SOON);
+      busy = setTimeout(() => pages.list.setAttribute("aria-busy", "true"), SOON);
       const loaded = await finder.ready(state);
-      clearTimeout(busy);
       if (now !== turn) return;
-      pages.list.removeAttribute("aria-busy");
+      clearTimeout(busy);
+      busy = null;
       missing = loaded.trouble;   // the list is then of what could be read
       found = finder.find(state, loaded);
       for (const view of views) view.show(state, found);
+    } else if (busy !== null) {   // what was asked for was taken back before it came: the controls say so again
+      busy = null;
+      for (const view of views) view.show(state, found);
     } else for (const view of views) view.look?.(state, found);
+    pages.list.removeAttribute("aria-busy");
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
     const arrived = place !== shown.place && shown.place !== null;
     const from = shown.place;
@@ -95,8 +101,9 @@
     scrollTo(0, scrolled);
     if (document.activeElement?.type === "search") return;
     const [page, which] = from.split(" ");
-    if (page === "expert") views.findLast((view) => view.focus?.(Number(which)));   // the map before the list
-    else if (page !== "token") document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to both
+    if (page === "about" || page === "fidelity") return document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to both
+    const isThere = page === "expert" && views.findLast((view) => view.focus?.(Number(which)));   // the map before the list
+    if (!isThere) pages.list.querySelector("[data-gallery]").focus({ preventScroll: true });
   }
 
   history.scrollRestoration = "manual";

@@ -52,10 +52,11 @@
 
     // --- what is shown ---
 
-    // After another finding.
+    // After another finding: what it leaves out is no longer pointed at.
     show(state, found) {
-      if (this.#at !== null) this.#point(null);
+      if (this.#at !== null && !found.passing[this.#at]) this.#point(null);
       this.look(state, found);
+      if (this.#at !== null) this.#tell(this.#at, this.#parts.tip.classList.contains("touched"), false);
     }
 
     // The same finding, seen otherwise.
@@ -63,6 +64,7 @@
       this.#fold(state.folded);
       this.#colour(state, found);
       if (state.area !== this.#area.text) this.#area = { text: state.area, polygon: atlas.lasso.parse(state.area) };
+      if (this.#at !== null) this.#parts.tip.href = this.#link(this.#at);
       this.#chosen = { row: state.at === null ? null : this.#onMap(this.#finder.row(state.at)), clusters: state.cluster.map(Number) };
       if (state.place !== this.#place) {
         this.#place = state.place;
@@ -217,9 +219,11 @@
       const { expert, title } = this.#experts;
       const said = [this.#hue.tell(row), this.#clusters.said(row), this.#passing[row] ? null : "filtered out"].filter(Boolean);
       tip.replaceChildren(make("b", {}, String(expert[row])), " ", ...token(title[row]), ...said.map((text) => make("span", { class: "said" }, text)));
-      tip.href = route.link({ expert: expert[row], at: null });
+      tip.href = this.#link(row);
       if (spoken) this.#parts.spoken.textContent = [`Expert ${expert[row]}: ${plain(title[row])}`, ...said].join(", ");
     }
+
+    #link(row) { return route.link({ expert: this.#experts.expert[row], at: null }); }
 
     // Puts the label above the dot, or below it where there is no room, inside the canvas.
     #label() {
@@ -251,7 +255,9 @@
 
     // Back from an expert that was opened here, the keyboard is where it was.
     focus(expert) {
-      if (expert !== this.#opened || !this.#canvas.clientWidth) return false;
+      const opened = this.#opened;
+      this.#opened = null;   // the next time it may be opened elsewhere
+      if (expert !== opened || !this.#canvas.clientWidth) return false;
       this.#canvas.focus({ preventScroll: true });
       return true;
     }

@@ -40,8 +40,14 @@
       const isEmpty = rows.length === 0 && filters.length > 0;
       this.#suggest(state, found, isEmpty);
       this.#empty(found, isEmpty);
-      for (const { link, filter } of this.#shown) link.href = route.link({ ...UNFILTERED, ...filter });
+      this.look();
       if (held && !(document.activeElement?.closest(MADE) && document.activeElement.checkVisibility())) this.#land(at);
+    }
+
+    // Links lead on with what is looked at now.
+    look() {
+      for (const { link, filter } of this.#shown) link.href = route.link({ ...UNFILTERED, ...filter });
+      for (const link of this.#part("suggestions").querySelectorAll("a")) link.href = route.link({ token: link.dataset.token });
     }
 
     #land(at) {
@@ -102,7 +108,7 @@
 
   // The first in a sentence; of others only the number is seen, and the sentence read out.
   function tokenLink({ text, experts }, at) {
-    const link = make("a", { href: route.link({ token: text }) }, "“", ...token(text), "”");
+    const link = make("a", { "data-token": text }, "“", ...token(text), "”");
     if (at === 0) link.append(` is a token: ${fire(experts)}`);
     else link.append(make("span", { class: "spoken" }, " is a token:"), ` ${count(experts)}`, make("span", { class: "spoken" }, fire(experts).replace(/^\S+/, "")));
     return link;

@@ -34,7 +34,10 @@
       this.#go(true);
     }
 
-    look() { this.#go(); }
+    look() {
+      this.#go();
+      if (this.#row !== null) this.#lead();
+    }
 
     // In a low window it scrolls, and so can be reached by the keyboard.
     #scrollable() {
@@ -67,21 +70,26 @@
       const { link, rests, star, score, figures } = this.#parts;
       if (row === null) {
         for (const part of [rests, star, score, figures]) part.replaceChildren();
-        link.removeAttribute("href");
+        for (const name of ["href", "title"]) link.removeAttribute(name);
         link.replaceChildren("No expert in sight");
         return;
       }
       const facts = this.#facts;
       const expert = facts.expert(row);
-      const [before, after] = route.around();
-      link.href = `${before}${expert}${after}`;
+      this.#lead();
       link.replaceChildren(make("b", {}, String(expert)), " ", make("span", {}, ...token(facts.title(row))));
       link.title = link.textContent;
       const on = facts.rests(row);
       rests.textContent = on ? ` (${on})` : "";
-      star.replaceChildren(atlas.cards.star(expert));
+      if (star.firstChild?.dataset.star !== String(expert)) star.replaceChildren(atlas.cards.star(expert));   // it may have the keyboard
       score.replaceChildren(...this.#score(row));
       figures.replaceChildren(...this.#figures(row));
+    }
+
+    // The link leads on with what is looked at now.
+    #lead() {
+      const [before, after] = route.around();
+      this.#parts.link.href = `${before}${this.#facts.expert(this.#row)}${after}`;
     }
 
     #score(row) {

@@ -35,6 +35,7 @@
 
     // Every item is made anew.
     clear() {
+      if ([...this.#items.values()].some((item) => item.contains(document.activeElement))) this.#pane.focus({ preventScroll: true });
       for (const item of this.#items.values()) item.remove();
       this.#items.clear();
       this.#drawn = null;

@@ -4,7 +4,7 @@
   const { route } = atlas;
 
   class SearchBox {
-    #field; #waiting = null;
+    #field; #waiting = null; #isComposing = false;
 
     constructor(root) {
       this.#field = root.querySelector("[data-query]");
@@ -14,7 +14,11 @@
         clearTimeout(this.#waiting);
         this.#waiting = event.isComposing ? null : setTimeout(() => this.#search());
       });
-      this.#field.addEventListener("compositionend", () => this.#search());
+      this.#field.addEventListener("compositionstart", () => { this.#isComposing = true; });
+      this.#field.addEventListener("compositionend", () => {
+        this.#isComposing = false;
+        this.#search();
+      });
       this.#field.addEventListener("keydown", (event) => {
         if (event.isComposing) return;
         if (event.key === "Enter" || event.key === "ArrowDown") this.#search();   // on the way to what is found: keys.js
@@ -25,7 +29,7 @@
       });
     }
 
-    show({ q }) { if (this.#waiting === null && q.trim() !== this.#field.value.trim()) this.#field.value = q; }
+    show({ q }) { if (this.#waiting === null && !this.#isComposing && q.trim() !== this.#field.value.trim()) this.#field.value = q; }
 
     #search() {
       clearTimeout(this.#waiting);
