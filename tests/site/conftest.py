@@ -15,6 +15,22 @@ from synthetic import Size, write_synthetic
 
 LOCAL = ("file:", "data:", "blob:")
 Open = Callable[[str], Page]
+WITHOUT_WEBGL = """const real = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
+};
+const { setTransform, fillText } = CanvasRenderingContext2D.prototype;
+const isScene = ({ canvas }) => canvas.closest?.("[data-scene]");   // not a neighbour's picture
+globalThis.written = [];
+CanvasRenderingContext2D.prototype.setTransform = function (...rest) {   // a picture begins
+  if (isScene(this)) globalThis.written = [];
+  return setTransform.apply(this, rest);
+};
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  const half = this.measureText(text).width / 2;
+  if (isScene(this)) globalThis.written.push([text, x - half, x + half, y]);
+  return fillText.call(this, text, x, y);
+};"""
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +64,19 @@ def quiet_page(context: BrowserContext) -> Iterator[Page]:
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on(
-        "request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else complaints.append(request.url)
-    )
+    page.on("request", lambda request: None if request.url.startswith(LOCAL) else complaints.append(request.url))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
     yield page
     assert not complaints
+
+
+@pytest.fixture
+def without_webgl(quiet_page: Page) -> Page:
+    """That page in a browser without WebGL. `written` holds the names in the scene, each with its left and right end and its
+    line, in px from the scene's middle.
+    """
+    quiet_page.add_init_script(WITHOUT_WEBGL)
+    return quiet_page
 
 
 @pytest.fixture

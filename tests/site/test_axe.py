@@ -138,13 +138,13 @@ def test_axe_finds_nothing_serious(size: str, open_at: Open, quiet_page: Page) -
     for name, state in STATES.items():
         if size not in state.sizes:
             continue
+        quiet_page.goto("about:blank")  # no state begins where the one before was left
         turn_to("light", quiet_page)
         page = open_at(state.route)
         state.reach(page)
         wrong += [f"{name}: {line}" for line in refused(violations(page))]
         turn_to("dark", page)
         wrong += [f"{name}, dark: {line}" for line in refused(violations(page, "color-contrast"))]
-        page.keyboard.press("Escape")
 
     assert not wrong, "\n".join(wrong)
 

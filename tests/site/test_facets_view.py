@@ -150,10 +150,15 @@ def bars(group: Locator) -> tuple[Locator, float, float, float]:
 
 def bounds(page: Page, key: str) -> tuple[float | None, float | None]:
     """Wait until the address is written, a little after what it says is shown, and return the range in it."""
-    page.wait_for_timeout(300)
-    expect(page).to_have_url(re.compile(f"[?&]{key}="))
-    low, high = re.search(rf"[?&]{key}=([^&]*?)\.\.([^&]*)", page.url).groups()  # type: ignore[union-attr]
-    return (float(low) if low else None), (float(high) if high else None)
+    low, high = page.wait_for_function(
+        """key => {
+          const { low, high } = atlas.route.state[key] ?? {};
+          const written = new URLSearchParams(location.hash.split("?")[1]).get(key);
+          return written === `${low ?? ""}..${high ?? ""}` && [low, high];
+        }""",
+        arg=key,
+    ).json_value()
+    return low, high
 
 
 # --- counts ---

@@ -213,7 +213,10 @@ def test_on_a_phone_nothing_is_wider_than_the_glass(open_at: Open, quiet_page: P
     quiet_page.emulate_media(color_scheme=scheme)
     page = opened(open_at("#/fidelity"))
     page.set_viewport_size(PHONE)  # charts that were drawn for a wide window are drawn again
-    page.wait_for_timeout(300)
+    page.wait_for_function(
+        """width => [...document.querySelectorAll(".chart svg")].every((svg) => svg.getBoundingClientRect().width <= width)""",
+        arg=PHONE["width"],
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for svg in page.locator(".chart svg").all():
         box = svg.bounding_box()

@@ -209,6 +209,21 @@ def test_what_was_waited_for_and_taken_back_is_no_longer_waited_for(open_at: Ope
     page.evaluate("() => { for (const give of globalThis.held) give(); }")
 
 
+def test_a_cloud_that_another_part_asked_for_is_drawn(quiet_page: Page, site: Path) -> None:
+    # All timers but the preview's come so late that the first frames are over and it has brought the clouds.
+    quiet_page.add_init_script(
+        """const later = setTimeout;
+        globalThis.setTimeout = (act, after = 0, ...given) => later(act, after === 60 ? after : after + 600, ...given);"""
+    )
+    quiet_page.goto((site / "index.html").as_uri())
+    quiet_page.wait_for_function(
+        """() => [...document.querySelectorAll("[data-experts] canvas")].filter((canvas) => {
+          const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          return pixels.some((value) => value > 0);
+        }).length > 30"""
+    )
+
+
 def test_without_one_tasks_scores_the_others_are_counted(context: BrowserContext, site: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(site, tmp_path / "copied")
     (missing,) = (copied / "data").glob("scores/2.*.js")

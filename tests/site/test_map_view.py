@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from frames import painted
 from playwright.sync_api import FloatRect, Locator, Page, Position, expect
 
 from atlas.bake import bake
@@ -66,7 +67,8 @@ def legend(page: Page) -> list[str]:
 
 def pixels(page: Page, *colours: str) -> list[int]:
     """Return how many pixels of the map have these colours, once it is drawn."""
-    page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+    expect(the_map(page)).to_be_visible()
+    painted(page)
     return the_map(page).evaluate(PIXELS, list(colours))
 
 
@@ -167,13 +169,19 @@ def test_a_wheel_zooms_in_and_a_drag_moves_but_the_whole_map_lets_the_page_scrol
     whole = pixels(page, BLUE)
     page.mouse.move(box["x"] + 40, box["y"] + 40)
     page.mouse.wheel(0, -400)
-    page.wait_for_timeout(100)
+    page.wait_for_function("() => atlas.route.state.place !== null")
     assert page.evaluate("scrollY") == 0 and pixels(page, BLUE) != whole
+    place = page.evaluate("atlas.route.state.place")
+    page.mouse.move(0, 0)
+    pixels(page)
     before = the_map(page).screenshot()
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
     page.mouse.down()
     page.mouse.move(box["x"] + 120, box["y"] + 60, steps=3)
     page.mouse.up()
     page.mouse.move(0, 0)
+    page.wait_for_function("place => atlas.route.state.place !== place", arg=place)
+    pixels(page)
     assert the_map(page).screenshot() != before
     page.get_by_role("button", name="Whole map").click()
     expect(page).to_have_url(re.compile(r"index.html(#/)?$"))
@@ -184,12 +192,14 @@ def test_a_wheel_zooms_in_and_a_drag_moves_but_the_whole_map_lets_the_page_scrol
 
 def test_where_the_map_is_stands_in_the_address(open_at: Open) -> None:
     page = open_at("")
+    pixels(page)
     whole = the_map(page).screenshot()
     the_map(page).focus()
     expert = pointed(page)[0]
     for _ in range(3):
         page.keyboard.press("+")
     expect(page).to_have_url(re.compile(r"#/\?place=-?\d+,-?\d+,3\.38$"))
+    zoomed = page.evaluate("atlas.route.state.place")
     before = pointed(page)[1]
     box = the_map(page).bounding_box()
     assert box is not None
@@ -199,14 +209,22 @@ def test_where_the_map_is_stands_in_the_address(open_at: Open) -> None:
     page.mouse.up()
     page.mouse.move(0, 0)
     expect(page.locator("[data-map-part=tip]")).to_be_hidden()
-    page.wait_for_timeout(500)
-    here = page.url
+    page.wait_for_function(
+        """zoomed => {
+          const { place } = atlas.route.state;
+          return place !== zoomed && location.hash.endsWith(`place=${place}`);
+        }""",
+        arg=zoomed,
+    )
+    here, moved = page.evaluate("[location.href, atlas.route.state.place]")
     page.reload()
     the_map(page).focus()
     place = pointed(page)
     page.keyboard.press("Escape")
-    assert page.url == here and place[0] == expert
+    expect(page).to_have_url(here)
+    assert place[0] == expert
     assert place[1] == pytest.approx({"x": before["x"] + 70, "y": before["y"] + 30}, abs=1.5)
+    pixels(page)
     seen = the_map(page).screenshot()
     assert seen != whole
     page.get_by_role("link", name=re.compile("with a supported order")).click()
@@ -215,9 +233,12 @@ def test_where_the_map_is_stands_in_the_address(open_at: Open) -> None:
     expect(page).to_have_url(re.compile(r"#/\?order=1$"))
     page.go_back()
     expect(page).to_have_url(here)
+    page.wait_for_function("place => atlas.route.state.place === place", arg=moved)
+    expect(page.get_by_role("status")).to_have_text("40 experts")
     pixels(page)
     assert the_map(page).screenshot() == seen
     page = open_at("#/?place=nowhere")
+    page.wait_for_function("() => atlas.route.state.place === 'nowhere'")
     pixels(page)
     assert the_map(page).screenshot() == whole
 

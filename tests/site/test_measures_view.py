@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from frames import painted, point_out
 from playwright.sync_api import Locator, Page, expect
 
 from atlas.bake import bake
@@ -208,18 +209,11 @@ def test_the_place_in_a_line_is_said_in_one(open_every: Open) -> None:
 def test_a_row_without_text_is_told_by_its_label_and_number(open_every: Open) -> None:
     page = open_every("#/expert/4?colour=cells")
     drawn(page)
-    page.wait_for_timeout(300)
     box = page.locator("[data-scene]").bounding_box()
     assert box
-    tip = page.locator("[data-tip]")
-    for step in range(120):
-        page.mouse.move(
-            box["x"] + (0.3 + 0.4 * (step % 40) / 40) * box["width"], box["y"] + (0.4 + 0.05 * (step // 40)) * box["height"]
-        )
-        page.wait_for_timeout(30)
-        if tip.is_visible():
-            break
-    expect(tip).to_have_text(re.compile(r"^(T cell|B cell|monocyte|platelet) · row \d+ · norm [\d.]+$"))
+    places = [(0.3 + 0.4 * (step % 40) / 40, 0.4 + 0.05 * (step // 40)) for step in range(120)]
+    point_out(page, [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in places])
+    expect(page.locator("[data-tip]")).to_have_text(re.compile(r"^(T cell|B cell|monocyte|platelet) · row \d+ · norm [\d.]+$"))
     expect(score(page, "lineage")).to_contain_text(re.compile(r"n 40 rows, fires in \d+"))
 
 
@@ -243,6 +237,11 @@ def test_nothing_of_it_is_wider_than_a_phone(open_every: Open, quiet_page: Page)
     quiet_page.set_viewport_size({"width": 390, "height": 844})
     for route in ("#/", "#/expert/0", "#/expert/1", "#/expert/4?colour=cells"):
         page = open_every(route)
-        page.wait_for_timeout(300)
+        if route == "#/":
+            expect(page.get_by_role("status")).to_have_text("40 experts")
+        else:
+            drawn(page)
+            page.locator("[data-scene]").evaluate("scene => scene.removeAttribute('data-ready')")  # the next one's is waited for
+        painted(page)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route

@@ -134,9 +134,14 @@
       const isFlying = now - this.#drawn < BRIEF;
       this.#drawn = now;
       clearTimeout(this.#waiting);
-      this.#waiting = setTimeout(() => { for (const item of this.#bare(false)) this.#load(item); }, isFlying ? BRIEF : 0);
-      this.#filling ??= requestAnimationFrame(() => this.#next());
+      this.#waiting = setTimeout(() => {
+        for (const item of this.#bare(false)) this.#load(item);
+        this.#draw();   // what came meanwhile by another part's asking
+      }, isFlying ? BRIEF : 0);
+      this.#draw();
     }
+
+    #draw() { this.#filling ??= requestAnimationFrame(() => this.#next()); }
 
     #next() {
       this.#filling = requestAnimationFrame(() => {
