@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import tiny
 from atlas.activations.corpus import Corpus, load_corpus
@@ -21,6 +22,10 @@ from atlas.activations.model import LanguageModel
 
 # The models are tiny: more threads than one only get in each other's way.
 torch.set_num_threads(1)
+
+# How long an example takes says nothing on a machine that does other things too.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

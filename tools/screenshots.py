@@ -9,17 +9,17 @@ What a page type is stands in VIEWS: an address, and what a reader does there.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page
 
 from atlas.publish.chromium import started
+from atlas.publish.site import Site
+from atlas.publish.visiting import Expert, Plan
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
@@ -60,16 +60,17 @@ def scene(page: Page) -> None:
 
 
 def views(site: Path) -> dict[str, View]:
-    """Return the page types by name, of what this atlas has: a label, a word, an expert shown on labels."""
-    manifest = manifest_of(site)
-    task = next(task for task in manifest["tasks"] if task["labels"]["name"])
-    label = f"{task['name']}:{task['labels']['name'][min(8, len(task['labels']['name']) - 1)]}"
-    filtered = "#/?" + urlencode({"label": label, "importance": "0.0001..", "map": "shape"})
-    return {
+    """Return the page types by name, of what this atlas has: a label, a word of a title, an expert with a cloud."""
+    manifest = Site.open(site).manifest()
+    labels = [f"{task['name']}:{name}" for task in manifest["tasks"] for name in task["labels"]["name"]]
+    by_label = [("label", label) for label in labels[:9][-1:]]
+    filtered = "#/?" + urlencode([*by_label, ("importance", "0.0001.."), ("map", "shape")])
+    drawn = next((expert.number for expert in Expert.all_of(manifest) if expert.cloud_task is not None), None)
+    found = {
         "list": View("#/"),
         "list-filtered": View(filtered),
         "list-empty": View("#/?q=the&importance=0.99.."),
-        "list-search": View("#/?q=" + task["labels"]["name"][0][:3]),
+        "list-search": View("#/?" + urlencode({"q": Plan.of(manifest, 1).word})),
         "table": View("#/?view=table"),
         "map-folded": View("#/?folded=1"),
         "map-tab": View("#/?tab=map", sizes=("phone",)),
@@ -78,20 +79,11 @@ def views(site: Path) -> dict[str, View]:
         "bookmarks": View("#/", star_three),
         "help": View("#/", ask_for_help),
         "token": View("#/token/the"),
-        "expert": View("#/expert/12", scene),
+        "expert": View(f"#/expert/{drawn}", scene),
         "fidelity": View("#/fidelity"),
         "about": View("#/about"),
     }
-
-
-def manifest_of(site: Path) -> dict[str, Any]:
-    """Return what the page starts with."""
-    page = (site / "index.html").read_text(encoding="utf-8")
-    found = re.search(r'data-manifest="([^"]+)"', page)
-    assert found, "the page names no manifest"
-    text = (site / found[1]).read_text(encoding="utf-8")
-    manifest: dict[str, Any] = json.loads(text[text.index(",") + 1 : text.rindex(")")])
-    return manifest
+    return {name: view for name, view in found.items() if name != "expert" or drawn is not None}
 
 
 def take(browser: Browser, site: Path, out: Path) -> list[str]:

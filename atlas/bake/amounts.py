@@ -55,7 +55,7 @@ class Amount:
             "scale": self.scale,
             "percent": self.is_share,
             "edges": self.edges,
-            "bin": typed(self.bins),
+            **({} if self.key in OF_A_QUERY else {"bin": typed(self.bins)}),
         }
 
 
@@ -83,6 +83,8 @@ _SAID: Mapping[str, tuple[str, Scale, bool]] = {
     "dimensions_needed": ("dimensions needed", "whole", False),
 }
 KEYS = tuple(_SAID)
+OF_A_QUERY = ("score", "coverage")
+"""Whose they are depends on what is asked, so the page bins them itself."""
 
 
 def _edges(key: str, known: Array, d_code: int) -> Edges:
@@ -90,7 +92,7 @@ def _edges(key: str, known: Array, d_code: int) -> Edges:
         return log_edges(known)
     if key == "effective_dimension":
         return dimension_edges(d_code)
-    return tuple(map(float, range(d_code + 2))) if key == "dimensions_needed" else UNIT
+    return whole_edges(d_code) if key == "dimensions_needed" else UNIT
 
 
 def binned(values: Array, edges: Edges) -> Array:
@@ -106,6 +108,13 @@ def dimension_edges(d_code: int) -> Edges:
     steps = (scale * factor for scale in (0.1, 1.0, 10.0, 100.0) for factor in (1, 2, 5))
     step, bins = next((step, bins) for step in steps if (bins := max(1, math.ceil(round((d_code - 1) / step, 6)))) <= MOST_BINS)
     return tuple(round(1 + step * place, 1) for place in range(bins + 1))
+
+
+def whole_edges(most: int) -> Edges:
+    """Return edges between the whole numbers from 0 to `most`, one to a bin or as many more as keeps them few."""
+    widths = (scale * factor for scale in (1, 10, 100, 1_000) for factor in (1, 2, 5))
+    width = next(width for width in widths if (most + 1) / width <= MOST_BINS)
+    return tuple(map(float, (*range(0, most + 1, width), most + 1)))
 
 
 def log_edges(known: Array) -> Edges:

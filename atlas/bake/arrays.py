@@ -15,6 +15,8 @@ Typed = dict[str, str]
 
 STEPS = 32_000
 """Steps from the middle of a frame to its side: fits in two bytes with room for rounding."""
+WIDEST = 1 << 32
+"""The least whole number that no array of the page holds."""
 _NAMES = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"}
 
 
@@ -30,8 +32,9 @@ def packed(array: Array) -> Typed:
 
 
 def narrow(array: Array) -> Array:
-    """Return counts or indices in the fewest bytes that hold them."""
+    """Return counts or indices, below WIDEST, in the fewest bytes that hold them."""
     most = int(array.max(initial=0))
+    assert most < WIDEST, f"{most:,} does not fit into four bytes"
     return array.astype(np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ from atlas.bake.arrays import narrow, spread, typed
 from atlas.bake.contexts import Joined
 
 CLOUD_POINTS = 64
-CLOUD_SHARE = 0.97
-"""Share of these that the picture is made for: one far point would shrink all others to a speck."""
+OUTLYING_SHARE, OUTLYING = 0.03, 2.0
+"""Of the farthest of these, rounded up, those are left out that lie more than so many times as far as all others: they would
+shrink the cloud to a speck."""
 
 
 def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points: Mapping[int, pl.DataFrame]) -> int | None:
@@ -44,7 +46,8 @@ class Cloud:
         xyz = np.stack([points[axis].to_numpy()[few] for axis in "xyz"], axis=1).astype(np.float64)
         label = label[few]
         away = np.linalg.norm(xyz - np.median(xyz, axis=0), axis=1)
-        near = away <= np.quantile(away, CLOUD_SHARE, method="higher")
+        others = max(1, len(away) - math.ceil(OUTLYING_SHARE * len(away)))
+        near = away <= OUTLYING * np.sort(away)[others - 1]
         xyz, label = xyz[near], label[near]
         middle = (xyz.min(axis=0) + xyz.max(axis=0)) / 2
         # The whole cloud stays in view however it is turned, so the farthest point sets the scale.

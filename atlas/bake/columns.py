@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas.bake.arrays import Typed, narrow, typed
+from atlas.bake.arrays import WIDEST, Typed, narrow, typed
 
 Array = npt.NDArray[Any]
 
@@ -17,6 +17,11 @@ Array = npt.NDArray[Any]
 def counts(column: pl.Series) -> Typed:
     """Return whole numbers from 0 up, or truth values as 0 and 1, in the fewest bytes that hold them."""
     return typed(narrow(column.cast(pl.Int64).to_numpy()))
+
+
+def large_counts(column: pl.Series) -> dict[str, Any]:
+    """Return whole numbers as `counts` does; where four bytes do not hold them, as so many different values."""
+    return few(column) if (column >= WIDEST).any() else counts(column)
 
 
 def floats(column: pl.Series) -> Array:

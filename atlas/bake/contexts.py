@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas.bake.search import WORD, folded
+from atlas.bake.search import WORD, folded, is_mark
 
 Array = npt.NDArray[Any]
 OUTSIDE = -1
@@ -134,4 +134,5 @@ class Texts:
 
 
 def _piece(text: str) -> str:
-    return text[2:] if text.startswith("##") and text[2:3].isalnum() else text
+    is_inside = text.startswith("##") and len(text) > 2 and (text[2].isalnum() or is_mark(text[2]))
+    return text[2:] if is_inside else text

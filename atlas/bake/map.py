@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 OFF = -32_768
 """Both coordinates of an expert that is not on the map; no step of a frame lies so far out."""
 RAMP = 32
-"""Colours that firing rate and importance are drawn in: more cannot be told apart."""
+"""Colours that a number is drawn in: more cannot be told apart."""
 NO_CLAIM: dict[Scheme, str] = {"light": "#8f959b", "dark": "#70777e"}
 """Of dots that belong to no category: a grey that hardly passes the least contrast of data."""
 SHAPES = ("line or ray", "curve", "ring", "sheet", "clusters", "unclear")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas.bake.arrays import typed
-from atlas.bake.columns import counts, few, floats, text
+from atlas.bake.columns import counts, few, floats, large_counts, text
 from atlas.bake.scores import BEST_COLUMNS
 from atlas.store import Task
 
@@ -82,7 +82,7 @@ def columns(found: pl.DataFrame, cloud_tasks: Sequence[int | None], orders: Sequ
         "title": text(found["title"].to_list()),
         **{name: few(found[name]) for name in ("basis", "title_task", "measure")},
         "value": typed(floats(found["value"])),
-        "firings": counts(found["firings"]),
+        "firings": large_counts(found["firings"]),
         **{name: typed(floats(found[name])) for name in ("rate", "importance", "mean_norm")},
         **{name: counts(found[name]) for name in ("silent", "dense")},
         **{name: few(found[name]) for name in ("best_task", "best_hypothesis")},

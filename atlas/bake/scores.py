@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from atlas.bake.arrays import typed
+from atlas.bake.arrays import narrow, typed
 from atlas.bake.columns import counts, floats
 from atlas.store import Hypothesis, Task
 
@@ -56,7 +55,7 @@ def scores_payload(experts: pl.DataFrame, scores: pl.DataFrame, task: Task) -> d
     at = {one.hypothesis: place for place, one in enumerate(task.hypotheses)}
     chosen = best["hypothesis"].replace_strict(list(at), list(at.values()), return_dtype=pl.Int64) if len(best) else best["row"]
     return {
-        "best": {"hypothesis": typed(chosen.to_numpy().astype(np.uint8)), **_columns(best)},
+        "best": {"hypothesis": typed(narrow(chosen.to_numpy())), **_columns(best)},
         "of": [_of(place, of_task, one) for one in task.hypotheses],
     }
 

@@ -23,8 +23,24 @@ POSTINGS = 65_536
 COMMON_SHARE, COMMON_EXPERTS = 0.05, 20
 """A word in the contexts of more than both, of experts and as many, tells none of them from the others."""
 NORMAL_95 = 1.959963984540054
-WORD = re.compile(r"[^\W_]+")
-"""A run of letters and numbers."""
+
+
+def is_mark(sign: str) -> bool:
+    """Return whether a sign belongs to the one before it: an accent, a vowel sign, a virama."""
+    return unicodedata.category(sign).startswith("M")
+
+
+def _marks() -> str:
+    """Return all such signs as ranges of a class of a regular expression, which has no name for them."""
+    # Beyond these planes there are none.
+    codes = [code for code in (*range(0x300, 0x20000), *range(0xE0000, 0xE0200)) if is_mark(chr(code))]
+    firsts = [code for before, code in zip([0, *codes], codes, strict=False) if code != before + 1]
+    lasts = [code for code, behind in zip(codes, [*codes[1:], 0], strict=True) if behind != code + 1]
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in zip(firsts, lasts, strict=True))
+
+
+WORD = re.compile(rf"[^\W_]+(?:[{_marks()}]+[^\W_]*)*")
+"""A run of letters and numbers, with the marks on them."""
 
 
 def folded(text: str) -> str:

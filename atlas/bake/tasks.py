@@ -40,7 +40,6 @@ def _hypothesis(hypothesis: Hypothesis) -> dict[str, Any]:
         "shape": hypothesis.shape,
         "measure": hypothesis.measure,
         "of_label": hypothesis.of_label,
-        "description": hypothesis.description,
         "testable": hypothesis.testable,
         "references": {name: hypothesis.references[name] for name in REFERENCES if name in hypothesis.references},
     }

@@ -28,9 +28,10 @@ class CheckReport:
 
 
 def check(folder: Path, browser: Browser, *, experts: int, progress: Progress) -> CheckReport:
-    """Look at a site's files; if they are what the bake wrote, open the first page, search, filter, fidelity and some experts.
+    """Look at a site's files; if they are what the bake wrote, open it.
 
-    From disk, over HTTP with the headers of netlify.toml, and without search and filter and with one expert on a dark phone.
+    The first page, the table, the page about the atlas, a search, a filter, fidelity and some experts: from disk, over HTTP with
+    the headers of netlify.toml, and without search and filter and with one expert on a dark phone.
 
     Raises:
         SiteMissing: the folder is not a baked site.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import url2pathname
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Request, Response, TimeoutError
@@ -52,9 +52,10 @@ _REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (event) =>
   globalThis.atlasCheckViolation([event.effectiveDirective, event.blockedURI, event.sourceFile ?? ""]));"""
 # The scene says when it is drawn, and one scene serves all experts: what it said of the last one must not count.
 _FORGET_SCENE = '() => document.querySelector("[data-scene]")?.removeAttribute("data-ready")'
+# The body says which page is shown by the same name, hence "main" before a page's.
 _LIST_IS_DRAWN = """() => {
   const items = document.querySelectorAll("[aria-label='Experts'] li");
-  const said = document.querySelector("[data-page=list] [data-count]")?.textContent ?? "";
+  const said = document.querySelector("main [data-page=list] [data-count]")?.textContent ?? "";
   return items.length > 0 && /[1-9]/.test(said);
 }"""
 _FIRST_ROWS = 8
@@ -62,9 +63,9 @@ _A_CLOUD_IS_PAINTED = """rows => [...document.querySelectorAll("[aria-label='Exp
   canvas.width > 0 && canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0))"""
 _ALERTS = """() => [...document.querySelectorAll("[role=alert]")]
   .filter((alert) => alert.checkVisibility() && alert.textContent.trim()).map((alert) => alert.textContent.trim())"""
-_A_NUMBER_IS_SAID = """() => /[0-9]/.test(document.querySelector("[data-page=list] [data-count]")?.textContent ?? "")"""
+_A_NUMBER_IS_SAID = """() => /[0-9]/.test(document.querySelector("main [data-page=list] [data-count]")?.textContent ?? "")"""
 _FIDELITY_IS_SHOWN = """() => {
-  const page = document.querySelector("[data-page=fidelity]");
+  const page = document.querySelector("main [data-page=fidelity]");
   const parts = ["corpus", "rates", "training"].map((name) => page.querySelector(`[data-${name}]`));
   return page.checkVisibility() && parts.every((part) => part.textContent !== "");
 }"""
@@ -72,8 +73,8 @@ _TABLE_IS_SHOWN = """() => {
   const rows = [...document.querySelectorAll("table[aria-label='Experts'] tbody tr")];
   return rows.some((row) => row.checkVisibility() && /[0-9]/.test(row.textContent));
 }"""
-_ABOUT_IS_SHOWN = """() => document.querySelector("[data-page=about]").checkVisibility()"""
-_CHOSEN = """label => [...document.querySelectorAll("[data-page=list] input[type=checkbox]:checked")]
+_ABOUT_IS_SHOWN = """() => document.querySelector("main [data-page=about]").checkVisibility()"""
+_CHOSEN = """label => [...document.querySelectorAll("main [data-page=list] input[type=checkbox]:checked")]
   .some((box) => box.value === label)"""
 _LINKS = """() => [...document.querySelectorAll("a[href]")].map((link) => link.getAttribute("href"))"""
 _FITS = "() => document.documentElement.scrollWidth <= innerWidth"
@@ -87,6 +88,12 @@ class Expert:
     title: str
     cloud_task: int | None
     """Task that it is first shown on; None where there is no point to draw."""
+
+    @classmethod
+    def all_of(cls, manifest: dict[str, Any]) -> list[Expert]:
+        """Return all experts in the order of the list."""
+        columns = (column(manifest["experts"][name]) for name in ("expert", "title", "cloud_task"))
+        return [cls(*row) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,7 @@ class Plan:
     @classmethod
     def of(cls, manifest: dict[str, Any], most: int) -> Plan:
         """Choose up to `most` experts evenly from the list, among them one shown on labels and a silent one, if there are any."""
-        columns = (column(manifest["experts"][name]) for name in ("expert", "title", "cloud_task"))
-        experts = [Expert(*row) for row in zip(*columns, strict=True)]
+        experts = Expert.all_of(manifest)
         labelled = [expert for expert in experts if expert.cloud_task]
         silent = [expert for expert in experts if expert.cloud_task is None]
         wanted = [*labelled[:1], *silent[:1]][:most]
@@ -251,7 +257,7 @@ class Visit:
         if address.startswith(("data:", "blob:")):
             return True
         if self._way.address.startswith("file:"):
-            path = Path(url2pathname(unquote(urlsplit(address).path)))
+            path = Path(url2pathname(urlsplit(address).path))
             return address.startswith("file:") and path.resolve().is_relative_to(self._site.folder)
         return address.startswith(self._way.address)
 
@@ -288,7 +294,7 @@ class Visit:
 
 
 def visit(browser: Browser, site: Site, way: Way, plan: Plan, progress: Progress) -> list[Fault]:
-    """Open the first page, a search, a filter, the view of fidelity and the planned experts; return what was wrong."""
+    """Open the first page, the table, the page about the atlas, and all that is planned; return what was wrong."""
     width, height = way.size
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if way.dark else "light")
     try:
@@ -332,7 +338,7 @@ def _views(seen: Visit, plan: Plan) -> Iterator[tuple[str, str, Callable[[], Non
 
     def page(expert: Expert) -> None:
         heading = """number => {
-          const heading = document.querySelector("[data-page=expert] [data-heading]");
+          const heading = document.querySelector("main [data-page=expert] [data-heading]");
           return heading.checkVisibility() && new RegExp(`^Expert ${number}(?![0-9])`).test(heading.textContent.trim());
         }"""
         seen.must(heading, f"the page of expert {expert.number} shows no heading", expert.number)

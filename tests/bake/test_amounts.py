@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.bake.amounts import KEYS, MOST_BINS, TAIL, UNKNOWN, amounts, binned, dimension_edges, log_edges
@@ -31,7 +31,6 @@ def obvious(value: float, edges: tuple[float, ...]) -> int:
     )
 
 
-@settings(deadline=None)
 @given(AMOUNTS)
 def test_every_amount_lies_in_its_bin_and_none_below_or_above_all(values: list[float]) -> None:
     known = np.array(values, np.float32)
@@ -44,7 +43,6 @@ def test_every_amount_lies_in_its_bin_and_none_below_or_above_all(values: list[f
     assert binned(mixed, edges).tolist() == [obvious(float(value), edges) for value in mixed]
 
 
-@settings(deadline=None)
 @given(AMOUNTS)
 def test_the_first_bin_takes_at_most_a_fiftieth_of_what_is_above_0(values: list[float]) -> None:
     known = np.array([*values, 0], np.float32).astype(np.float64)
@@ -81,6 +79,16 @@ def test_dimensions_needed_have_a_bin_each() -> None:
     edges, bins = made("dimensions_needed", [0, 3, math.nan, 2])
     assert edges == (0, 1, 2, 3, 4)
     assert bins == [0, 3, UNKNOWN, 2]
+
+
+@pytest.mark.parametrize(
+    ("d_code", "first"), [(31, (0, 1, 2)), (32, (0, 2, 4)), (64, (0, 5, 10)), (254, (0, 10, 20)), (4_096, (0, 200, 400))]
+)
+def test_many_dimensions_needed_share_bins_that_end_with_the_last_of_them(d_code: int, first: tuple[float, ...]) -> None:
+    edges, bins = made("dimensions_needed", [0, first[1] - 1, first[1], d_code, math.nan], d_code)
+    assert edges[:3] == first and edges[-1] == d_code + 1 and list(edges) == sorted(set(edges))
+    assert len(edges) - 1 <= MOST_BINS
+    assert bins == [0, 0, 1, len(edges) - 2, UNKNOWN]
 
 
 def test_a_share_on_an_edge_belongs_to_the_bin_that_begins_there() -> None:

@@ -30,6 +30,12 @@ def test_narrow_holds_the_largest(most: int, dtype: str) -> None:
     assert narrow(np.array([most])).dtype == dtype
 
 
+def test_what_four_bytes_do_not_hold_is_never_cut() -> None:
+    assert narrow(np.array([2**32 - 1])).dtype == np.uint32
+    with pytest.raises(AssertionError, match="4,294,967,296 does not fit"):
+        narrow(np.array([2**32]))
+
+
 @given(arrays.arrays(np.float64, (5, 3), elements=st.floats(-1e3, 1e3)))
 def test_one_scale_for_all_axes_within_half_a_step(xyz: np.ndarray) -> None:
     frame = Frame.around(xyz)

@@ -125,6 +125,12 @@ def test_a_hypothesis_is_named_by_its_place_and_not_by_its_number() -> None:
     assert [numbers(one["rows"]) for one in found["of"]] == [[4], [0]]
 
 
+def test_more_than_256_hypotheses_are_told_apart() -> None:
+    many = task(2, *[0.5] * 300)
+    found = scores_payload(EXPERTS, scores((2, 299, 4, 0.9, True, True), (2, 43, 0, 0.9, True, True)), many)
+    assert numbers(found["best"]["hypothesis"]) == [43, 299]
+
+
 def test_a_task_of_which_nothing_can_be_read_has_empty_columns() -> None:
     found = scores_payload(EXPERTS, scores((1, 0, 0, 0.15, True, False)), task(1, 0.5))
     assert found["of"] == [None]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from atlas.bake.contexts import OUTSIDE, Texts, Windows
+from atlas.bake.contexts import OUTSIDE, Texts, Windows, Words
 
 
 def test_contexts_agree_with_the_obvious_way() -> None:
@@ -18,6 +18,12 @@ def test_contexts_agree_with_the_obvious_way() -> None:
     for context, (row, position) in zip(found, rows, strict=True):
         padded = [OUTSIDE] * 3 + tokens[row].tolist() + [OUTSIDE] * 2
         assert context.tolist() == padded[position : position + 6]
+
+
+def test_a_word_keeps_its_marks_however_tokens_part_it() -> None:
+    windows = Windows(pl.DataFrame({"window": [0], "tokens": [[0, 1, 2, 3, 4]]}))
+    pieces = {0: " ह", 1: "##\u093fन्", 2: "द", 3: "\u0940", 4: "”"}
+    assert Words(windows, pieces).texts == ["हिन्दी"]
 
 
 def test_texts_put_the_frequent_first_and_nothing_at_zero() -> None:

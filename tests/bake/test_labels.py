@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-import numpy as np
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.bake.labels import labels_payload
+from atlas.publish.manifest import numbers
 from synthetic import synthetic_tables
 
-TYPES = {"u1": np.uint8, "u2": np.uint16, "u4": np.uint32, "f4": np.float32}
 Found = list[dict[int, tuple[int, float]]]
 
 
@@ -22,10 +20,7 @@ def frame(rows: list[tuple[int, int, int, int, float]]) -> pl.DataFrame:
 
 def labels(payload: dict[str, Any]) -> Found:
     """Return what a payload says: by label, the expert's place ► rows fired on and lift, in the order of the payload."""
-    starts, rows, fired, lift = (
-        np.frombuffer(base64.b64decode(payload[name]["bdata"]), TYPES[payload[name]["dtype"]]).tolist()
-        for name in ("starts", "rows", "fired", "lift")
-    )
+    starts, rows, fired, lift = (numbers(payload[name]) for name in ("starts", "rows", "fired", "lift"))
     assert starts[-1] == len(rows) == len(fired) == len(lift)
     return [
         dict(zip(rows[first:end], zip(fired[first:end], lift[first:end], strict=True), strict=True))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from atlas.bake import bake
 from atlas.bake.arrays import STEPS
 from atlas.bake.map import OFF, SHAPES, map_payload, map_words, shape_words, shapes_payload
+from atlas.publish.manifest import numbers
 from atlas.store import write_atlas
 from synthetic import Size, synthetic_tables
 
@@ -26,12 +26,6 @@ OVERVIEW = {
     "by_chance": 0.5071,
     "cluster_name_rule": "The task that most of its titles name.",
 }
-
-
-def numbers(typed: dict[str, str]) -> list[int]:
-    """Return what a typed array of the page holds."""
-    names = {"i2": "<i2", "u1": "u1", "u2": "<u2"}
-    return np.frombuffer(base64.b64decode(typed["bdata"]), names[typed["dtype"]]).tolist()
 
 
 def places(*rows: tuple[int, float, float, int | None]) -> pl.DataFrame:

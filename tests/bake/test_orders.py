@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.bake.orders import LARGEST_FIRST, Order, orders
@@ -12,7 +12,6 @@ from atlas.publish.manifest import array
 VALUES = st.lists(st.sampled_from([math.nan, -1.0, 0.0, 0.5, 0.25, 2.0]), max_size=12)
 
 
-@settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_an_order_is_the_obvious_one(values: list[float], largest_first: bool) -> None:
     known = [row for row, value in enumerate(values) if not math.isnan(value)]

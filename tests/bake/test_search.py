@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.bake.search import (
     COMMON_EXPERTS,
     POSTINGS,
     SHARE_STEPS,
+    WORD,
     Index,
     context_index,
     folded,
@@ -98,7 +100,6 @@ def test_an_atlas_whose_experts_never_fire_has_an_empty_index() -> None:
     assert list(title_index([]).shards()) == []
 
 
-@settings(deadline=None)
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=8),
     rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7), st.integers(1, 400)), max_size=20),
@@ -159,14 +160,13 @@ def test_equal_input_in_any_order_gives_an_equal_index() -> None:
     assert index(one) == index(other)
 
 
-@settings(deadline=None)
-@given(st.lists(st.text(st.sampled_from("aA9½ßñ_-'“” \n٣"), max_size=8), max_size=6))
+@given(st.lists(st.text(st.sampled_from("aA9½ßñ_-'“” \n٣\u0301\u093f\u20dd"), max_size=8), max_size=6))
 def test_titles_are_found_by_their_words(titles: list[str]) -> None:
     obvious: dict[str, set[int]] = defaultdict(set)
     for row, title in enumerate(titles):
         word = ""
         for sign in folded(title) + " ":
-            if unicodedata.category(sign)[0] in "LN":
+            if unicodedata.category(sign)[0] in ("LNM" if word else "LN"):
                 word += sign
             elif word:
                 obvious[word].add(row)
@@ -175,6 +175,25 @@ def test_titles_are_found_by_their_words(titles: list[str]) -> None:
     assert {text: set(of) for text, of in found.items()} == obvious
     assert all(list(of) == sorted(of) for of in found.values())
     assert all("weight" not in part.payload() for part in title_index(titles).shards())
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("“हिन्दी”", ["हिन्दी"]),
+        ("İstanbul", ["i\u0307stanbul"]),
+        ("\u0301 ab\u0301c", ["ab\u0301c"]),
+        ("x.\U0001e922\U0001e944", ["x", "\U0001e922\U0001e944"]),  # beyond sixteen bits
+    ],
+)
+def test_marks_belong_to_the_word_that_they_follow(title: str, words: list[str]) -> None:
+    assert list(title_index([title]).texts) == sorted(words)
+
+
+def test_every_mark_is_one_of_a_word() -> None:
+    marks = (chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)).startswith("M"))
+    assert [mark for mark in marks if not WORD.fullmatch("a" + mark)] == []
+    assert not WORD.search("\u0301")
 
 
 def test_shards_hold_about_so_many_and_never_cut_a_text() -> None:

@@ -62,11 +62,13 @@
       this.#tell(null);
     }
 
-    // --- edges and bounds: of whole numbers a bar is one number, else it goes up to the next edge ---
+    // --- edges and bounds: a bar goes up to the next edge, of whole numbers up to the one before that ---
 
     #whole() { return this.#amount.scale === "whole"; }
     #lower(place) { return place <= 0 ? null : this.#amount.edges[place]; }
-    #upper(place) { return place >= this.#last ? null : this.#amount.edges[this.#whole() ? place - 1 : place]; }
+    #upper(place) { return place >= this.#last ? null : this.#end(place); }
+    #end(place) { return this.#amount.edges[place] - (this.#whole() ? 1 : 0); }
+    #isOne(place) { return this.#whole() && this.#end(place + 1) === this.#amount.edges[place]; }
 
     // The edges between which the range lies; a bound that was typed lies within a bar, which is then part of it.
     #places() {
@@ -201,10 +203,11 @@
         made.style.setProperty("--at", at);
         return made;
       };
-      const marks = this.#whole()
+      const isEach = this.#whole() && edges.slice(1).every((_, place) => this.#isOne(place));
+      const marks = isEach
         ? edges.slice(0, -1).flatMap((value, place) => (this.#last <= 8 || place % Math.ceil(this.#last / 6) === 0 ? [tick((place + 0.5) / this.#last, value)] : []))
-        : [0, middle(this.#amount), this.#last].map((place) => tick(place / this.#last, edges[place]));
-      return make("div", { class: this.#whole() ? "bar-axis centred" : "bar-axis", "aria-hidden": "true" }, ...marks);
+        : [...[0, middle(this.#amount)].map((place) => tick(place / this.#last, edges[place])), tick(1, this.#end(this.#last))];
+      return make("div", { class: isEach ? "bar-axis centred" : "bar-axis", "aria-hidden": "true" }, ...marks);
     }
 
     #bars() {
@@ -222,7 +225,7 @@
     #tell(place) {
       if (!this.#passing || this.#least.ariaInvalid === "true" || this.#most.ariaInvalid === "true") return;
       const { edges } = this.#amount;
-      const here = () => (this.#whole() ? said(this.#amount, edges[place]) : `${figure(this.#amount, edges[place])} to ${said(this.#amount, edges[place + 1])}`);
+      const here = () => (this.#isOne(place) ? said(this.#amount, edges[place]) : `${figure(this.#amount, edges[place])} to ${said(this.#amount, this.#end(place + 1))}`);
       const unmeasured = this.#passing.missing ? `${atlas.words.count(this.#passing.missing)} not measured` : "";
       this.#readout.textContent = place === null ? unmeasured : `${here()}: ${experts(this.#passing[place])}`;
     }

@@ -15,10 +15,10 @@
     return "values" in stored ? few(stored) : array(stored);
   }
 
-  // The manifest with its columns and the bins of its amounts decoded.
+  // The manifest with its columns and the bins of its amounts decoded; a score's are made by counts.js.
   function decoded(manifest) {
     const experts = Object.fromEntries(Object.entries(manifest.experts).map(([name, stored]) => [name, column(stored)]));
-    return { ...manifest, experts, amounts: manifest.amounts.map((amount) => ({ ...amount, bin: array(amount.bin) })) };
+    return { ...manifest, experts, amounts: manifest.amounts.map((amount) => ({ ...amount, bin: amount.bin ? array(amount.bin) : null })) };
   }
 
   atlas.columns = { decoded };

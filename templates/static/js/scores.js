@@ -17,7 +17,7 @@
   function ofTask(stored, all, task, at) {
     const labels = task.labels.name.length;
     const columns = Object.fromEntries(["value", "low", "high", "coverage"].map((name) => [name, new Float32Array(all).fill(NaN)]));
-    const of = new Uint8Array(all);
+    const of = new Uint16Array(all);
     const covered = new Uint16Array(all);
     if (stored) {
       const [rows, value, low, high, cover] = [stored.rows, stored.value, stored.low, stored.high, stored.covered].map(array);

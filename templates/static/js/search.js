@@ -15,12 +15,10 @@
   const bare = (word) => (word.length > 2 && word.startsWith("##") ? word.slice(2) : word);   // the inside of a word
   const words = (query) => folded(query).split(/\s+/).filter(Boolean).map(bare);
 
-  // Words of titles and contexts are letters and numbers: “__init__” is looked for as “init” there. What has several such parts, or
-  // none, is looked for as it is, which no word can be.
-  function plain(word) {
-    const parts = word.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
-    return parts.length === 1 ? parts[0] : word;
-  }
+  // Words of titles and contexts are letters and numbers with the marks on them, as the bake's WORD has it: “__init__” is looked for
+  // as “init” there. What has several such parts, or none, is looked for as it is, which no word can be.
+  const parts = (word) => word.match(/[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu) ?? [];
+  const plain = (word) => (parts(word).length === 1 ? parts(word)[0] : word);
 
   // The first place in sorted texts that is not before `text`.
   function lower(texts, text) {
@@ -79,7 +77,7 @@
       const rank = first.rank.slice();
       for (const { rank: other } of others) for (let row = 0; row < rank.length; row += 1) rank[row] = rank[row] && other[row] ? rank[row] + other[row] : 0;
       const { by } = met.reduce((one, other) => (other.size < one.size ? other : one));   // the rarest word says most
-      return { rank, by, common: ready.words.map(({ word }) => word).filter((word) => ready.common.includes(word)) };
+      return { rank, by, common: ready.words.map(({ inside }) => inside).filter((word) => ready.common.includes(word)) };
     }
 
     #word({ word, inside, tokens, titles, contexts }) {
@@ -98,7 +96,7 @@
       };
       meet(contexts, inside, contextsWhole(inside), (is) => (is ? RANKS.context : RANKS.contextBeginning));
       meet(titles, inside, false, () => RANKS.title);
-      if (!/^[\p{L}\p{N}]+$/u.test(word)) this.#experts.title.forEach((title, row) => { if (title.toLowerCase().includes(word)) offer(row, RANKS.title, -1); });
+      if (parts(word)[0] !== word) this.#experts.title.forEach((title, row) => { if (title.toLowerCase().includes(word)) offer(row, RANKS.title, -1); });
       meet(tokens, word, false, (is) => (is ? RANKS.whole : RANKS.beginning));
       const numbered = /^\d+$/.test(word) ? this.#rowOf(Number(word)) : -1;
       if (numbered >= 0) offer(numbered, RANKS.number, -1);
