@@ -44,8 +44,13 @@ class Amount:
     """Whether it is read as a percentage."""
     edges: Edges
     """Bin i covers edges[i] to below edges[i + 1], the last one its end too."""
-    bins: Array
-    """uint8, by row; UNKNOWN where the amount is."""
+    values: Array
+    """By row; NaN where it is not known."""
+
+    @property
+    def bins(self) -> Array:
+        """Bins by row, uint8; UNKNOWN where the amount is."""
+        return binned(self.values, self.edges)
 
     def payload(self) -> dict[str, Any]:
         """Return it as the manifest has it."""
@@ -69,7 +74,7 @@ def amounts(values: Mapping[str, Array], d_code: int) -> list[Amount]:
         known = values[key][~np.isnan(values[key])].astype(np.float64)
         edges = _edges(key, known, d_code) if len(known) else ()
         if edges:
-            found.append(Amount(key, title, scale, is_share, edges, binned(values[key], edges)))
+            found.append(Amount(key, title, scale, is_share, edges, values[key]))
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from frames import painted
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -128,7 +129,7 @@ def turn_to(scheme: Literal["light", "dark"], page: Page) -> None:
     """Change the scheme, and wait until a frame was drawn in it."""
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.wait_for_function("scheme => matchMedia(`(prefers-color-scheme: ${scheme})`).matches", arg=scheme)
-    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    painted(page)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from frames import painted
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
 PHONE = {"width": 390, "height": 844}
-HELD_BACK = """() => {
-  const append = document.head.append.bind(document.head);
-  globalThis.held = [];
-  document.head.append = (script) => { globalThis.held.push(() => append(script)); };
-}"""
-"""Whatever a page asks for from then on waits for `give`."""
 
 
 def cards(page: Page) -> Locator:
@@ -188,25 +182,13 @@ def test_what_is_being_composed_is_left_alone(open_at: Open) -> None:
     )
     page.evaluate("() => atlas.marks.toggle(7)")
     page.wait_for_function("() => atlas.marks.starred.has(7)")
-    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    painted(page)
     expect(field).to_have_value("に")
     field.evaluate("field => field.dispatchEvent(new CompositionEvent('compositionend'))")
     page.wait_for_function("() => atlas.route.state.q === 'に'")
 
 
-# --- what does not come, or late ---
-
-
-def test_what_was_waited_for_and_taken_back_is_no_longer_waited_for(open_at: Open) -> None:
-    page = opened(open_at(""))
-    page.evaluate(HELD_BACK)
-    listing = page.locator("section[data-page=list]")
-    page.get_by_label("Sort by").select_option("firing rate")
-    expect(listing).to_have_attribute("aria-busy", "true")
-    page.go_back()
-    expect(page.get_by_label("Sort by")).to_have_value("importance")
-    expect(listing).not_to_have_attribute("aria-busy", "true")
-    page.evaluate("() => { for (const give of globalThis.held) give(); }")
+# --- what comes by other ways ---
 
 
 def test_a_cloud_that_another_part_asked_for_is_drawn(quiet_page: Page, site: Path) -> None:
@@ -222,22 +204,6 @@ def test_a_cloud_that_another_part_asked_for_is_drawn(quiet_page: Page, site: Pa
           return pixels.some((value) => value > 0);
         }).length > 30"""
     )
-
-
-def test_without_one_tasks_scores_the_others_are_counted(context: BrowserContext, site: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(site, tmp_path / "copied")
-    (missing,) = (copied / "data").glob("scores/2.*.js")
-    missing.unlink()
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto((copied / "index.html").as_uri() + "#/?score=0.1..")
-    expect(page.get_by_role("alert")).to_contain_text("scores/2")
-    tasks = page.locator("[data-facet=task] .choice")
-    expect(tasks.filter(has_text="anything").locator(".amount")).to_have_text(re.compile(r"^\d+$"))
-    expect(tasks.filter(has_text="Months").locator(".amount")).to_have_text(re.compile(r"^\d+$"))
-    expect(tasks.filter(has_text="Numbers").locator(".amount")).to_have_text("")
-    assert not wrong
 
 
 def test_a_link_that_was_dismissed_asks_again_when_it_is_opened_again(open_at: Open) -> None:

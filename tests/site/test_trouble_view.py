@@ -10,6 +10,15 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser
+HELD_BACK = """() => {
+  const held = [];
+  document.head.append = (script) => held.push(script);
+  window.release = () => {
+    delete document.head.append;
+    document.head.append(...held);
+  };
+}"""
+"""As by a slow disk or network, what a page asks for from then on waits for `release()`."""
 
 
 @pytest.fixture
@@ -68,19 +77,36 @@ def test_a_filter_that_cannot_be_read_is_said_and_not_applied(
 def test_waiting_is_said_once_it_takes_long(context: BrowserContext, site: Path) -> None:
     page = opened(context, site, "")
     expect(page.get_by_role("status")).to_have_text("40 experts")
-    # The order is held back as by a slow disk or network.
-    page.evaluate(
-        """() => {
-          const held = [];
-          document.head.append = (script) => held.push(script);
-          window.release = () => {
-            delete document.head.append;
-            document.head.append(...held);
-          };
-        }"""
-    )
+    page.evaluate(HELD_BACK)
     listing = page.locator("section[data-page=list]")
     page.get_by_label("Sort by").select_option("firing rate")
     expect(listing).to_have_attribute("aria-busy", "true")
     page.evaluate("release()")
     expect(listing).not_to_have_attribute("aria-busy", "true")
+
+
+def test_what_was_waited_for_and_taken_back_is_no_longer_waited_for(context: BrowserContext, site: Path) -> None:
+    page = opened(context, site, "")
+    expect(page.get_by_role("status")).to_have_text("40 experts")
+    page.evaluate(HELD_BACK)
+    listing = page.locator("section[data-page=list]")
+    page.get_by_label("Sort by").select_option("firing rate")
+    expect(listing).to_have_attribute("aria-busy", "true")
+    page.go_back()
+    expect(page.get_by_label("Sort by")).to_have_value("importance")
+    expect(listing).not_to_have_attribute("aria-busy", "true")
+    page.evaluate("release()")
+
+
+def test_without_one_tasks_scores_the_others_are_counted(context: BrowserContext, copied: Path) -> None:
+    one(copied, "scores/2.*.js").unlink()
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((copied / "index.html").as_uri() + "#/?score=0.1..")
+    expect(page.get_by_role("alert")).to_contain_text("scores/2")
+    tasks = page.locator("[data-facet=task] .choice")
+    expect(tasks.filter(has_text="anything").locator(".amount")).to_have_text(re.compile(r"^\d+$"))
+    expect(tasks.filter(has_text="Months").locator(".amount")).to_have_text(re.compile(r"^\d+$"))
+    expect(tasks.filter(has_text="Numbers").locator(".amount")).to_have_text("")
+    assert not wrong

@@ -22,7 +22,8 @@
       return left;
     }
 
-    // By task; of null: whatever it is about. One whose scores are asked for and could not be read has null. Where an order has to be supported, it is that of the task that would be chosen.
+    // By task; of null: whatever it is about. One whose scores are asked for and could not be read has null. Where an order has to be
+    // supported, it is that of the task that would be chosen.
     tasks() {
       const { order } = this.#state;
       const left = this.passing("task", "order", "hypothesis", "score", "coverage");
@@ -126,7 +127,7 @@
       const amount = this.#finder.amounts.find((one) => one.key === key);
       const left = all ? null : this.passing(key);
       const counts = new Uint32Array(amount.edges.length - 1);
-      const bin = key === "score" || key === "coverage" ? this.#binned(key, amount) : amount.bin;
+      const bin = amount.bin ?? this.#binned(key, amount);
       let missing = 0;
       for (let row = 0; row < bin.length; row += 1) {
         if (left && !left[row]) continue;

@@ -15,8 +15,8 @@
       this.#cards = new atlas.cards.Cards(root, pane, manifest, this.#facts);
       this.#table = new atlas.table.Table(root, pane, this.#facts);
       this.#toolbar = new atlas.toolbar.Toolbar(root, pane, new atlas.exporting.Exporter(manifest, this.#facts));
-      // By Back, or by an address that was pasted: this comes before the hashchange of which route.js makes a new state.
-      addEventListener("popstate", () => { this.#isArriving = true; });   // and by a link, which leads to what is in sight
+      // By Back, a pasted address or a link: this comes before the hashchange of which route.js makes a new state.
+      addEventListener("popstate", () => { this.#isArriving = true; });
       // Before anything of the page is another.
       route.changes.addEventListener("change", () => {
         if (this.#entering !== route.finding(route.state)) this.#entering = null;
