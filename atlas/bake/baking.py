@@ -15,6 +15,7 @@ import polars as pl
 from atlas.bake.about import about_html
 from atlas.bake.amounts import amounts
 from atlas.bake.clouds import Cloud, cloud_payload, cloud_task
+from atlas.bake.colours import data_colours
 from atlas.bake.evidence import Evidence
 from atlas.bake.experts import ExpertPages, by_expert_and_task, sentences_payload
 from atlas.bake.fidelity import fidelity_payload, is_evaluated
@@ -121,6 +122,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                 "experts": columns(found, cloud_tasks, supported_orders(experts, scores)),
                 "amounts": [amount.payload() for amount in amounts(values, provenance["dictionary"]["d_code"])],
                 "map": map_payload(overview, store.table("overview_clusters"), experts),
+                "colours": data_colours(),
                 "shapes": shapes_payload(shapes, shape_classes, experts),
                 "shards": {"clouds": CLOUD_SHARD, "experts": EXPERT_SHARD},
             }

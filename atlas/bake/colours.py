@@ -29,6 +29,10 @@ CATEGORIES: dict[Scheme, tuple[str, ...]] = {
         *("#8fd0f5", "#b59ad6", "#c9a867", "#a9b4bb", "#ea8791"),
     ),
 }
+RAMP = 32
+"""Colours that a number is drawn in: more cannot be told apart."""
+NONE: dict[Scheme, str] = {"light": "#8f959b", "dark": "#70777e"}
+"""Of dots and points that belong to no category: a grey that hardly passes the least contrast of data."""
 MIN_CONTRAST = 3.0
 """Of a data colour on its panel."""
 LIGHTNESS_STEPS = 101
@@ -37,6 +41,14 @@ IN_GAMUT = 1e-4
 # The cyclic scale's circle in OKLab: lightness of its centre, radius, and how far it leans out of even lightness. Leaning
 # gives readers who cannot tell the hues apart a light and a dark side of the year; all of it lies inside sRGB.
 CYCLE: dict[Scheme, tuple[float, float, float]] = {"light": (0.59, 0.11, 0.7), "dark": (0.72, 0.13, 0.7)}
+
+
+def data_colours() -> dict[str, dict[str, Any]]:
+    """Return, by scheme, the `categories`, the `ramp` of a number, and the colour of what belongs to `none`."""
+    return {
+        scheme: {"categories": CATEGORIES[scheme], "none": NONE[scheme], "ramp": ordered(np.linspace(0, 1, RAMP), scheme)}
+        for scheme in SCHEMES
+    }
 
 
 def label_colours(task: Task, scheme: Scheme) -> list[str]:

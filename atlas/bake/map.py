@@ -11,17 +11,12 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas.bake.arrays import Frame, narrow, typed
-from atlas.bake.colours import CATEGORIES, SCHEMES, Scheme, ordered
 from atlas.bake.numbers import by_chance, count, score
 
 Array = npt.NDArray[Any]
 
 OFF = -32_768
 """Both coordinates of an expert that is not on the map; no step of a frame lies so far out."""
-RAMP = 32
-"""Colours that a number is drawn in: more cannot be told apart."""
-NO_CLAIM: dict[Scheme, str] = {"light": "#8f959b", "dark": "#70777e"}
-"""Of dots that belong to no category: a grey that hardly passes the least contrast of data."""
 SHAPES = ("line or ray", "curve", "ring", "sheet", "clusters", "unclear")
 """Every class of the table `shapes`, in the order of the page."""
 UNCLEAR = "unclear"
@@ -40,7 +35,7 @@ class MapWords:
 
 
 def map_payload(overview: pl.DataFrame, clusters: pl.DataFrame, experts: pl.DataFrame) -> dict[str, Any] | None:
-    """Return the experts' places in the order of `experts`, the clusters' names and middles, and the colours of dots.
+    """Return the experts' places in the order of `experts`, the clusters' names and middles.
 
     None where no expert has a place. Places are whole steps of one scale for both axes, OFF where there is none; a cluster is
     its number plus one, 0 for none.
@@ -62,10 +57,6 @@ def map_payload(overview: pl.DataFrame, clusters: pl.DataFrame, experts: pl.Data
             **{name: clusters[name].to_list() for name in ("name", "basis", "experts", "named")},
             "x": middles[:, 0].tolist(),
             "y": middles[:, 1].tolist(),
-        },
-        "colours": {
-            scheme: {"categories": CATEGORIES[scheme], "none": NO_CLAIM[scheme], "ramp": ordered(np.linspace(0, 1, RAMP), scheme)}
-            for scheme in SCHEMES
         },
     }
 

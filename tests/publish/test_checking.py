@@ -270,7 +270,7 @@ def test_a_script_error_is_found(copy: Path, see: See) -> None:
 
 @pytest.mark.browser
 def test_an_expert_page_that_throws_is_found_on_the_experts_page(copy: Path, see: See) -> None:
-    edit(copy, "assets/*/js/expert.js", "async show(", "async show(...given) { nowhere(); } async never(")
+    edit(copy, "assets/*/js/expert/page.js", "async show(", "async show(...given) { nowhere(); } async never(")
 
     faults = see(copy, experts=1)
     assert kinds(faults) == {"script"}
@@ -327,7 +327,7 @@ def test_a_breach_of_the_hosts_policy_alone_is_found_over_http(copy: Path, see: 
 
 @pytest.mark.browser
 def test_a_view_of_fidelity_that_stays_empty_is_found(copy: Path, see: See) -> None:
-    edit(copy, "assets/*/js/fidelity.js", "place.replaceChildren(...nodes);", "nodes.length;")
+    edit(copy, "assets/*/js/pages/fidelity.js", "place.replaceChildren(...nodes);", "nodes.length;")
 
     assert see(copy, patience=AMPLE) == []
     assert [(fault.kind, fault.what) for fault in see(copy, fidelity=True)] == [
@@ -337,7 +337,7 @@ def test_a_view_of_fidelity_that_stays_empty_is_found(copy: Path, see: See) -> N
 
 @pytest.mark.browser
 def test_a_table_without_rows_is_found(copy: Path, see: See) -> None:
-    edit(copy, "assets/*/js/table.js", "this.#rows.show(found.rows);", "this.#rows.show(found.rows.subarray(0, 0));")
+    edit(copy, "assets/*/js/list/table.js", "this.#rows.show(found.rows);", "this.#rows.show(found.rows.subarray(0, 0));")
 
     assert [(fault.where, fault.what) for fault in see(copy)] == [("disk #/?view=table", "the table of experts stays empty")]
 
@@ -357,7 +357,7 @@ def test_a_folder_may_have_any_name(name: str, small_site: Path, tmp_path: Path,
 
 @pytest.mark.browser
 def test_a_scene_that_draws_nothing_is_found(copy: Path, see: See) -> None:
-    edit(copy, "assets/*/js/scene.js", "Plotly.react(this.#box, this.#traces(cloud),", "Plotly.react(this.#box, [],")
+    edit(copy, "assets/*/js/expert/scene.js", "Plotly.react(this.#box, this.#traces(cloud),", "Plotly.react(this.#box, [],")
 
     faults = see(copy, experts=1)
     assert kinds(faults) == {"scene"}
@@ -366,7 +366,7 @@ def test_a_scene_that_draws_nothing_is_found(copy: Path, see: See) -> None:
 
 @pytest.mark.browser
 def test_a_scene_that_never_finishes_is_found(copy: Path, see: See) -> None:
-    edit(copy, "assets/*/js/scene.js", 'this.#box.dataset.ready = "";', "")
+    edit(copy, "assets/*/js/expert/scene.js", 'this.#box.dataset.ready = "";', "")
 
     faults = see(copy, experts=1)
     assert kinds(faults) == {"scene"}

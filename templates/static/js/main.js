@@ -31,7 +31,11 @@
   ];
   const others = {
     expert: new atlas.expert.Page(pages.expert, manifest),
+    beside: new atlas.beside.Page(pages.beside, manifest),
     token: new atlas.token.Page(pages.token, manifest, finder),
+    task: new atlas.task.Page(pages.task, manifest, finder),
+    cluster: new atlas.cluster.Page(pages.cluster, manifest, finder),
+    prompt: new atlas.prompt.Page(pages.prompt, manifest),
     about: { show: (state, { arrived }) => { if (arrived) { scrollTo(0, 0); pages.about.querySelector("[data-heading]").focus({ preventScroll: true }); } } },
     fidelity: new atlas.fidelity.Page(pages.fidelity, manifest),
   };
@@ -47,15 +51,27 @@
   let scrolled = 0;
   let busy = null;
 
-  const pageOf = ({ expert, token, about, fidelity }) => (expert !== null ? "expert" : token !== null ? "token" : about ? "about" : fidelity ? "fidelity" : "list");
-  const titleOf = ({ expert, token }, page) => ({ expert: `Expert ${expert} · `, token: `“${token}” · `, about: "About · ", fidelity: "Fidelity and training · ", list: "" })[page] + title;
+  // The key of the address that each page of one thing is asked for by.
+  const KEYS = { expert: "expert", beside: "beside", token: "token", task: "ofTask", cluster: "ofCluster", prompt: "prompt" };
+  const pageOf = (state) => Object.keys(KEYS).find((page) => state[KEYS[page]] !== null) ?? (state.about ? "about" : state.fidelity ? "fidelity" : "list");
+  const TITLES = {
+    expert: ({ expert }) => `Expert ${expert}`,
+    beside: ({ beside: [left, right] }) => `Experts ${left} and ${right}`,
+    token: ({ token }) => `“${token}”`,
+    task: ({ ofTask }) => manifest.tasks.find(({ name }) => name === ofTask)?.title ?? ofTask,
+    cluster: ({ ofCluster }) => `Cluster ${ofCluster}`,
+    prompt: ({ prompt }) => `Prompt ${prompt}`,
+    about: () => "About",
+    fidelity: () => "Fidelity and training",
+  };
+  const titleOf = (state, page) => (page === "list" ? title : `${TITLES[page](state)} · ${title}`);
 
   // again: the finding may be another though the address is the same.
   async function show({ again = false } = {}) {
     const state = route.state;
     const now = ++turn;
     const page = pageOf(state);
-    const place = `${page} ${state.expert ?? state.token ?? ""}`;
+    const place = `${page} ${state[KEYS[page]] ?? ""}`;
     const finding = route.finding(state);
     if (shown.place === "list " && page !== "list") scrolled = scrollY;
     let missing = null;

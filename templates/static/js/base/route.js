@@ -10,16 +10,29 @@
   // How they are looked at.
   const LOOKS = ["view", "columns", "map", "place", "folded", "tab", "at"];
   // What only one page has.
-  const OWN = ["corpus", "colour", "camera"];
+  const OWN = ["corpus", "colour", "seen", "camera", "pin", "reach"];
+  const OWN_LISTS = ["only", "without"];
+  const OWN_FLAGS = ["flat"];
   const DEFAULTS = {
-    expert: null, token: null, about: false, fidelity: false, strange: null,
+    expert: null, beside: null, token: null, ofTask: null, ofCluster: null, prompt: null, about: false, fidelity: false, strange: null,
     q: "", task: null, hypothesis: null, order: false, marked: false, label: [], shape: [], cluster: [], activity: [],
     ...Object.fromEntries(RANGES.map((key) => [key, null])), area: null, mode: "any", fires: 0.5, sort: null,
     view: "gallery", columns: null, map: null, place: null, folded: false, tab: "list", at: null,
-    corpus: null, colour: null, camera: null, marks: null,
+    corpus: null, colour: null, seen: null, camera: null, pin: null, reach: null, only: [], without: [], flat: false, marks: null,
   };
   const PAUSE = 200;   // ms without a change before the address is written: browsers refuse to write it hundreds of times in a row
   const PLACES = { fidelity: "fidelity", about: "about" };
+  const NUMBER = "(\\d{1,9})";
+  const one = ([, text]) => Number(text);
+  // The pages of one thing: where each lies, what an address says of it, and how that is written.
+  const PAGES = {
+    expert: { at: RegExp(`^expert/${NUMBER}$`), read: one, write: (expert) => `expert/${expert}` },
+    beside: { at: RegExp(`^beside/${NUMBER}/${NUMBER}$`), read: ([, left, right]) => [Number(left), Number(right)], write: (pair) => `beside/${pair.join("/")}` },
+    token: { at: /^token\/(.+)$/s, read: ([, text]) => decoded(text), write: (token) => `token/${encodeURIComponent(token)}` },
+    ofTask: { at: /^task\/(.+)$/s, read: ([, text]) => decoded(text), write: (task) => `task/${encodeURIComponent(task)}` },
+    ofCluster: { at: RegExp(`^cluster/${NUMBER}$`), read: one, write: (cluster) => `cluster/${cluster}` },
+    prompt: { at: RegExp(`^prompt/${NUMBER}$`), read: one, write: (prompt) => `prompt/${prompt}` },
+  };
   const changes = new EventTarget();
   let current = parse(location.hash);
   let control = null;    // what made the newest entry of the history
@@ -41,17 +54,15 @@
     const [path, query = ""] = split(hash.replace(/^#\/?/, ""), "?");
     const given = new URLSearchParams(query);
     const state = { ...DEFAULTS };
-    const expert = /^expert\/(\d{1,9})$/.exec(path);
-    const token = /^token\/(.+)$/s.exec(path);
-    if (expert) state.expert = Number(expert[1]);
-    else if (token) state.token = decoded(token[1]);
+    const found = Object.entries(PAGES).map(([key, { at, read }]) => [key, at.exec(path), read]).find(([, matched]) => matched);
+    if (found) state[found[0]] = found[2](found[1]);
     else if (Object.hasOwn(PLACES, path)) state[path] = true;
     else if (path !== "") state.strange = path;
     for (const key of [...TEXTS, "area", "sort", "columns", "map", "place", ...OWN, "marks"]) if (given.get(key)) state[key] = given.get(key);
     if (!state.q.trim()) state.q = "";
     for (const key of RANGES) state[key] = range(given.get(key));
-    for (const key of LISTS) state[key] = [...new Set(given.getAll(key))];
-    for (const key of [...FLAGS, "folded"]) state[key] = given.get(key) === "1";
+    for (const key of [...LISTS, ...OWN_LISTS]) state[key] = [...new Set(given.getAll(key))];
+    for (const key of [...FLAGS, ...OWN_FLAGS, "folded"]) state[key] = given.get(key) === "1";
     if (given.get("mode") === "all") state.mode = "all";
     if (given.get("view") === "table") state.view = "table";
     if (given.get("tab") === "map") state.tab = "map";
@@ -84,17 +95,18 @@
 
   const FOUND = [...TEXTS, ...FLAGS, ...LISTS, ...RANGES, ...ASKED];
   const LINKED = [...FOUND, ...LOOKS];
+  const OWN_KEYS = [...OWN, ...OWN_LISTS, ...OWN_FLAGS];
   const behind = (text) => (text ? `?${text}` : "");
 
   function place(state) {
-    if (state.expert !== null) return `#/expert/${state.expert}`;
-    if (state.token !== null) return `#/token/${encodeURIComponent(state.token)}`;
-    return `#/${Object.keys(PLACES).find((key) => state[key]) ?? ""}`;
+    const page = Object.keys(PAGES).find((key) => state[key] !== null);
+    return `#/${page ? PAGES[page].write(state[page]) : Object.keys(PLACES).find((key) => state[key]) ?? ""}`;
   }
 
-  const address = (state) => place(state) + behind(query(state, [...LINKED, ...OWN, "marks"]));
+  const address = (state) => place(state) + behind(query(state, [...LINKED, ...OWN_KEYS, "marks"]));
   // The list, with what it was left with.
-  const plain = (state) => ({ ...state, expert: null, token: null, about: false, fidelity: false, strange: null, corpus: null, colour: null, camera: null, marks: null });
+  const NOWHERE = Object.fromEntries([...Object.keys(PAGES), ...Object.keys(PLACES), "strange", ...OWN_KEYS, "marks"].map((key) => [key, DEFAULTS[key]]));
+  const plain = (state) => ({ ...state, ...NOWHERE });
   const link = (changed) => address({ ...plain(current), ...changed });
   // Where the experts of the list lie: the address of each is this, around its number.
   const around = () => ["#/expert/", behind(query({ ...current, at: null }, LINKED))];
@@ -143,5 +155,5 @@
     changes.dispatchEvent(new Event("change"));
   });
 
-  atlas.route = { DEFAULTS, RANGES, FOUND, get state() { return current; }, link, around, finding, set, adjust, settle, changes };
+  atlas.route = { DEFAULTS, RANGES, FOUND, PAGES, get state() { return current; }, link, around, finding, set, adjust, settle, changes };
 })();

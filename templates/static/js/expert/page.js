@@ -2,63 +2,47 @@
 // An expert's page: what can be said, on what evidence, and its cloud.
 (() => {
   const { make, draw, count, number, aligned, score, interval, percent, percents, token, trouble } = atlas.words;
-  const { load, array, unpack } = atlas.payloads;
-  const HOVER_TOKENS = 5;
+  const { rowsOf, hypothesis } = atlas.records;
+  const { split, line } = atlas.contexts;
   const CONTEXT_TOKENS = 12;
-  const NORM_STEPS = 65535;
-  const DRAWN = 3;       // axes
   const FEW = 2;         // tasks that are named though the expert hardly fires on them
   const AT_FIRST = 10;   // of the strongest contexts; the others are folded
   const STRATA = { top: "Strongest", q75: "Highest quarter by norm", q50: "Second quarter", q25: "Third quarter", q0: "Lowest quarter" };
 
   class Page {
-    #root; #manifest; #scene; #neighbours; #shown = 0; #resets = 0; #expert = null;
+    #root; #manifest; #stage; #neighbours; #shown = 0; #record = null; #expert = null; #corpus = null;
 
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
-      this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.adjust({ camera }));
+      this.#stage = new atlas.stage.Stage(this.#part("stage"), manifest, (task) => this.#shape(task));
       this.#neighbours = new atlas.neighbours.Neighbours(this.#part("neighbours"), manifest);
-      this.#part("colour").addEventListener("change", (event) => atlas.route.adjust({ colour: event.target.value }));
       this.#part("evidence").addEventListener("change", (event) => atlas.route.adjust({ corpus: event.target.value }));
-      this.#part("reset").addEventListener("click", () => this.#reset());
-      atlas.scheme.changes.addEventListener("change", () => { if (!root.hidden) this.#draw(atlas.route.state); });
     }
 
     async show(state, { arrived, rows }) {
       const row = this.#manifest.experts.expert.indexOf(state.expert);
       if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
-      const same = this.#expert?.row === row && row >= 0;
-      if (same) {
-        this.#steps(row, rows);
-        if (!this.#expert.data) return;
-        if (state.corpus !== this.#expert.corpus) this.#evidence(state);
-        if (state.colour !== this.#expert.colour) this.#draw(state);
-        return;
-      }
-      this.#expert = { row };
-      const turn = ++this.#shown;
-      this.#head(row, state);
       this.#steps(row, rows);
-      if (row < 0) return;
+      const turn = ++this.#shown;
       try {
-        const shard = await load(`experts/${Math.floor(row / this.#manifest.shards.experts)}`);
-        if (turn !== this.#shown) return;
-        this.#expert = { row, texts: shard.texts, data: shard.experts[state.expert] };
-        this.#fill(state);
-        await this.#draw(state);
+        if (row !== this.#expert || row < 0) {
+          [this.#expert, this.#record] = [row, null];
+          this.#head(row, state);
+          if (row < 0) return;
+        }
+        if (!this.#record) {
+          const record = await atlas.records.open(this.#manifest, row);
+          if (turn !== this.#shown) return;
+          this.#record = record;
+          this.#fill(state);
+        }
+        if (state.corpus !== this.#corpus) this.#evidence(state);
+        await this.#stage.show(this.#record, state);
       } catch (error) { if (turn === this.#shown) trouble(this.#root, error.message); }
     }
 
-    #reset() {
-      this.#resets += 1;
-      atlas.route.adjust({ camera: null });
-      this.#draw(atlas.route.state);
-    }
-
     #part(name) { return this.#root.querySelector(`[data-${name}]`); }
-
-    #field(name) { return this.#manifest.experts[name][this.#expert.row]; }
 
     #head(row, { expert }) {
       const columns = this.#manifest.experts;
@@ -83,39 +67,27 @@
     }
 
     #fill(state) {
-      const { data } = this.#expert;
+      const { data } = this.#record;
       this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, sentence)));
       this.#section("scores", data.scores.task.length || data.newline.task.length, () => [...this.#scores(), ...this.#lines()]);
       this.#part("corpora").hidden = data.corpora.length < 2;
-      this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#task(task).name }, this.#task(task).title)));
+      this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#record.task(task).name }, this.#record.task(task).title)));
       this.#evidence(state);
       this.#section("labels", data.labels.task.length, () => this.#labels());
       this.#part("neighbours").closest("section").hidden = false;
       this.#neighbours.show(data.neighbours);
-      this.#part("stage").hidden = !data.tasks.length;
-      this.#part("colour").replaceChildren(...data.tasks.map(({ task }) => {
-        const { name, title } = this.#task(task);
-        return make("option", { value: name }, this.#isCorpus(task) ? `norm, on ${this.#corpusName(task)}` : title);
-      }));
     }
 
     // What its firings on one corpus show: the one that is asked for, else the first on which it fires.
     #evidence(state) {
-      const { data: { corpora } } = this.#expert;
-      this.#expert.corpus = state.corpus;
-      const shown = corpora.find(({ task }) => this.#task(task).name === state.corpus) ?? corpora[0];
-      if (shown) this.#part("evidence").value = this.#task(shown.task).name;
+      const { corpora } = this.#record.data;
+      this.#corpus = state.corpus;
+      const shown = corpora.find(({ task }) => this.#record.task(task).name === state.corpus) ?? corpora[0];
+      if (shown) this.#part("evidence").value = this.#record.task(shown.task).name;
       this.#section("contexts", shown?.contexts.length, () => this.#contexts(shown));
       this.#section("tokens", shown?.tokens.text.length, () => this.#tokens(shown));
       this.#section("norms", shown?.norms.count.length, () => [this.#norms(shown)]);
       this.#section("needed", shown, () => atlas.geometry.needed(shown.kept));
-    }
-
-    #isCorpus(number) { return this.#task(number).kind === "corpus"; }
-
-    #corpusName(number) {
-      const several = this.#manifest.tasks.filter(({ kind }) => kind === "corpus").length > 1;
-      return several ? this.#task(number).title : "the corpus";
     }
 
     #section(name, filled, nodes) {
@@ -123,126 +95,19 @@
       if (filled) this.#part(name).replaceChildren(...nodes());
     }
 
-    #task(number) { return this.#manifest.tasks.find(({ task }) => task === number); }
-
-    // --- the cloud ---
-
-    async #draw(state) {
-      const { data } = this.#expert;
-      if (!data) return;
-      if (!data.tasks.length) return this.#shape(data.shapes[0]?.task);
-      const expert = this.#expert;
-      expert.colour = state.colour;
-      const wanted = data.tasks.find(({ task }) => this.#task(task).name === asked(state))
-        ?? data.tasks.find(({ task }) => task === this.#field("cloud_task")) ?? data.tasks[0];
-      const task = this.#task(wanted.task);
-      this.#part("colour").value = task.name;
-      this.#shape(task.task);
-      const skeleton = await load(`tasks/${task.task}`);
-      const sentences = task.labels.name.length ? await this.#sentences(skeleton) : null;
-      const hover = sentences ? null : (wanted.unpacked ??= await unpack(wanted.hover));
-      if (expert !== this.#expert || expert.colour !== state.colour) return;
-      const drawn = wanted.decoded ??= { norm: array(wanted.norm.steps), window: wanted.window && array(wanted.window) };
-      const norm = (at) => drawn.norm[at] / NORM_STEPS * wanted.norm.most;
-      const label = (at) => sentences.label[sentences.row.get(drawn.window[at])];
-      const points = drawn.norm.length;
-      const supported = this.#rows().filter((row) => row.task === task && row.order_supported).map((row) => hypothesis(row).shape);
-      const joined = supported.some((shape) => shape !== "map");
-      this.#part("drawn").replaceChildren(this.#caption(task, points, wanted, supported));
-      await this.#scene.show({
-        title: `Cloud of expert ${state.expert}, coloured by ${task.labels.name.length ? task.title : "norm"}`,
-        figure: skeleton.figure[atlas.scheme.name()],
-        x: wanted.x, y: wanted.y, z: wanted.z,
-        colour: Float32Array.from({ length: points }, (_, at) => (sentences ? task.labels.place[label(at)] : norm(at))),
-        means: this.#means(wanted.means),
-        axes: axisNames(data.axes),
-        joined, closed: task.cyclic,
-        origin: wanted.origin, camera: state.camera, key: `${state.expert}/${this.#resets}`,
-        describe: (at) => {
-          if (!sentences) return describe(this.#hovered(hover, at), [], norm(at));
-          const name = task.labels.name[label(at)];
-          const window = drawn.window[at];
-          return task.has_text ? describe(this.#sentence(sentences, window), [name], norm(at)) : describe(null, [name, `row ${count(window)}`], norm(at));
-        },
-      });
-    }
-
     // The shape of what the scene shows; a labelled task that it hardly fires on has none.
     #shape(number_) {
-      const { shapes } = this.#expert.data;
-      const others = shapes.filter(({ task }) => task !== number_).map((shape) => ({ name: this.#source(shape.task), shape }));
-      this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#source(number_), others));
-    }
-
-    #source(number_) { return this.#isCorpus(number_) ? this.#corpusName(number_) : this.#task(number_).title; }
-
-    #caption(task, points, { kept, means }, supported) {
-      const many = points < kept ? `${count(points)} of ${count(kept)} firings` : `${count(points)} firings`;
-      if (!task.labels.name.length) return `${many} on ${this.#corpusName(task.task)}, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes${this.#axes()}`;
-      const several = task.labels_per_mean > 1 ? ` of ${task.labels_per_mean} labels each` : "";
-      const marks = !means?.text.length ? "" : `; large marks are class means${several}${joining(task, supported)}`;
-      return `${many} at the labels of ${task.title}${marks}. Drawn on principal axes${this.#axes()}`;
-    }
-
-    // What the names of the axes say, and what is not drawn.
-    #axes() {
-      const { axes } = this.#expert.data;
-      const first = this.#corpusName(0);
-      const known = axes.some((share) => share > 0);
-      const said = known ? `, each with its share of the variance on ${first}.` : ".";
-      if (axes.length === 1) return `${said} Its contribution is one number: height only spreads the points.`;
-      if (axes.length <= DRAWN || !known) return said;
-      const held = axes.slice(0, DRAWN).reduce((sum, share) => sum + share, 0);
-      const rest = axes.length === DRAWN + 1 ? `axis ${DRAWN + 1}` : axes.length === DRAWN + 2 ? `axes ${DRAWN + 1} and ${DRAWN + 2}` : `axes ${DRAWN + 1} to ${axes.length}`;
-      return `${said} The first three hold ${percent(held)} of it, ${rest} the rest.`;
-    }
-
-    #means(means) {
-      if (!means) return { x: [], y: [], z: [], colour: [], text: [] };
-      const [x, y, z] = ["x", "y", "z"].map((axis) => Array.from(array(means[axis])));
-      return {
-        x, y, z,
-        colour: means.place,
-        text: means.text,
-      };
-    }
-
-    async #sentences(payload) {
-      payload.unpacked ??= Promise.all(["length", "tokens", "position", "label"].map((name) => unpack(payload[name]))).then(([length, tokens, position, label]) => {
-        let start = 0;
-        const starts = Array.from(length, (one) => (start += one) - one);
-        const row = new Map(Array.from(array(payload.window), (window, at) => [window, at]));
-        return { texts: payload.texts, length, tokens, position, label, starts, row };
-      });
-      return payload.unpacked;
-    }
-
-    #sentence({ texts, length, tokens, position, starts, row }, window) {
-      const at = row.get(window);
-      const words = Array.from(tokens.subarray(starts[at], starts[at] + length[at]), (index) => texts[index]);
-      return split(words, position[at]);
-    }
-
-    #hovered(hover, at) {
-      const width = 2 * HOVER_TOKENS + 1;
-      const words = Array.from(hover.subarray(at * width, (at + 1) * width), (index) => this.#expert.texts[index]);
-      return split(words, HOVER_TOKENS);
+      const { shapes } = this.#record.data;
+      const others = shapes.filter(({ task }) => task !== number_).map((shape) => ({ name: this.#record.source(shape.task), shape }));
+      this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#record.source(number_), others));
     }
 
     // --- the evidence ---
 
-    // One object per score: the columns, its task, and the group of experts that read the hypothesis better together.
-    #rows() {
-      const { scores, groups } = this.#expert.data;
-      return rowsOf(scores).map((row) => ({
-        ...row, task: this.#task(row.task), group: groups.find((one) => one.task === row.task && one.hypothesis === row.hypothesis),
-      }));
-    }
-
     // What is supported or read jointly stands first, then what else was tested, folded; classes stand behind, by a measure of
     // their own.
     #scores() {
-      const rows = this.#rows().sort((one, other) => other.order_supported - one.order_supported || Boolean(other.group) - Boolean(one.group) || other.all_rows - one.all_rows);
+      const rows = this.#record.scores().sort((one, other) => other.order_supported - one.order_supported || Boolean(other.group) - Boolean(one.group) || other.all_rows - one.all_rows);
       const rest = rows.filter((row) => !row.testable && hypothesis(row).of_label);
       const byRow = rows.filter((row) => !hypothesis(row).of_label);
       const tested = rows.filter((row) => row.testable && !byRow.includes(row));
@@ -250,7 +115,7 @@
       const named = orders.filter((row) => row.order_supported || row.group);
       const first = named.length || !orders.length ? named : orders.slice(0, 1);
       const others = orders.slice(first.length);
-      const home = classes.filter((row) => row.task.task === this.#field("title_task"));
+      const home = classes.filter((row) => row.task.task === this.#record.field("title_task"));
       const away = classes.filter((row) => !home.includes(row));
       return [
         ...first.map((row) => this.#score(row)),
@@ -285,7 +150,7 @@
 
     // How it goes with the place in a line, of tasks about that.
     #lines() {
-      return rowsOf(this.#expert.data.newline).map((row) => make("p", { class: "note" }, make("b", {}, this.#task(row.task).title),
+      return rowsOf(this.#record.data.newline).map((row) => make("p", { class: "note" }, make("b", {}, this.#record.task(row.task).title),
         `: periodic gain ${measured(row.periodic_gain)} in-sample, ${measured(row.held_out_gain)} held out; the place is read from its code with R² ${score(row.decode_r2)}, held out ${score(row.held_out_decode_r2)}. It fires on ${percent(row.rate)} of these tokens.`));
     }
 
@@ -304,14 +169,14 @@
     }
 
     #context(norm, tokens, level) {
-      const context = split(tokens.map((index) => this.#expert.texts[index]), CONTEXT_TOKENS);
+      const context = split(tokens.map((index) => this.#record.texts[index]), CONTEXT_TOKENS);
       return make("li", {}, make("span", { class: "norm" }, aligned(norm)), line(context, level));
     }
 
     #tokens({ tokens }) {
       const most = Math.max(...tokens.share);
       const rows = tokens.text.map((index, at) => make("tr", {},
-        make("th", { scope: "row", class: "token" }, ...token(this.#expert.texts[index])),
+        make("th", { scope: "row", class: "token" }, ...token(this.#record.texts[index])),
         make("td", { class: "bar" }, bar(tokens.share[at] / most)),
         make("td", {}, percents(tokens.share[at], tokens.share_low[at], tokens.share_high[at])),
         make("td", {}, count(tokens.count[at])),
@@ -320,11 +185,11 @@
     }
 
     #labels() {
-      const { labels, task_stats } = this.#expert.data;
+      const { labels, task_stats } = this.#record.data;
       const tasks = [...new Set(labels.task)];
       const [open, closed] = [[], []];
       for (const number_ of tasks) {
-        const task = this.#task(number_);
+        const task = this.#record.task(number_);
         const at = labels.task.flatMap((one, index) => (one === number_ ? [index] : []));
         const covered = at.filter((index) => labels.fires[index] >= 0.5).length;
         const stats = rowsOf(task_stats).find((row) => row.task === number_);
@@ -332,7 +197,7 @@
         const details = make("details", {}, make("summary", {}, `${task.title}: fires on at least half the rows of ${covered} of ${task.labels.name.length} labels`),
           make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` }, table(["Label", "", "Fires", "Rows", "Lift", "Preference"], rows)),
           make("p", { class: "note" }, onTask(stats)));
-        details.open = number_ === this.#field("title_task") || task.name === asked(atlas.route.state);
+        details.open = number_ === this.#record.field("title_task") || task.name === atlas.stage.asked(atlas.route.state);
         (covered || details.open ? open : closed).push(details);
       }
       // Of most tasks an expert fires on a few stray rows: they are one line together.
@@ -355,7 +220,7 @@
     }
 
     #norms({ task, stats, norms: { bin, lower, count: counts } }) {
-      const fired = `${count(stats.firings)} firings, on ${percent(stats.rate)} of the tokens, in ${count(stats.documents)} of ${count(this.#task(task).documents)} documents.`;
+      const fired = `${count(stats.firings)} firings, on ${percent(stats.rate)} of the tokens, in ${count(stats.documents)} of ${count(this.#record.task(task).documents)} documents.`;
       // Bins are powers of the threshold: there are none without one.
       if (!(lower[0] > 0)) return make("p", { class: "note" }, `${fired} The threshold is 0, so that norms are not counted in bins.`);
       const [width, height, foot] = [440, 96, 18];
@@ -387,27 +252,11 @@
     }
   }
 
-  // The task that a reader looks at: chosen here, else the one that the list was narrowed by.
-  const asked = ({ colour, label, task }) => colour ?? label[0]?.split(":")[0] ?? task;
-
-  const hypothesis = (row) => row.task.hypotheses.find((one) => one.hypothesis === row.hypothesis);
-
   const isClasses = (row) => hypothesis(row).shape === "classes";
   // Places in a space of several numbers have an arrangement, no order.
   const laid = (shape) => (shape === "map" ? "arrangement" : "order");
   const called = (rows) => [...new Set(rows.map((row) => laid(hypothesis(row).shape)))].sort().reverse().join(" or ");
   const named = (task) => (task.has_text ? "sentences" : "rows");
-
-  // The names of the axes that are drawn, each with its share of the variance.
-  const axisNames = (shares) => shares.slice(0, DRAWN).map((share, axis) => (share > 0 ? `axis ${axis + 1} · ${percent(share)}` : `axis ${axis + 1}`));
-
-  // What follows a caption's class means: whether they are joined in label order, and why not.
-  function joining(task, supported) {
-    if (supported.some((shape) => shape !== "map")) return ", joined in label order";
-    if (supported.length) return ". Their arrangement is supported; there is no order to join them in";
-    const tested = task.hypotheses.some(({ shape, of_label }) => of_label && (shape === "ring" || shape === "ordinal"));
-    return tested ? ". Order not supported, so they are not joined" : "";
-  }
 
   // What the test asks for, and by task what did not have it.
   function untested(rows) {
@@ -466,33 +315,7 @@
 
   const measured = (value) => number(Number(value.toFixed(4)));
 
-  // Columns ► one object per row.
-  const rowsOf = (columns) => columns.task.map((_, at) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[at]])));
-
   const folded = (title, nodes) => (nodes.length ? [make("details", {}, make("summary", {}, title), ...nodes)] : []);
-
-  const split = (words, at) => ({ before: words.slice(0, at), firing: words[at], after: words.slice(at + 1) });
-
-  // The way that most letters of a context run; its first letter would turn a line around for one word.
-  const RIGHT_TO_LEFT = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Nko}\p{Script=Syriac}\p{Script=Thaana}]/gu;
-  function direction(text) {
-    const letters = text.match(/\p{L}/gu)?.length ?? 0;
-    return 2 * (text.match(RIGHT_TO_LEFT)?.length ?? 0) > letters ? "rtl" : "ltr";
-  }
-
-  // A context on one line, its firing token in the middle; level is its intensity from 0 to 1.
-  function line({ before, firing, after }, level) {
-    const lead = /^ (?=\S)/.test(firing) ? " " : "";   // the space before a word is not part of what lights up
-    const mark = make("mark", {}, ...token(firing.slice(lead.length)));
-    mark.style.setProperty("--level", level.toFixed(3));
-    const side = (name, words, end = "") => make("span", { class: name }, make("span", { class: "side" }, ...words.flatMap(token), end));
-    return make("span", { class: "context", dir: direction([...before, firing, ...after].join("")) }, side("before", before, lead), mark, side("after", after));
-  }
-
-  function describe(context, about, norm) {
-    const what = make("p", { class: "note" }, [...about, `norm ${number(norm)}`].join(" · "));
-    return context ? [what, line(context, 1)] : [what];
-  }
 
   function bar(share) {
     const filled = make("span", { class: "filled" });

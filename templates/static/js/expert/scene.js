@@ -4,7 +4,7 @@
 (() => {
   const { array, script } = atlas.payloads;
   // Beside this file, in a folder that is named after its content.
-  const PLOTLY = new URL("../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
+  const PLOTLY = new URL("../../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
   const STEPS = 32000;
   const REACH = 1.04 * STEPS;
   const COLUMNS = 96;            // of a cloud with one axis

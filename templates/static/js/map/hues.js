@@ -175,7 +175,7 @@
 
     // classes: of shapes, or null.
     constructor(manifest, finder, classes) {
-      [this.#manifest, this.#finder, this.#colours] = [manifest, finder, manifest.map.colours];
+      [this.#manifest, this.#finder, this.#colours] = [manifest, finder, manifest.colours];
       const colours = this.#colours;
       this.#ways = {
         title: ["title’s task", () => titles(manifest, colours)],

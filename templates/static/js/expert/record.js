@@ -1,0 +1,62 @@
+"use strict";
+// What the atlas holds of one expert, with what the manifest knows of it and of its tasks.
+(() => {
+  const { load } = atlas.payloads;
+
+  class Record {
+    #points = new Map();   // by task
+
+    constructor(manifest, row, { texts, experts }) {
+      this.manifest = manifest;
+      this.row = row;
+      this.expert = manifest.experts.expert[row];
+      this.texts = texts;
+      this.data = experts[this.expert];
+    }
+
+    // A column of the manifest.
+    field(name) { return this.manifest.experts[name][this.row]; }
+
+    task(number) { return this.manifest.tasks.find(({ task }) => task === number); }
+
+    isCorpus(number) { return this.task(number).kind === "corpus"; }
+
+    // What a task is called in a sentence.
+    source(number) {
+      const several = this.manifest.tasks.filter(({ kind }) => kind === "corpus").length > 1;
+      return this.isCorpus(number) && !several ? "the corpus" : this.task(number).title;
+    }
+
+    // One object per score: the columns, its task, and the group of experts that read the hypothesis better together.
+    scores() {
+      const { scores, groups } = this.data;
+      return rowsOf(scores).map((row) => ({
+        ...row, task: this.task(row.task), group: groups.find((one) => one.task === row.task && one.hypothesis === row.hypothesis),
+      }));
+    }
+
+    // The shapes of the hypotheses on a task whose order is supported.
+    supported(task) { return this.scores().filter((row) => row.task === task && row.order_supported).map((row) => hypothesis(row).shape); }
+
+    // The tasks that it has points of.
+    get sources() { return this.data.tasks.map(({ task }) => this.task(task)); }
+
+    // Its points on a task that it has points of.
+    points(number) {
+      if (!this.#points.has(number)) this.#points.set(number, atlas.points.open(this.task(number), this.data.tasks.find(({ task }) => task === number), this.texts));
+      return this.#points.get(number);
+    }
+  }
+
+  // Columns ► one object per row.
+  const rowsOf = (columns) => columns.task.map((_, at) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[at]])));
+
+  const hypothesis = (row) => row.task.hypotheses.find((one) => one.hypothesis === row.hypothesis);
+
+  // The record of an expert, by its row of the manifest.
+  async function open(manifest, row) {
+    return new Record(manifest, row, await load(`experts/${Math.floor(row / manifest.shards.experts)}`));
+  }
+
+  atlas.records = { open, rowsOf, hypothesis };
+})();
