@@ -105,6 +105,7 @@ class Labelled:
     values: tuple[float, ...] = ()
     """From 0 if none are given."""
     colours: tuple[str, ...] = ()
+    needs: str = ""
 
 
 def labelled_tasks(size: Size) -> list[Labelled]:
@@ -121,7 +122,14 @@ def labelled_tasks(size: Size) -> list[Labelled]:
         Labelled("body_parts", "Body parts", "body", "Sixteen parts, head to foot.", BODY_PARTS, 6),
         Labelled("cells", "Cell types", "cell", "Four types of cells.", tuple(CELLS), 30, colours=tuple(CELLS.values())),
         Labelled(
-            "newline_80", "Place in a line of 80 characters", "line", "Reflowed text.", lines, 8, values=tuple(map(float, lines))
+            "newline_80",
+            "Place in a line of 80 characters",
+            "line",
+            "Reflowed text.",
+            lines,
+            8,
+            values=tuple(map(float, lines)),
+            needs="It needs a tokenizer that keeps newlines.",
         ),
     ]
 
@@ -356,6 +364,7 @@ def _tasks(size: Size) -> dict[str, Any]:
         "rows": [tokens for _, _, tokens, _ in corpora] + sentences,
         "templates": [0] * size.corpora + [task.templates for task in labelled],
         "dropped": [0] * (size.corpora + len(labelled)),
+        "needs": [""] * size.corpora + [task.needs for task in labelled],
     }
 
 
@@ -607,11 +616,14 @@ def _per_expert(
         importance = 0.0 if made == "silent" else float(random.gamma(0.6, 0.004))
         rows["titles"].append(_title(expert, made, size.corpora))
         for task, kept in firings[expert].items():
+            mean = importance / rates[task] if kept.label is None else 0.0
             for index in range(len(kept.window)):
                 label = None if kept.label is None else int(kept.label[index])
                 place = (int(kept.window[index]), int(kept.position[index]))
                 point = (*map(float, kept.xyz[index]), float(kept.norm[index]))
-                rows["points"].append((task, expert, *place, label, *point))
+                rows["points"].append((task, expert, *place, label, *point, _point_importance(kept, index, mean)))
+            if task >= size.corpora and len(kept.window):
+                rows["task_importance"].append(_task_importance(task, expert, kept, labelled[task - size.corpora]))
         for task, corpus in enumerate(corpora):
             fired = firings[expert].get(task)
             rows["expert_stats"].append(_stats(task, expert, made, rates[task], importance, fired, size.d_code))
@@ -628,9 +640,26 @@ def _per_expert(
                 sentences,
                 firings[expert].get(sentences.task),
             )
-    for table in ("points", "expert_stats", *_OF_CORPORA):
+    for table in ("points", "expert_stats", "task_importance", *_OF_CORPORA):
         rows[table].sort(key=lambda row: (row[0], row[1]))
     return {table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)} for table, names in _COLUMNS.items()}
+
+
+MEASURED = 5
+"""Of so many firings on a corpus, the importance of one is measured."""
+
+
+def _point_importance(fired: Fired, index: int, mean: float) -> float | None:
+    """Return how much one firing spares; stronger ones more, every seventh makes things worse. `mean` is that of a corpus' firings."""
+    sign = -0.3 if index % 7 == 6 else 1.0
+    if fired.label is not None:
+        return sign * 0.004 * float(fired.norm[index]) ** 2
+    return sign * mean * float(fired.norm[index] / fired.norm.mean()) if index % MEASURED == 0 else None
+
+
+def _task_importance(task: int, expert: int, fired: Fired, sentences: Sentences) -> tuple[Any, ...]:
+    n = len(sentences.label)
+    return (task, expert, n, sum(_point_importance(fired, index, 0.0) or 0.0 for index in range(len(fired.norm))) / n)
 
 
 def _stats(
@@ -689,7 +718,7 @@ def _evidence(
     for stratum, chosen in strata.items():
         for rank, index in enumerate(chosen):
             place = (int(fired.window[index]), int(fired.position[index]))
-            rows["top_firings"].append((*of, stratum, rank, *place, float(fired.norm[index])))
+            rows["top_firings"].append((*of, stratum, rank, *place, float(fired.norm[index]), _around(fired, int(index))))
     tokens = [int(corpus[window][position]) for window, position in zip(fired.window, fired.position, strict=True)]
     counted = sorted(((tokens.count(token), token) for token in set(tokens)), key=lambda pair: (-pair[0], pair[1]))
     for rank, (count, token) in enumerate(counted[:12]):
@@ -710,6 +739,18 @@ def _evidence(
         until = round(firings * float((fired.position <= upper).mean()))
         rows["position_rates"].append((*of, lower, upper, until - seen, (until - seen) / (per_position * (upper - lower + 1))))
         seen = until
+
+
+def _around(fired: Fired, index: int) -> list[int]:
+    """Return how strongly the expert fires on the 12 tokens before and after one of its firings, in four levels."""
+    middle = fired.norm[index]
+    here = {
+        int(position): norm
+        for window, position, norm in zip(fired.window, fired.position, fired.norm, strict=True)
+        if window == fired.window[index]
+    }
+    norms = [here.get(int(fired.position[index]) + step, 0.0) for step in range(-12, 13) if step]
+    return [0 if not norm else 1 if norm < middle / 2 else 2 if norm < middle else 3 for norm in norms]
 
 
 def _wilson(count: int, of: int) -> tuple[float, float]:
@@ -1042,8 +1083,9 @@ _COLUMNS = {
         *("norm_q10", "norm_q25", "norm_q50", "norm_q75", "norm_q90", "norm_q99", "mean_code", "code_covariance"),
         *("importance_kept", "dimensions_needed", "silent", "dense"),
     ),
-    "points": ("task", "expert", "window", "position", "label", "x", "y", "z", "norm"),
-    "top_firings": ("task", "expert", "stratum", "rank", "window", "position", "norm"),
+    "points": ("task", "expert", "window", "position", "label", "x", "y", "z", "norm", "importance"),
+    "top_firings": ("task", "expert", "stratum", "rank", "window", "position", "norm", "around"),
+    "task_importance": ("task", "expert", "rows", "importance"),
     "expert_tokens": (*("task", "expert", "rank", "token", "count", "sampled", "share", "share_low", "share_high", "lift"),),
     "norm_histogram": ("task", "expert", "bin", "lower", "count"),
     "position_rates": ("task", "expert", "lower", "upper", "firings", "rate"),

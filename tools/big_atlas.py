@@ -40,6 +40,10 @@ FAVOURITES = (0.4, 0.15, 0.08, 0.05)
 """Shares of an expert's firings that are on its first tokens."""
 SHOWN_TOKENS = 12
 STRONGEST, OF_A_QUARTER = 20, 5
+AROUND = (0.94, 0.02, 0.02, 0.02)
+"""How often a token around a firing has each level of `around`."""
+MEASURED = 5
+"""Of so many firings on the corpus, the importance of one is measured."""
 NEAR = 5
 CLUSTERS = 60
 MANY = 100_000
@@ -281,6 +285,9 @@ def corpus_points(experts: Experts) -> Columns:
         "label": np.full(len(window), np.nan, np.float32),
         **dict(zip("xyz", experts.xyz.reshape(-1, 3).T, strict=True)),
         "norm": experts.norm.ravel(),
+        "importance": np.where(np.arange(len(window)) % MEASURED == 0, 0.01 * experts.norm.ravel() ** 2, np.nan).astype(
+            np.float32
+        ),
     }
 
 
@@ -300,6 +307,7 @@ def top_firings(experts: Experts, order: Array) -> Columns:
         "window": window,
         "position": position,
         "norm": np.take_along_axis(experts.norm, chosen, 1).ravel(),
+        "around": np.random.default_rng(0).choice(4, (len(window), 24), p=AROUND).astype(np.uint8),
     }
 
 
@@ -476,6 +484,7 @@ def on_sentences(experts: Experts, number: int, task: Labelled) -> OnSentences:
         **dict(zip("xyz", xyz.T, strict=True)),
         "norm": np.linalg.norm(xyz, axis=1) + np.float32(THRESHOLD),
     }
+    points["importance"] = np.float32(0.004) * points["norm"] ** 2
     fired = np.bincount(who * labels + label, minlength=len(experts.fires) * labels).reshape(-1, labels)
     return OnSentences(number, task, points, fired.sum(axis=1), fired)
 
@@ -511,7 +520,20 @@ def of_labels(experts: Experts, labelled: list[OnSentences]) -> dict[str, Column
                 **{name: np.full(len(much), value) for name, value in constant.items()},
             }
         )
-    return {"label_stats": stacked(label_stats), "task_stats": stacked(task_stats)}
+    tables = {"label_stats": label_stats, "task_stats": task_stats, "task_importance": [task_importance(one) for one in labelled]}
+    return {name: stacked(parts) for name, parts in tables.items()}
+
+
+def task_importance(one: OnSentences) -> Columns:
+    rows = len(one.of.labels) * one.of.templates
+    expert, at = np.unique(one.points["expert"], return_inverse=True)
+    total = np.bincount(at, weights=one.points["importance"])
+    return {
+        "task": np.full(len(expert), one.task),
+        "expert": expert,
+        "rows": np.full(len(expert), rows),
+        "importance": total / rows,
+    }
 
 
 def covered(one: OnSentences) -> Array:

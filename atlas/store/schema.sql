@@ -38,7 +38,8 @@ CREATE TABLE tasks (
     documents       BIGINT NOT NULL,    -- corpus: documents with at least one token; labelled: sentences
     rows            BIGINT NOT NULL,    -- corpus: tokens; labelled: sentences
     templates       INTEGER NOT NULL,   -- labelled: sentence templates; corpus: 0
-    dropped         BIGINT NOT NULL     -- labelled: sentences whose label would have been cut off
+    dropped         BIGINT NOT NULL,    -- labelled: sentences whose label would have been cut off
+    needs           VARCHAR NOT NULL    -- what it needs of a language model, in a sentence; empty where any will do
 );
 
 -- One row: what this atlas lacks, and why: a task that the model cannot give what it needs, rows of a user's data, mentions too few.
@@ -135,7 +136,8 @@ CREATE TABLE points (
     x        FLOAT NOT NULL,            -- contribution on the expert's principal axes
     y        FLOAT NOT NULL,
     z        FLOAT NOT NULL,
-    norm     FLOAT NOT NULL             -- norm of the code
+    norm     FLOAT NOT NULL,            -- norm of the code
+    importance FLOAT                    -- of this firing, over the mean of ‖x - x̄‖²: an expert's importance is the sum over its firings ÷ rows; NULL where not measured
 );
 
 -- One row: a firing kept as evidence. Stratum 'top': the strongest, one per window content, no two with overlapping spans of one
@@ -148,7 +150,8 @@ CREATE TABLE top_firings (
     rank     INTEGER NOT NULL,          -- from 0 within its stratum
     "window" INTEGER NOT NULL,
     position INTEGER NOT NULL,
-    norm     FLOAT NOT NULL
+    norm     FLOAT NOT NULL,
+    around   UTINYINT[] NOT NULL        -- 24 numbers: how the expert fires on the 12 tokens before and the 12 after: 0 not, 1 with less than half of this norm, 2 with less than it, 3 with at least it; 0 beyond the window
 );
 
 -- One row: a token that an expert fires on, by its share of the divergence from the corpus, largest first.
@@ -333,6 +336,14 @@ CREATE TABLE label_stats (
     x      FLOAT NOT NULL,              -- mean contribution over those rows
     y      FLOAT NOT NULL,
     z      FLOAT NOT NULL
+);
+
+-- One row: how much worse a labelled task's rows are rebuilt without an expert, where it fires on at least one of them.
+CREATE TABLE task_importance (
+    task       INTEGER NOT NULL,
+    expert     INTEGER NOT NULL,
+    rows       BIGINT NOT NULL,     -- of the task, all of which it is measured on
+    importance DOUBLE NOT NULL      -- ΔFVU on them; 0 for all where they have no variance
 );
 
 -- One row: a step of the greedy search for experts that read a hypothesis jointly; chosen on ranking templates, at most four.
