@@ -650,7 +650,7 @@ MEASURED = 5
 
 
 def _point_importance(fired: Fired, index: int, mean: float) -> float | None:
-    """Return how much one firing spares; stronger ones more, every seventh makes things worse. `mean` is that of a corpus' firings."""
+    """Return how much one firing spares: stronger ones more, every seventh does harm. `mean` is that of a corpus' firings."""
     sign = -0.3 if index % 7 == 6 else 1.0
     if fired.label is not None:
         return sign * 0.004 * float(fired.norm[index]) ** 2

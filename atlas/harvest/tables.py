@@ -152,6 +152,7 @@ def _corpus_tables(
             "rows": [tokens],
             "templates": [0],
             "dropped": [0],
+            "needs": [""],
         },
         "windows": {
             "window": np.arange(len(used), dtype=np.int32),

@@ -15,6 +15,7 @@ from atlas.geometry.contribution import coordinates
 from atlas.probe.found import Found, Probed
 from atlas.probe.rows import TaskRows, label_occurrences
 from atlas.probe.scores import coverage, smoothed_lift
+from atlas.probe.tasks import needed
 from atlas.stages import Column, Ragged, stacked
 
 LIFT_PRIOR = 20.0
@@ -73,6 +74,7 @@ def _about(found: Found, model: LanguageModel, trained: Int64[np.ndarray, "vocab
             "rows": [n],
             "templates": [len(task.groups)],
             "dropped": [run.dropped],
+            "needs": [needed(task.needs)],
         },
         "labels": {
             "label": list(range(len(task.labels))),

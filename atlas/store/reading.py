@@ -88,6 +88,10 @@ class Task:
     labels: tuple[Label, ...]
     """In the task's own order; none for a corpus."""
     hypotheses: tuple[Hypothesis, ...]
+    dropped: int = 0
+    """Labelled: sentences that are not there because their label would have been cut off."""
+    needs: str = ""
+    """What it needs of a language model, in a sentence; empty where any will do."""
 
 
 class Store:
@@ -359,6 +363,8 @@ _PLAIN_TASK_FIELDS = (
     "documents",
     "rows",
     "templates",
+    "dropped",
+    "needs",
 )
 
 

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import tiny
 from atlas.activations.model import PACKAGED_MODEL, load_tokenizer
-from atlas.probe.tasks import ModelFacts, builtin_tasks, model_facts, unmet
+from atlas.probe.tasks import ModelFacts, builtin_tasks, model_facts, needed, unmet
 
 KEPT = {"bert": (False, False), "gpt2": (True, True), "qwen": (True, True), "pythia": (True, True), "llama": (True, True)}
 
@@ -61,3 +61,8 @@ def test_of_the_builtin_tasks_only_letter_case_needs_something() -> None:
 
     assert needy == {"letter_case": ("case",)}
     assert set(KEPT) <= set(tiny.FAMILIES)
+
+
+def test_what_a_task_needs_is_one_sentence() -> None:
+    assert needed(("newline", "causal")) == "It needs a tokenizer that keeps newlines, and a head that predicts the next token."
+    assert needed(()) == ""

@@ -3,7 +3,7 @@
 from atlas.probe.tasks.choice import Refused, chosen_tasks
 from atlas.probe.tasks.draft import draft
 from atlas.probe.tasks.names import NEWLINE_TASKS
-from atlas.probe.tasks.needs import ModelFacts, model_facts, unmet
+from atlas.probe.tasks.needs import ModelFacts, model_facts, needed, unmet
 from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS, builtin_tasks, load_task
 from atlas.probe.tasks.source import toml_beside
 from atlas.probe.tasks.stated import one_line
@@ -27,6 +27,7 @@ __all__ = [
     "draft",
     "load_task",
     "model_facts",
+    "needed",
     "one_line",
     "toml_beside",
     "unmet",

@@ -40,6 +40,16 @@ def model_facts(tokenizer: Any, is_causal: bool) -> ModelFacts:
     )
 
 
+def needed(needs: Sequence[Need]) -> str:
+    """Return in one sentence what a task needs of a model; nothing where any will do."""
+    wanted: dict[Need, str] = {
+        "case": "a tokenizer that keeps capital letters",
+        "newline": "a tokenizer that keeps newlines",
+        "causal": "a head that predicts the next token",
+    }
+    return f"It needs {', and '.join(wanted[need] for need in needs)}." if needs else ""
+
+
 def unmet(needs: Sequence[Need], facts: ModelFacts) -> str | None:
     """Return in one sentence why a model cannot give a task what it needs; None where it can."""
     lacking: dict[Need, str] = {}
