@@ -44,9 +44,14 @@ CYCLE: dict[Scheme, tuple[float, float, float]] = {"light": (0.59, 0.11, 0.7), "
 
 
 def data_colours() -> dict[str, dict[str, Any]]:
-    """Return, by scheme, the `categories`, the `ramp` of a number, and the colour of what belongs to `none`."""
+    """Return, by scheme, the `categories`, the `ramp` of a number, the `cycle` of an angle, and the colour of what is in `none`."""
     return {
-        scheme: {"categories": CATEGORIES[scheme], "none": NONE[scheme], "ramp": ordered(np.linspace(0, 1, RAMP), scheme)}
+        scheme: {
+            "categories": CATEGORIES[scheme],
+            "none": NONE[scheme],
+            "ramp": ordered(np.linspace(0, 1, RAMP), scheme),
+            "cycle": cyclic(RAMP, scheme),
+        }
         for scheme in SCHEMES
     }
 

@@ -317,7 +317,7 @@ def _by_stratum(rows: pl.DataFrame | None, tokens: Array) -> list[dict[str, Any]
 
 
 def _mean_columns(frame: Frame, means: Marks) -> dict[str, Any]:
-    return {"text": means.text, "place": means.place, **_coordinates(frame.stepped(means.xyz))}
+    return {"text": means.text, "place": means.place, "label": means.label, **_coordinates(frame.stepped(means.xyz))}
 
 
 def _norms(norm: Array) -> dict[str, Any]:

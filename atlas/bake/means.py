@@ -28,6 +28,8 @@ class Marks:
     text: list[str]
     place: list[float]
     """On the colour axis."""
+    label: list[int]
+    """The label, or the first of several."""
 
 
 class Means:
@@ -36,7 +38,7 @@ class Means:
     def __init__(self, labels: pl.DataFrame, tasks: Sequence[Task]) -> None:
         """Take the rows of `label_stats`."""
         self._named = {task.task: _named(task) for task in tasks}
-        steps = {task.task: labels_per_mean(task) for task in tasks}
+        self._step = steps = {task.task: labels_per_mean(task) for task in tasks}
         sums = (
             labels.with_columns(step=pl.col("task").replace_strict(list(steps), list(steps.values()), return_dtype=pl.Int64))
             .with_columns(mark=pl.col("label") // pl.col("step"))
@@ -63,7 +65,8 @@ class Means:
         """Return the marks of one expert on one task; none where it fires on no label often enough."""
         found = self._slices.get((expert, task), slice(0))
         named = [self._named[task][mark] for mark in self._mark[found]]
-        return Marks(self._xyz[found], [text for text, _ in named], [place for _, place in named])
+        first = self._mark[found] * self._step[task]
+        return Marks(self._xyz[found], [text for text, _ in named], [place for _, place in named], first.tolist())
 
 
 def _named(task: Task) -> list[tuple[str, float]]:

@@ -36,10 +36,14 @@ def task_payload(task: Task) -> dict[str, Any]:
 def _hypothesis(hypothesis: Hypothesis) -> dict[str, Any]:
     return {
         "hypothesis": hypothesis.hypothesis,
+        "name": hypothesis.name,
         "title": hypothesis.title,
         "shape": hypothesis.shape,
         "measure": hypothesis.measure,
         "of_label": hypothesis.of_label,
+        "description": hypothesis.description,
+        "classes": list(hypothesis.classes),
+        "targets": [[float(f"{value:.5g}") for value in column] for column in zip(*hypothesis.targets, strict=True)],
         "testable": hypothesis.testable,
         "references": {name: hypothesis.references[name] for name in REFERENCES if name in hypothesis.references},
     }

@@ -56,6 +56,8 @@ class Hypothesis:
     """Experts in the family that p is adjusted over."""
     references: dict[str, float]
     """All-row score without any expert, by reference: 'chance', 'random_projection', ..."""
+    targets: tuple[tuple[float, ...], ...] = ()
+    """Of each label; none where they are not a function of the label."""
 
 
 @dataclass(frozen=True)
@@ -379,6 +381,7 @@ def _hypothesis(row: dict[str, Any], references: list[dict[str, Any]]) -> Hypoth
         of_label=bool(row["targets"]),
         classes=tuple(row["classes"]),
         class_of_label=tuple(int(target[0]) for target in row["targets"]) if row["classes"] else (),
+        targets=tuple(map(tuple, row["targets"])),
         chance=row["chance"],
         testable=row["testable"],
         references={

@@ -145,5 +145,5 @@
     return sorted[0] > 0 && sorted.at(-1) > TOWER * sorted[sorted.length >> 1];
   }
 
-  atlas.chart = { Curve, figure, towers };
+  atlas.chart = { Curve, figure, towers, ticks };
 })();
