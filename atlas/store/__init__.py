@@ -2,6 +2,6 @@
 
 from atlas.store.reading import Hypothesis, Label, Store, Task
 from atlas.store.schema import SCHEMA_VERSION
-from atlas.store.writing import write_atlas
+from atlas.store.writing import rewrite_tables, write_atlas
 
-__all__ = ["SCHEMA_VERSION", "Hypothesis", "Label", "Store", "Task", "write_atlas"]
+__all__ = ["SCHEMA_VERSION", "Hypothesis", "Label", "Store", "Task", "rewrite_tables", "write_atlas"]

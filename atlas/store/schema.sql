@@ -508,6 +508,29 @@ CREATE TABLE training_log (
     value  DOUBLE NOT NULL
 );
 
+-- One row: a prompt that `atlas trace` added.
+CREATE TABLE prompts (
+    prompt INTEGER NOT NULL,            -- from 0, in the order in which they were added
+    text   VARCHAR NOT NULL             -- as it was given
+);
+
+-- One row: a token of a prompt, in order.
+CREATE TABLE prompt_tokens (
+    prompt   INTEGER NOT NULL,
+    position INTEGER NOT NULL,          -- from 0 within the prompt
+    token    INTEGER NOT NULL,
+    text     VARCHAR NOT NULL,          -- with its leading space
+    "window" INTEGER NOT NULL,          -- which window of the prompt the model saw it in, from 0
+    special  BOOLEAN NOT NULL           -- a special token that the text spells out: context, which no expert reads
+);
+
+-- One row: an expert whose norm on some token of a prompt is at least half of the threshold. Any other is below that on every token.
+CREATE TABLE prompt_norms (
+    prompt INTEGER NOT NULL,
+    expert INTEGER NOT NULL,
+    norms  FLOAT[] NOT NULL             -- on each token in order, before the gate; 0 on special tokens
+);
+
 -- One row: an expert as the first page lists it, most important first.
 CREATE VIEW expert_overview AS
 SELECT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,8 @@ import duckdb
 import numpy.typing as npt
 import polars as pl
 
+from atlas.errors import AtlasBusy, StorageError
+from atlas.store.copying import literal
 from atlas.store.schema import SCHEMA_VERSION, VIEWS, schema, schema_columns
 
 Column = npt.NDArray[Any] | Sequence[Any] | pl.Series
@@ -30,7 +34,8 @@ def write_atlas(path: Path, tables: Mapping[str, Mapping[str, Column]]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     try:
-        with closing(_EmptyAtlas(partial)) as written:
+        with closing(_Written(partial)) as written:
+            written.create()
             written.fill(tables)
             written.insert("provenance", {"key": ["schema_version"], "value": [json.dumps(SCHEMA_VERSION)]})
         partial.replace(path)
@@ -38,21 +43,60 @@ def write_atlas(path: Path, tables: Mapping[str, Mapping[str, Column]]) -> None:
         partial.unlink(missing_ok=True)
 
 
-class _EmptyAtlas:
-    """A new file with every table of the schema and no rows."""
+def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since: os.stat_result) -> None:
+    """Give an atlas these rows in place of those that it has in the same tables; all others stay as they are.
+
+    A copy is filled and renamed over the atlas once it is whole. `since` says how the file was when what is written was made
+    from it.
+
+    Raises:
+        AtlasBusy: the file was written by another program since.
+        StorageError: the copy cannot be written; the atlas is as it was.
+        ValueError, duckdb.ConstraintException: as `write_atlas`.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(path, partial)
+        with closing(_Written(partial)) as written:
+            written.empty(tables)
+            written.fill(tables)
+        if _version(path.stat()) != _version(since):
+            raise AtlasBusy(f"{str(path)!r} was written by another program meanwhile. Run the same command again.")
+        partial.replace(path)
+    except (OSError, duckdb.IOException) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+        raise StorageError(f"{str(path)!r} cannot be written: {reason}. It is as it was; free the disk, or copy it to another.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _version(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+class _Written:
+    """An atlas that is open for writing: a new file, or one that is there."""
 
     def __init__(self, path: Path) -> None:
         self._connection = duckdb.connect()
         # DuckDB 1.x can read this storage version; the one that 2.0 writes by default it cannot.
-        self._connection.execute(f"ATTACH {_literal(str(path))} AS written (STORAGE_VERSION 'v1.0.0')")
+        self._connection.execute(f"ATTACH {literal(path)} AS written (STORAGE_VERSION 'v1.0.0')")
         self._connection.execute("USE written")
-        self._connection.execute(schema())
         self._columns = {name: columns for name, columns in schema_columns().items() if name not in VIEWS}
+
+    def create(self) -> None:
+        """Make every table of the schema."""
+        self._connection.execute(schema())
 
     def close(self) -> None:
         self._connection.execute("USE memory")
         self._connection.execute("DETACH written")
         self._connection.close()
+
+    def empty(self, tables: Iterable[str]) -> None:
+        """Take out all rows of some tables."""
+        for table in tables:
+            self._connection.execute(f"DELETE FROM {table}")
 
     def fill(self, tables: Mapping[str, Mapping[str, Column]]) -> None:
         _require("the atlas", "table", given=tables, known=self._columns, needed=())
@@ -79,8 +123,3 @@ def _require(where: str, what: str, *, given: Iterable[str], known: Iterable[str
         raise ValueError(f"The schema knows no {what} {', '.join(map(repr, unknown))} in {where}.")
     if missing:
         raise ValueError(f"{where.capitalize()} lacks the {what} {', '.join(map(repr, missing))}.")
-
-
-def _literal(text: str) -> str:
-    """Quote a path for ATTACH, which takes no parameters."""
-    return "'" + text.replace("'", "''") + "'"
