@@ -39,7 +39,7 @@ def labels_per_mean(task: Task) -> int:
 
 def label_places(task: Task) -> list[float]:
     """Return where each label stands on the colour axis: its value, or its number where the labels are named."""
-    by_value = _on_an_axis(task)
+    by_value = is_on_an_axis(task)
     return [label.value if by_value else float(number) for number, label in enumerate(task.labels)]
 
 
@@ -107,7 +107,7 @@ def _coloraxis(task: Task, scheme: Scheme) -> dict[str, Any]:
         return {"colorscale": _stops(ordered(np.linspace(0, 1, 9), scheme)), "colorbar": bar | {"title": title}}
     places = label_places(task)
     ends = {"cmin": min(places), "cmax": max(places)}
-    if _on_an_axis(task):
+    if is_on_an_axis(task):
         return {
             "colorscale": _stops(ordered(np.linspace(0, 1, 9), scheme)),
             "colorbar": bar | {"tickformat": "d"},
@@ -120,7 +120,7 @@ def _has_path(task: Task) -> bool:
     return task.cyclic or is_ordered(task)
 
 
-def _on_an_axis(task: Task) -> bool:
+def is_on_an_axis(task: Task) -> bool:
     """Return whether there are too many ordered labels to be named: they are read off a colour axis.
 
     A place that is no more than the label's number says nothing on an axis, unless it is also its name.
