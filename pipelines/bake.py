@@ -32,7 +32,8 @@ def run(atlas: Path, site: SiteOptions) -> Path:
     from atlas.bake import bake
 
     report = bake(atlas, site.out, _config(site))
-    say(f"Baked {report.experts:,} experts into {site.out}: {report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB")
+    data = f"; the data behind it, {report.data_bytes / 1e6:.1f} MB" if site.with_data else ""
+    say(f"Baked {report.experts:,} experts into {site.out}: {report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB{data}")
     return site.out / "index.html"
 
 
@@ -46,4 +47,4 @@ def require_bakeable(site: SiteOptions) -> None:
 def _config(site: SiteOptions) -> BakeConfig:
     from atlas.bake import BakeConfig
 
-    return BakeConfig(site.title, site.about, site.templates, site.overwrite)
+    return BakeConfig(site.title, site.about, site.templates, site.overwrite, site.with_data)

@@ -234,6 +234,7 @@ class SiteOptions(NamedTuple):
     title: str | None
     about: Path | None
     templates: Path | None
+    with_data: bool
 
 
 site_options = _together(
@@ -264,6 +265,11 @@ site_options = _together(
             type=click.Path(path_type=Path),
             metavar="DIR",
             help="Folder whose index.html.jinja and static/ files take the place of ours.  [default: none]",
+        ),
+        click.option(
+            "--with-data",
+            is_flag=True,
+            help="Put the atlas itself beside the site, linked from it: the database, and every table as Parquet.",
         ),
     ),
 )

@@ -25,6 +25,8 @@ RECORD = "baked.json"
 PAGE = "index.html"
 ASSETS = "assets"
 DATA = "data"
+DOWNLOAD = "download"
+"""The database and its tables, where a bake takes them along."""
 WORKING = ".atlas-bake"
 """Where a site is made before it is whole. Inside the output folder, which is then the only one that must be writable."""
 
@@ -199,7 +201,7 @@ def _remove(place: Path, name: str) -> None:
     Names come from a file that anyone may have edited, so only what a bake writes, inside the folder, is ever removed.
     """
     path = place / name
-    elsewhere = PurePosixPath(name).parts[0] not in (ASSETS, DATA) or os.path.realpath(path.parent) != str(path.parent)
+    elsewhere = PurePosixPath(name).parts[0] not in (ASSETS, DATA, DOWNLOAD) or os.path.realpath(path.parent) != str(path.parent)
     if elsewhere or not os.path.lexists(path) or path.is_dir():
         return
     path.unlink()

@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from atlas.bake.data import Data
+from atlas.bake.licences import Licence
 from atlas.bake.map import MapWords
 from atlas.bake.numbers import count, interval, percent, significant
 from atlas.bake.overview import Counts
@@ -126,6 +128,10 @@ class FrontPage:
     absences: tuple[Absences, ...]
     about: Markup | None
     """The author's own words."""
+    licences: tuple[Licence, ...]
+    """Of what the site holds of others."""
+    data: Data | None
+    """The database and its tables, where the site carries them."""
 
     @property
     def summary(self) -> str:
@@ -146,6 +152,8 @@ def front_page(
     first: FirstExperts,
     title: str | None = None,
     about: Markup | None = None,
+    licences: tuple[Licence, ...] = (),
+    data: Data | None = None,
 ) -> FrontPage:
     """Return the first page's words from what determined the result, with the author's own title and words where given.
 
@@ -166,6 +174,8 @@ def front_page(
         first=first,
         absences=tuple(_absences(absences)),
         about=about,
+        licences=licences,
+        data=data,
     )
 
 

@@ -112,7 +112,7 @@ class Site:
             path = self._inside(name)
             if path is None or not path.is_file():
                 yield Fault("missing", name, "is not there; the bake wrote it")
-            elif (fault := _content_fault(name, digest, path.read_bytes())) is not None:
+            elif (fault := _content_fault(name, digest, path)) is not None:
                 yield fault
 
     def _inside(self, name: str) -> Path | None:
@@ -132,12 +132,13 @@ def payload(content: bytes) -> tuple[str, Any]:
     return json.loads(received[1]), json.loads(received[2])
 
 
-def _content_fault(name: str, digest: str, content: bytes) -> Fault | None:
-    actual = hashlib.sha256(content).hexdigest()
+def _content_fault(name: str, digest: str, path: Path) -> Fault | None:
+    with path.open("rb") as file:  # a database is not read into memory
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
     named = _NAMED_AFTER_CONTENT.fullmatch(name)
     if named:
         try:
-            arrives_as, _ = payload(content)
+            arrives_as, _ = payload(path.read_bytes())
         except ValueError:
             return Fault("payload", name, "cannot be read: cut short, or not a payload")
         if arrives_as != named[1]:
