@@ -38,6 +38,11 @@ def narrow(array: Array) -> Array:
     return array.astype(np.uint8 if most < 1 << 8 else np.uint16 if most < 1 << 16 else np.uint32)
 
 
+def short(number: float) -> float:
+    """Return a number with the five significant figures that are written of it: none that a reader could use is lost."""
+    return float(f"{number:.5g}")
+
+
 def _bytes(array: Array) -> bytes:
     return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
 

@@ -17,18 +17,23 @@ from atlas.bake.amounts import amounts
 from atlas.bake.clouds import Cloud, cloud_payload, cloud_task
 from atlas.bake.colours import data_colours
 from atlas.bake.evidence import Evidence
-from atlas.bake.experts import ExpertPages, by_expert_and_task, sentences_payload
+from atlas.bake.experts import ExpertPages
 from atlas.bake.fidelity import fidelity_payload, is_evaluated
 from atlas.bake.figures import skeletons
 from atlas.bake.folder import GENERATOR, PAGE, replacing, require_usable
 from atlas.bake.front import first_experts, front_page
+from atlas.bake.data import write_data
+from atlas.bake.importance import importance_payload
 from atlas.bake.labels import labels_payload
+from atlas.bake.licences import licences
 from atlas.bake.map import map_payload, map_words, shape_words, shapes_payload, shown_shapes
 from atlas.bake.orders import orders
 from atlas.bake.overview import Counts, amount_values, columns, table
 from atlas.bake.payloads import Payloads
+from atlas.bake.points import points_of
 from atlas.bake.scores import best_scores, comparable, scores_payload, supported_orders
 from atlas.bake.search import context_index, title_index, token_index
+from atlas.bake.sentences import sentences_payload
 from atlas.bake.tasks import task_payload
 from atlas.bake.templates import Templates
 from atlas.errors import ConfigError
@@ -39,7 +44,7 @@ Array = npt.NDArray[Any]
 CLOUD_SHARD = 64
 """Experts to a file of clouds: what the list shows in a screen or two."""
 EXPERT_SHARD = 8
-"""Experts to a file of expert pages, neighbours in the list's first order; a file of clouds has a whole number of these."""
+"""Experts to a file of expert pages or windows, in the list's first order; a file of clouds has a whole number of these."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class BakeReport:
     experts: int
     payloads: int
     payload_bytes: int
+    data_bytes: int = 0
+    """Of the database and its tables, if they were taken along."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class BakeConfig:
     """A folder whose templates and static files take the place of ours of the same name."""
     overwrite: bool = False
     """Bake into a folder that holds other files; they stay as they are."""
+    with_data: bool = False
+    """Take the database and its tables as Parquet along, without the log of the run."""
 
     def __post_init__(self) -> None:
         if self.title is not None and not (self.title.strip() and _is_one_line(self.title)):
@@ -118,7 +127,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         manifest = payloads.write_manifest(
             {
                 "id": dictionary_id(provenance),
-                "tasks": [task_payload(task) for task in tasks],
+                "tasks": [task_payload(task, store.table("absences")) for task in tasks],
                 "experts": columns(found, cloud_tasks, supported_orders(experts, scores)),
                 "amounts": [amount.payload() for amount in amounts(values, provenance["dictionary"]["d_code"])],
                 "map": map_payload(overview, store.table("overview_clusters"), experts),
@@ -127,6 +136,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                 "shards": {"clouds": CLOUD_SHARD, "experts": EXPERT_SHARD},
             }
         )
+        data = write_data(atlas_path, site, store.row_counts()) if config.with_data else None
         page = templates.render(
             f"{PAGE}.jinja",
             {
@@ -142,6 +152,8 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                     first=first_experts(found, tasks),
                     title=config.title,
                     about=about,
+                    licences=licences(provenance),
+                    data=data,
                 ),
                 "generator": GENERATOR,
                 "manifest": manifest,
@@ -149,7 +161,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
             },
         )
         (site / PAGE).write_text(page, encoding="utf-8")
-        return BakeReport(out_folder, len(experts), len(payloads), payloads.written_bytes)
+        return BakeReport(out_folder, len(experts), len(payloads), payloads.written_bytes, data.written_bytes if data else 0)
 
 
 def dictionary_id(provenance: Mapping[str, Any]) -> str:
@@ -160,8 +172,9 @@ def dictionary_id(provenance: Mapping[str, Any]) -> str:
 def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> None:
     windows, vocabulary = store.table("windows"), store.table("vocabulary")
     for task in tasks:
-        sentences = sentences_payload(windows, vocabulary, task) if task.labels else {}
-        payloads.write(f"tasks/{task.task}", {"figure": skeletons(task), **sentences})
+        if task.labels:
+            payloads.write(f"tasks/{task.task}", sentences_payload(windows, vocabulary, task))
+    payloads.write("figure", skeletons())
 
 
 def _write_search(payloads: Payloads, evidence: Evidence, experts: pl.DataFrame) -> None:
@@ -185,13 +198,14 @@ def _write_search(payloads: Payloads, evidence: Evidence, experts: pl.DataFrame)
 
 
 def _write_filters(payloads: Payloads, store: Store, tasks: Sequence[Task], experts: pl.DataFrame, scores: pl.DataFrame) -> None:
-    """Write what filters by labels and by claims look up."""
+    """Write what filters by labels and by claims look up, and with it a task's page."""
     numbers = experts["expert"].to_list()
-    label_stats = store.table("label_stats")
+    label_stats, importance = store.table("label_stats"), store.importance()
     for task in tasks:
         if task.labels:
             payloads.write(f"labels/{task.task}", labels_payload(label_stats, task.task, numbers, len(task.labels)))
             payloads.write(f"scores/{task.task}", scores_payload(experts, scores, task))
+            payloads.write(f"importance/{task.task}", importance_payload(importance, task.task, numbers))
 
 
 def _write_orders(
@@ -221,12 +235,13 @@ def _write_experts(
     # As many at a time as a file of clouds takes: each look into the atlas costs milliseconds.
     for shard, some in enumerate(_shards(rows, CLOUD_SHARD)):
         numbers = [row["expert"] for row in some]
-        points = by_expert_and_task(store.points(numbers), numbers)
+        points = points_of(store.points(numbers), numbers)
         tasks = [cloud_task(row, best.get(row["expert"]), points[row["expert"]]) for row in some]
         clouds = [Cloud.of(None if task is None else points[number][task]) for number, task in zip(numbers, tasks, strict=True)]
         payloads.write(f"clouds/{shard}", cloud_payload(clouds, contexts.part(shard * CLOUD_SHARD, CLOUD_SHARD)))
         for part, few in enumerate(_shards(numbers, EXPERT_SHARD), start=shard * CLOUD_SHARD // EXPERT_SHARD):
             payloads.write(f"experts/{part}", pages.payload({number: points[number] for number in few}))
+            payloads.write(f"windows/{part}", pages.windows(few))
         shown += tasks
     return shown
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from atlas.bake.arrays import narrow, spread, typed
 from atlas.bake.contexts import Joined
+from atlas.bake.points import UNLABELLED, Points
 
 CLOUD_POINTS = 64
 OUTLYING_SHARE, OUTLYING = 0.03, 2.0
@@ -20,7 +20,7 @@ OUTLYING_SHARE, OUTLYING = 0.03, 2.0
 shrink the cloud to a speck."""
 
 
-def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points: Mapping[int, pl.DataFrame]) -> int | None:
+def cloud_task(expert: Mapping[str, Any], best: Mapping[str, Any] | None, points: Mapping[int, Points]) -> int | None:
     """Return the task that an expert is first shown on: its title's, else that of its best supported order, else the corpus."""
     ordered = best["task"] if best and best["order_supported"] else None
     wanted = (expert["title_task"], ordered, 0)
@@ -37,14 +37,12 @@ class Cloud:
     """Label plus one; 0 where the task has none."""
 
     @classmethod
-    def of(cls, points: pl.DataFrame | None) -> Cloud:
+    def of(cls, points: Points | None) -> Cloud:
         """Choose points evenly over the labels, else over the rows; none of none."""
         if points is None:
             return cls(np.empty((0, 3), np.int8), np.empty(0, np.int64))
-        label = points["label"].cast(pl.Int64).fill_null(-1).to_numpy() + 1
-        few = np.argsort(label, kind="stable")[spread(len(label), CLOUD_POINTS)]
-        xyz = np.stack([points[axis].to_numpy()[few] for axis in "xyz"], axis=1).astype(np.float64)
-        label = label[few]
+        few = points.at(np.argsort(points.label, kind="stable")[spread(points.count, CLOUD_POINTS)])
+        xyz, label = few.xyz, few.label - UNLABELLED
         away = np.linalg.norm(xyz - np.median(xyz, axis=0), axis=1)
         others = max(1, len(away) - math.ceil(OUTLYING_SHARE * len(away)))
         near = away <= OUTLYING * np.sort(away)[others - 1]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas.bake.contexts import OUTSIDE, Joined, Pieces, Windows, Words
-from atlas.bake.experts import CONTEXT_TOKENS, STRONGEST
+from atlas.bake.corpora import CONTEXT_TOKENS, STRONGEST
 from atlas.store import Store
 
 Array = npt.NDArray[Any]

@@ -1,14 +1,13 @@
-"""Figure skeletons: Plotly layout and traces without coordinates, one per task and scheme."""
+"""The figure skeleton: Plotly layout and traces without coordinates and colours, one per scheme; and what a task's marks are."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from atlas.bake.arrays import STEPS
-from atlas.bake.colours import GROUND, LINE, MUTED, SCHEMES, TEXT, Scheme, given_colours, is_ordered, label_colours, ordered
+from atlas.bake.colours import GROUND, LINE, MUTED, SCHEMES, TEXT, Scheme, given_colours, is_ordered
 from atlas.store import Task
 
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -20,13 +19,13 @@ MARGIN = 1.04
 """The axes reach a little past the outermost point."""
 
 
-def skeletons(task: Task) -> dict[Scheme, dict[str, Any]]:
-    """Return a task's figure by scheme. Coordinates are whole steps of an expert's frame.
+def skeletons() -> dict[Scheme, dict[str, Any]]:
+    """Return the figure that every cloud is drawn in, by scheme. Coordinates are whole steps of an expert's frame.
 
     The traces are points, class means, the line through class means, and the three axes. `layout.scene.annotations`
     holds two samples: a class mean's label and an axis' name.
     """
-    return {scheme: _skeleton(task, scheme) for scheme in SCHEMES}
+    return {scheme: _skeleton(scheme) for scheme in SCHEMES}
 
 
 def labels_per_mean(task: Task) -> int:
@@ -43,14 +42,13 @@ def label_places(task: Task) -> list[float]:
     return [label.value if by_value else float(number) for number, label in enumerate(task.labels)]
 
 
-def _skeleton(task: Task, scheme: Scheme) -> dict[str, Any]:
-    points = go.Scatter3d(mode="markers", hoverinfo="none", marker={"size": 3, "opacity": 0.75, "coloraxis": "coloraxis"})
+def _skeleton(scheme: Scheme) -> dict[str, Any]:
+    points = go.Scatter3d(mode="markers", hoverinfo="none", marker={"size": 3, "opacity": 0.75})
     means = go.Scatter3d(
         mode="markers",
         hoverinfo="skip",
         marker={
             "size": 9,
-            "coloraxis": "coloraxis",
             "line": {"color": GROUND[scheme], "width": 2},
         },
     )
@@ -63,7 +61,6 @@ def _skeleton(task: Task, scheme: Scheme) -> dict[str, Any]:
         font={"family": FONT, "size": 12, "color": TEXT[scheme]},
         showlegend=False,
         hovermode="closest",
-        coloraxis=_coloraxis(task, scheme),
         scene={
             "xaxis": axis,
             "yaxis": axis,
@@ -90,32 +87,6 @@ def _skeleton(task: Task, scheme: Scheme) -> dict[str, Any]:
     return {"data": figure["data"], "layout": figure["layout"]}
 
 
-def _coloraxis(task: Task, scheme: Scheme) -> dict[str, Any]:
-    bar = {
-        "orientation": "h",
-        "thickness": 8,
-        "len": 0.5,
-        "x": 0.5,
-        "y": 0.0,
-        "yanchor": "bottom",
-        "outlinewidth": 0,
-        "nticks": 6,
-        "tickfont": {"size": 12, "color": MUTED[scheme]},
-    }
-    if not task.labels:
-        title = {"text": "norm", "side": "top", "font": {"size": 12, "color": MUTED[scheme]}}
-        return {"colorscale": _stops(ordered(np.linspace(0, 1, 9), scheme)), "colorbar": bar | {"title": title}}
-    places = label_places(task)
-    ends = {"cmin": min(places), "cmax": max(places)}
-    if is_on_an_axis(task):
-        return {
-            "colorscale": _stops(ordered(np.linspace(0, 1, 9), scheme)),
-            "colorbar": bar | {"tickformat": "d"},
-            **ends,
-        }
-    return {"colorscale": _stops(label_colours(task, scheme)), "showscale": False, **ends}
-
-
 def _has_path(task: Task) -> bool:
     return task.cyclic or is_ordered(task)
 
@@ -129,9 +100,3 @@ def is_on_an_axis(task: Task) -> bool:
         return False
     counted = [label.value for label in task.labels] == list(range(len(task.labels)))
     return not counted or all(str(number) in label.name for number, label in enumerate(task.labels))
-
-
-def _stops(colours: list[str]) -> list[list[Any]]:
-    if len(colours) == 1:
-        colours = colours * 2
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]

@@ -208,6 +208,10 @@ class Store:
         """Return, per corpus and expert that fires there, its firings, rate, documents, norms and importance kept."""
         return self._frame("norms")
 
+    def importance(self) -> pl.DataFrame:
+        """Return experts' importance on each corpus and labelled task that they fire on, and on how many `rows` it is measured."""
+        return self._frame("importance")
+
     def neighbours(self) -> pl.DataFrame:
         """Return every expert's neighbours of each kind, sorted by kind, expert and rank; of co_firing with the tokens shared."""
         return self._frame("neighbours")

@@ -9,7 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from atlas.bake.experts import GAIN, LEADING, ExpertPages, by_expert_and_task, sentences_payload
+from atlas.bake.arrays import narrow
+from atlas.bake.corpora import CONTEXT_TOKENS, HOVER_TOKENS, WINDOW_TOKENS
+from atlas.bake.experts import GAIN, LEADING, ExpertPages
+from atlas.bake.points import points_of
+from atlas.bake.sentences import sentences_payload
 from atlas.store import Store, write_atlas
 from synthetic import Size, kind, synthetic_tables
 
@@ -33,7 +37,7 @@ def pages(store: Store) -> ExpertPages:
 
 
 def page(store: Store, pages: ExpertPages, expert: int) -> dict[str, Any]:
-    return pages.payload(by_expert_and_task(store.points([expert]), [expert]))["experts"][str(expert)]
+    return pages.payload(points_of(store.points([expert]), [expert]))["experts"][str(expert)]
 
 
 def test_scores_of_classes_are_there_and_mentions_stand_with_the_score_they_are_of(store: Store, pages: ExpertPages) -> None:

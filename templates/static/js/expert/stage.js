@@ -43,7 +43,7 @@
       const task = this.#chosen(record, state);
       this.#part("colour").value = task.name;
       this.#onSource(task.task);
-      const [points, { figure }] = await Promise.all([record.points(task.task), load(`tasks/${task.task}`)]);
+      const [points, figure] = await Promise.all([record.points(task.task), load("figure")]);
       if (asked !== this.#asked) return;
       const supported = record.supported(task);
       this.#part("drawn").replaceChildren(this.#caption(points, supported));
