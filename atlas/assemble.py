@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from atlas.prompts import kept_prompts
 from atlas.stages import Column, Finished, Ragged, fingerprint, finished, require_same_inputs
 from atlas.store import write_atlas
 
@@ -27,6 +28,8 @@ INTERNAL = ("frames", "codes")
 def assemble(work: Path) -> Path:
     """Write `atlas.duckdb` in the work folder from its finished stages, in place of any earlier one, and return its path.
 
+    Prompts of an earlier one of the same dictionary, model and hook are kept.
+
     Raises:
         StageMissing: a stage has not finished.
         WorkOccupied: one was made from another dictionary or model than the harvest.
@@ -43,7 +46,8 @@ def assemble(work: Path) -> Path:
             frames = [_frame(part, NULLABLE.get(table, ())) for part in parts]
             absent = [pl.when(pl.col(name).list.len() > 0).then(name) for name in NO_EMPTY_LISTS.get(table, ())]
             tables[table] = pl.concat(frames, how="diagonal_relaxed").with_columns(absent).to_dict()
-    tables["provenance"] = _pairs(_provenance(list(stages.values())))
+    provenance = _provenance(list(stages.values()))
+    tables["provenance"] = _pairs(provenance)
     log = [(name, key, value) for name, stage in stages.items() for key, value in stage.run_log.items()]
     tables["run_log"] = {
         "stage": [name for name, _, _ in log],
@@ -51,7 +55,7 @@ def assemble(work: Path) -> Path:
         "value": [json.dumps(value) for _, _, value in log],
     }
     path = work / ATLAS_FILE
-    write_atlas(path, tables)
+    write_atlas(path, tables | kept_prompts(path, provenance))
     return path
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipelines.options import work_option
-from pipelines.progress import stoppable
+from pipelines.progress import say, stoppable
 
 
 @click.command("assemble")
@@ -19,11 +19,24 @@ def command(work: Path) -> None:
     Example:
         atlas assemble --work work
     """
-    from atlas.assemble import assemble, require_assemblable
+    from atlas.assemble import require_assemblable
     from atlas.stages import locked
 
     with stoppable(f"'{work}' is as it was."):
         require_assemblable(work)
         with locked(work):
-            path = assemble(work)
+            path = run(work)
     click.echo(path)
+
+
+def run(work: Path) -> Path:
+    """Assemble, say what came of the prompts of an earlier atlas, and return the new one's path."""
+    from atlas.assemble import ATLAS_FILE, assemble
+    from atlas.prompts import prompt_count
+
+    before = prompt_count(work / ATLAS_FILE)
+    path = assemble(work)
+    if before:
+        came = "kept" if prompt_count(path) else "left out: they are of another dictionary or model"
+        say(f"Prompts of the earlier atlas: {before}, {came}")
+    return path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines import bake, evaluate, geometry, harvest, probe
+from pipelines import assemble, bake, evaluate, geometry, harvest, probe
 from pipelines.options import (
     SiteOptions,
     SubjectOptions,
@@ -52,7 +52,6 @@ def run(
     subject: SubjectOptions, text: TextOptions, labelled: TaskOptions, tasks: Chosen, seed: int, work: Path, site: SiteOptions
 ) -> tuple[Path, list[Absence]]:
     """Run the stages in order and return the page to open, and the tasks that turned out unusable."""
-    from atlas.assemble import assemble
     from atlas.geometry.config import GeometryConfig
     from atlas.harvest.parts import WHOLE
     from atlas.stages import locked
@@ -75,4 +74,4 @@ def run(
             unusable = probe.run(ready.subject, probed, config, work)
             geometry.run(ready.subject.checkpoint, shown, work)
             evaluate.run(measured, ready.subject, work)
-            return bake.run(assemble(work), site), unusable
+            return bake.run(assemble.run(work), site), unusable

@@ -12,7 +12,7 @@ from pipelines.progress import Stopped
 
 COMMANDS = (
     *("demo", "build", "train", "harvest", "merge", "probe", "geometry", "evaluate", "assemble", "bake"),
-    *("serve", "check", "scores", "shapes", "neighbours", "tasks", "inspect"),
+    *("serve", "check", "figure", "scores", "shapes", "neighbours", "trace", "tasks", "inspect"),
 )
 """In the order of `atlas --help`."""
 EXTRAS = {
@@ -24,6 +24,7 @@ EXTRAS = {
     "sklearn": "geometry",
     "scipy": "geometry",
     "gudhi": "geometry",
+    "matplotlib": "figure",
     "playwright": "check",
     "wandb": "wandb",
 }
