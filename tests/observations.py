@@ -5,6 +5,7 @@ Expert 0 fires on every token, the last of several never. Norms and window conte
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from safetensors.torch import load, save
 from atlas.activations.corpus import Document
 from atlas.activations.stream import Tokens
 from atlas.dictionary import Firings
-from atlas.harvest.observed import Observed, observe
+from atlas.harvest.observed import Encoded, Observed, observe
 
 THRESHOLD = 0.4
 """All norms are above it."""
@@ -49,6 +50,8 @@ class Firing(NamedTuple):
     token_id: int
     held_out: bool
     code: tuple[float, ...]
+    gain: float
+    """NaN on tokens that are not held out."""
     token: tuple[int, int]
     """Chunk and row: the token that it is on."""
 
@@ -84,15 +87,24 @@ def documents(number: int) -> list[Document]:
 
 
 def batches(number: int, n_experts: int, d_code: int, cuts: Sequence[float] = ()) -> list[Observed]:
-    """A chunk in batches, cut at these shares of its rows."""
-    tokens, firings = chunk(number, n_experts, d_code)
-    edges = sorted({0, len(tokens.document), *(int(cut * len(tokens.document)) for cut in cuts)})
+    """A chunk in batches, cut at the windows that begin behind these shares of its rows."""
+    tokens, firings, gain = encoded(chunk(number, n_experts, d_code))
+    starts = [*(tokens.position == 0).nonzero()[:, 0].tolist(), len(tokens.document)]
+    edges = sorted({0, len(tokens.document), *(starts[bisect_left(starts, cut * len(tokens.document))] for cut in cuts)})
     found = []
     for first, last in zip(edges, edges[1:], strict=False):
         here = (firings.token >= first) & (firings.token < last)
         part = Firings(firings.token[here] - first, firings.expert[here], firings.code[here])
-        found.append(observe([(Tokens(*(column[first:last] for column in tokens)), part)], SEED, CORPUS))
+        of_rows = Tokens(*(column[first:last] for column in tokens))
+        found.append(observe(Encoded(of_rows, part, gain[here]), SEED, CORPUS))
     return found
+
+
+def encoded(block: Block) -> Encoded:
+    """A block whose firings on held-out tokens spare something."""
+    held_out = block.tokens.held_out[block.firings.token.long().clamp_max(len(block.tokens.document) - 1)]
+    spared = block.firings.code.sum(dim=1) - block.firings.expert
+    return Encoded(*block, torch.where(held_out, spared, torch.nan))
 
 
 @cache
@@ -103,9 +115,9 @@ def firings(n_experts: int, d_code: int, n_chunks: int = N_CHUNKS) -> list[Firin
         (seen,) = batches(number, n_experts, d_code)
         columns = {name: column.tolist() for name, column in seen.tokens._asdict().items()}
         of_row = list(zip(*columns.values(), strict=True))
-        for row, expert, code, norm, key in zip(*(column.tolist() for column in seen[2:]), strict=True):
+        for row, expert, code, norm, key, gain in zip(*(column.tolist() for column in seen[2:]), strict=True):
             about: dict[str, Any] = dict(zip(columns, of_row[row], strict=True))
-            found.append(Firing(expert, key, norm, code=tuple(code), token=(number, row), **about))
+            found.append(Firing(expert, key, norm, code=tuple(code), gain=gain, token=(number, row), **about))
     return found
 
 
@@ -154,4 +166,9 @@ def stored(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def differing(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> list[str]:
     """Names of what is not the same to the bit in two states."""
     assert a.keys() == b.keys()
-    return [name for name in a if a[name].dtype != b[name].dtype or not torch.equal(a[name], b[name])]
+    return [name for name in a if a[name].dtype != b[name].dtype or not torch.equal(bits(a[name]), bits(b[name]))]
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as integers, so that NaN equals NaN."""
+    return tensor.contiguous().view(torch.int32) if tensor.dtype == torch.float32 else tensor

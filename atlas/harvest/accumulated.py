@@ -58,9 +58,9 @@ class Accumulated:
             order = seen.token_key[row] >> 1 | torch.where(seen.tokens.held_out[row], 0, _TRAINED_ON)
             self.mentions.update(seen, row, word, order)
 
-    def update_errors(self, x: Tensor, firings: Firings, held_out: Tensor, smixae: Smixae) -> None:
-        """Add the reconstruction errors of one block."""
-        self.errors.update(x, firings, held_out, smixae)
+    def update_errors(self, x: Tensor, firings: Firings, held_out: Tensor, smixae: Smixae) -> Tensor:
+        """Add the reconstruction errors of one block, and return what each firing spares, as `Errors` does."""
+        return self.errors.update(x, firings, held_out, smixae)
 
     def close_chunk(self) -> None:
         """Have done with a chunk.

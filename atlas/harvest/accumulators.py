@@ -18,6 +18,7 @@ from torch import Tensor
 from atlas.dictionary import Firings, Smixae
 from atlas.errors import SumOverflow
 from atlas.harvest.observed import Observed
+from atlas.harvest.spared import spared
 
 FIXED_POINT = 2**20
 """Units of a fixed-point sum in one unit of what is summed."""
@@ -207,34 +208,34 @@ class Errors(Sums):
         firings: Firings,
         held_out: Bool[Tensor, "token"],
         smixae: Smixae,
-    ) -> None:
-        """Add one block: rows with their firings, of which the first ones are real."""
+    ) -> Float32[Tensor, "firing"]:
+        """Add one block: rows with their firings, of which the first ones are real.
+
+        What each firing spares of the squared error is returned in the square of `unit`; NaN on rows that are not measured.
+        """
+        gains = torch.full((len(firings.token),), torch.nan, device=x.device)
         kept = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         kept[: len(held_out)] = held_out
         n = int(kept.sum())
         if not n:
-            return
+            return gains
         here = kept[firings.token]
         number = kept.cumsum(0) - 1
         x = x[kept]
         fired = Firings(number[firings.token[here]].int(), firings.expert[here], firings.code[here])
-        row, expert, code = fired.token.long(), fired.expert.long(), fired.code
-        residual = x - smixae.reconstruction(fired, x)
-        # ‖r + szD‖² - ‖r‖² = 2s z·(D r) + s²‖zD‖², with r the residual, D the expert's decoder and s the scale of the row.
-        along = (residual @ smixae.decoder.flatten(0, 1).T).view(n, smixae.n_experts, smixae.d_code)[row, expert]
-        energy = (torch.bmm(code[:, None], smixae.decoder_gram[expert])[:, 0] * code).sum(dim=1)
-        scale = smixae.row_scale(x)[row]
-        gain = scale * (2 * (code * along).sum(dim=1) + scale * energy)
-        scaled = torch.cat([scale[:, None], scale[:, None] * (code / self._code_unit)], dim=1)
+        expert = fired.expert.long()
+        residual, along, scale, gain = spared(x, fired, smixae)
+        scaled = torch.cat([scale[:, None], scale[:, None] * (fired.code / self._code_unit)], dim=1)
         beside = torch.cat([scaled, along * (self._code_unit / self.unit**2)], dim=1)
         pairs = self.fixed(scaled[:, :, None] * beside[:, None, :])
         self.sums["tokens"] += n
-        x, residual, gain = x / self.unit, residual / self.unit, gain / self.unit**2
+        x, residual, gains[here] = x / self.unit, residual / self.unit, gain / self.unit**2
         self.add("x", self.fixed(x).sum(dim=0))
         self.add("x_squared", self.fixed(x.square().sum(dim=1)).sum(dim=0, keepdim=True))
         self.add("residual_squared", self.fixed(residual.square().sum(dim=1)).sum(dim=0, keepdim=True))
-        self.add("gain", torch.zeros_like(self.sums["gain"]).index_add_(0, expert, self.fixed(gain)))
+        self.add("gain", torch.zeros_like(self.sums["gain"]).index_add_(0, expert, self.fixed(gains[here])))
         self.add("pairs", torch.zeros_like(self.sums["pairs"]).index_add_(0, expert, pairs))
+        return gains
 
     def state(self) -> dict[str, Tensor]:
         """Return everything, as named tensors."""

@@ -20,7 +20,6 @@ from atlas.activations.corpus import Corpus, Document
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import (
     Block,
-    Tokens,
     Window,
     ahead,
     blocks,
@@ -36,7 +35,7 @@ from atlas.harvest.config import HarvestConfig, Shape
 from atlas.harvest.inputs import harvest_inputs, is_held_out, provenance, survey_for
 from atlas.harvest.mentions import Mentioned, Mentions, Words
 from atlas.harvest.merge import merge_parts
-from atlas.harvest.observed import observe
+from atlas.harvest.observed import Encoded, before_last_window, joined, observe
 from atlas.harvest.parts import STAGE, WHOLE, Part, Progressed, Shard, Subject, discard_parts, parts_in
 from atlas.harvest.survey import Survey
 from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs
@@ -233,26 +232,26 @@ def accumulate(
     `measured` says which rows importance is measured on. `told` hears of every block, `counted` the tokens
     of every batch.
     """
-    waiting: list[tuple[Tokens, Firings]] = []
-    n_rows = 0
+    waiting: list[Encoded] = []
 
-    def batch() -> None:
-        if waiting:
-            kept.update(observe(waiting, seed, corpus))
-            counted(n_rows)
+    def batch(rows: Encoded) -> None:
+        kept.update(observe(rows, seed, corpus))
+        counted(len(rows.tokens.document))
 
     for block in found:
         firings = smixae.firings(block.x)
         told(block, firings)
-        if measured != "none":
-            held_out = block.tokens.held_out
-            kept.update_errors(block.x, firings, held_out if measured == "held out" else torch.ones_like(held_out), smixae)
-        waiting.append((block.tokens, firings))
-        n_rows += len(block.tokens.document)
-        if n_rows >= OBSERVED_ROWS:
-            batch()
-            waiting, n_rows = [], 0
-    batch()
+        held_out = block.tokens.held_out
+        is_measured = {"none": torch.zeros_like(held_out), "held out": held_out, "all": torch.ones_like(held_out)}[measured]
+        waiting.append(Encoded(block.tokens, firings, kept.update_errors(block.x, firings, is_measured, smixae)))
+        if sum(len(one.tokens.document) for one in waiting) >= OBSERVED_ROWS:
+            # What is around a firing is of its window, so that a batch ends where one does.
+            whole, rest = before_last_window(joined(waiting))
+            if len(whole.tokens.document):
+                batch(whole)
+            waiting = [rest]
+    if waiting:
+        batch(joined(waiting))
 
 
 class _Silence:

@@ -15,6 +15,7 @@ from atlas.activations.model import LanguageModel
 from atlas.activations.stream import BLOCK_ROWS
 from atlas.dictionary import Checkpoint
 from atlas.errors import CorpusError
+from atlas.harvest.around import CONTEXT_TOKENS
 from atlas.harvest.config import HarvestConfig
 from atlas.harvest.mentions import Words
 from atlas.harvest.survey import IMPORTANCE_TOKENS, Survey, survey
@@ -42,7 +43,7 @@ def known_inputs(
         "trained_on": checkpoint.trained_on.sha256 if checkpoint.trained_on else None,
         # Lists: the first corpus is what an atlas' titles and coordinates are of, so the order matters.
         "corpora": {"name": ", ".join(corpus.name for corpus in corpora), "sha256": [plan.sha256 for plan in plans]},
-        "settings": {**asdict(config), "importance_tokens": IMPORTANCE_TOKENS},
+        "settings": {**asdict(config), "importance_tokens": IMPORTANCE_TOKENS, "context_tokens": CONTEXT_TOKENS},
         "words": sha256(json.dumps({name: list(labels) for name, labels in words.items()}).encode()).hexdigest(),
     }
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from atlas.harvest.around import around
 from atlas.harvest.observed import Observed
 
 Columns = dict[str, Tensor]
@@ -169,15 +170,16 @@ class _BySmallest(Kept):
 
 
 class FiringSample(_BySmallest):
-    """A uniform sample of each expert's firings, with code and place: those of the smallest key."""
+    """A uniform sample of each expert's firings, with code, place and what is around: those of the smallest key."""
 
-    types = _PLACE
+    types = {**_PLACE, "around": torch.int64, "gain": torch.float32}
 
     def update(self, seen: Observed) -> None:
         """Offer a batch's firings."""
         chosen = (seen.key < self._bar.index_select(0, seen.expert)).nonzero()[:, 0]
         expert, code = seen.expert.index_select(0, chosen), seen.code.index_select(0, chosen)
-        self._offer(expert, {**_places(seen, chosen), "code": code})
+        beside = {"around": around(seen, chosen, self.n_experts), "gain": seen.gain.index_select(0, chosen)}
+        self._offer(expert, {**_places(seen, chosen), **beside, "code": code})
 
 
 class FiredTokens(_BySmallest):
@@ -204,7 +206,7 @@ class FiredTokens(_BySmallest):
 class TopFirings(Kept):
     """Each expert's strongest firings, one per window content, ties broken by key."""
 
-    types = {**_PLACE, "content": torch.int64, "norm": torch.float32}
+    types = {**_PLACE, "content": torch.int64, "norm": torch.float32, "around": torch.int64}
 
     def __init__(self, n_experts: int, k: int, device: torch.device, d_code: int = 0) -> None:
         super().__init__(n_experts, k, device, d_code)
@@ -213,10 +215,7 @@ class TopFirings(Kept):
     def update(self, seen: Observed) -> None:
         """Offer a batch's firings."""
         # Of what an expert fires on in one window only the strongest can be kept: a burst takes one place.
-        tokens = seen.tokens
-        change = torch.ones_like(tokens.document)
-        change[1:] = (tokens.document[1:] != tokens.document[:-1]) | (tokens.window[1:] != tokens.window[:-1])
-        window = change.cumsum(0) - 1
+        window = seen.windows()
         n_windows = int(window[-1]) + 1
         there = seen.expert * n_windows + window.index_select(0, seen.row)
         strongest = torch.full((self.n_experts * n_windows,), -1.0, device=there.device)
@@ -227,8 +226,9 @@ class TopFirings(Kept):
         row = seen.row.index_select(0, chosen)
         offered = {
             **_places(seen, chosen),
-            "content": tokens.content.index_select(0, row),
+            "content": seen.tokens.content.index_select(0, row),
             "norm": seen.norm.index_select(0, chosen),
+            "around": around(seen, chosen, self.n_experts),
         }
         self._offer(seen.expert.index_select(0, chosen), offered)
 

@@ -14,6 +14,7 @@ from atlas.dictionary.smixae import code_norms
 from atlas.geometry.contribution import coordinates, frames
 from atlas.harvest.accumulated import Accumulated
 from atlas.harvest.accumulators import BINS_PER_DOUBLING, FIXED_POINT, Errors
+from atlas.harvest.around import CONTEXT_TOKENS, unpacked
 from atlas.harvest.config import Shape
 from atlas.harvest.dimensions import dimensions_needed, importance_kept
 from atlas.harvest.neighbours import co_firing
@@ -35,9 +36,6 @@ SHOWN_TOKENS = 24
 
 SAME_TOKENS = 5
 """Two firings with the same tokens this far to each side are one context."""
-
-CONTEXT_TOKENS = 12
-"""Tokens to each side that a context shows; two of one document that overlap are one."""
 
 PRIOR_WEIGHT = 20
 """Firings' worth of base rate that a lift is smoothed with."""
@@ -135,6 +133,7 @@ def _corpus_tables(
             "rank": _ranks(firings["expert"], n).astype(np.int32),
             **places(firings),
             "norm": norm,
+            "around": _equally_long(unpacked(firings["around"])),
         }
 
     made: Tables = {
@@ -173,6 +172,7 @@ def _corpus_tables(
             "y": xyz[:, 1],
             "z": xyz[:, 2],
             "norm": norm,
+            "importance": point_importance(sample["gain"], errors),
         },
         "codes": {"code": sample["code"]},
         "top_firings": stacked([evidence("top", top, top["norm"]), *(evidence(*band) for band in bands)]),
@@ -246,6 +246,14 @@ def expert_stats(
         "silent": (held_out if totals["held_out_tokens"][0] else firings) == 0,
         "dense": rate > DENSE_RATE,
     }
+
+
+def point_importance(gain: Float[np.ndarray, "firing"], errors: Arrays) -> Float[np.ndarray, "firing"]:
+    """Return what firings spare over the mean of ‖x - x̄‖²: an expert's importance is the sum of its firings' over the rows.
+
+    NaN where it is not measured, and where the rows have no variance.
+    """
+    return (gain * (int(errors["tokens"][0]) / (_variance(errors) or np.nan))).astype(np.float32)
 
 
 def _lists(values: NDArray[Any], present: NDArray[Any]) -> Ragged:
@@ -388,8 +396,12 @@ def position_rates(totals: Arrays, shape: Shape) -> dict[str, Column]:
 
 
 def _coded(state: Arrays) -> dict[str, Column]:
-    n, d = state["code"].shape
-    return {"expert": state["expert"], "code": Ragged(state["code"].reshape(n * d), np.arange(n + 1, dtype=np.int64) * d)}
+    return {"expert": state["expert"], "code": _equally_long(state["code"])}
+
+
+def _equally_long(rows: NDArray[Any]) -> Ragged:
+    n, width = rows.shape
+    return Ragged(rows.reshape(n * width), np.arange(n + 1, dtype=np.int64) * width)
 
 
 def _labels(words: dict[str, list[str]]) -> tuple[list[str], list[int], list[str]]:

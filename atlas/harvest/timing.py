@@ -12,7 +12,7 @@ from atlas.activations.model import LanguageModel
 from atlas.activations.stream import Window, batches, blocks, chunk_windows
 from atlas.dictionary import Checkpoint
 from atlas.harvest.config import HarvestConfig
-from atlas.harvest.observed import observe
+from atlas.harvest.observed import Encoded, joined, observe
 
 TIMED_BATCHES = 8
 """Most batches that are timed."""
@@ -57,7 +57,8 @@ def _run(batch: list[Window], checkpoint: Checkpoint, model: LanguageModel, corp
     """Run one batch as far as its firings, and return its tokens."""
     n = 0
     for x, tokens in blocks(batch, model, config.stream):
-        observe([(tokens, checkpoint.smixae.firings(x))], config.seed, corpus.name)
+        firings = checkpoint.smixae.firings(x)
+        observe(joined([Encoded(tokens, firings, torch.full_like(firings.code[:, 0], torch.nan))]), config.seed, corpus.name)
         n += len(tokens.token_id)
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)

@@ -103,7 +103,7 @@ def by_hand(norms: list[float], *, expert: int = 0) -> Observed:
     zeros = torch.zeros(n, dtype=torch.int64)
     tokens = Tokens(zeros, zeros.int(), zeros.int(), zeros.int(), zeros, zeros == 0)
     values = torch.tensor(norms)
-    return Observed(tokens, zeros, torch.arange(n), zeros + expert, values[:, None], values, zeros)
+    return Observed(tokens, zeros, torch.arange(n), zeros + expert, values[:, None], values, zeros, values)
 
 
 def totals_of_one(n_documents: int = 1) -> Totals:

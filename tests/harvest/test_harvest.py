@@ -22,7 +22,7 @@ from transformers import AutoModel
 import tiny
 from atlas.activations.corpus import Corpus, Document, load_corpus
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import StreamConfig, blocks, chunk_windows
+from atlas.activations.stream import BLOCK_ROWS, StreamConfig, blocks, chunk_windows
 from atlas.dictionary import Checkpoint, Smixae, save
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.errors import ConfigError, CorpusError, DictionarySilent, ModelError, StageDamaged, StorageError, WorkOccupied
@@ -873,7 +873,11 @@ def dense_case(tiny_model: LanguageModel, tmp_path_factory: pytest.TempPathFacto
     texts = [*tiny.documents(24), tiny.documents()[3], f"every expert {special} holds 42 tokens", " ".join(tiny.documents(5))]
     corpus = corpus_of(folder / "texts.jsonl", texts)
     checkpoint = dictionary_for(tiny_model, corpus, folder / "checkpoint")
-    harvest(checkpoint, tiny_model, [corpus], folder, CONFIG, words=WORDS)
+    with pytest.MonkeyPatch.context() as patch:
+        # Blocks and batches that end within windows.
+        patch.setitem(BLOCK_ROWS, "cpu", 32)
+        patch.setattr("atlas.harvest.harvest.OBSERVED_ROWS", 60)
+        harvest(checkpoint, tiny_model, [corpus], folder, CONFIG, words=WORDS)
     return DenseCase(
         texts, checkpoint.smixae, finished(folder, "harvest").tables, dense_run(tiny_model, checkpoint.smixae, texts)
     )
@@ -910,6 +914,25 @@ def test_evidence_is_what_a_dense_run_finds_there(dense_case: DenseCase) -> None
     assert top["expert"][first].tolist() == list(range(smixae.n_experts))
     strongest = torch.stack(list(dense.code.values())).norm(dim=2).max(dim=0).values
     np.testing.assert_allclose(top["norm"][first], strongest, rtol=1e-4)
+
+
+def test_levels_around_a_firing_are_what_a_dense_run_finds_there(dense_case: DenseCase) -> None:
+    _, smixae, tables, _ = dense_case
+    shown = tables["top_firings"]
+    norms = {place: [float(norm) for norm in dense_case.norm(place)] for place in dense_case.dense.code}
+    steps = [*range(-12, 0), *range(1, 13)]
+    met: Counter[int] = Counter()
+    for place, expert, levels in zip(dense_case.places("top_firings"), shown["expert"], shown["around"].rows(), strict=True):
+        document, window, position = place
+        middle = norms[place][expert]
+        for step, level in zip(steps, levels, strict=True):
+            # A special token that the text spells out has no row.
+            norm = norms.get((document, window, position + step), [0.0] * smixae.n_experts)[expert]
+            if min(abs(norm - edge) for edge in (smixae.threshold, middle / 2, middle)) > 1e-5:
+                fires = norm > smixae.threshold
+                assert level == fires * (1 + (norm > middle / 2) + (norm > middle))
+                met[level] += 1
+    assert min(met[level] for level in range(4)) > 20, "all levels were met"
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ from atlas.harvest.tables import (
     expert_tokens,
     norm_histogram,
     norm_quantiles,
+    point_importance,
     position_rates,
     quantile_bands,
     tables,
@@ -455,6 +456,40 @@ def test_importance_is_the_growth_of_the_unexplained_variance(run: Run) -> None:
     assert 0 < len(x) < len(run.x)
     np.testing.assert_allclose(run.shown["expert_stats"]["importance"], expected, rtol=1e-3, atol=1e-4)
     assert run.made.provenance["fidelity"]["fvu_held_out"] == pytest.approx(fvu(None), rel=1e-3)
+
+
+def test_importance_of_a_point_is_what_its_firing_spares(run: Run) -> None:
+    smixae, points, held_out = run.checkpoint.smixae, run.shown["points"], run.tokens.held_out
+    x, code = run.x.double(), smixae.encode(run.x).double()
+    decoder = smixae.decoder.double()
+    residual = x - torch.einsum("tec,ecd->td", code, decoder) - smixae.weights.b_dec.double()
+    mean_square = (x[held_out] - x[held_out].mean(dim=0)).square().sum(dim=1).mean()
+    columns = (run.tokens.document, run.tokens.window, run.tokens.position)
+    row_at = {at: row for row, at in enumerate(zip(*(column.tolist() for column in columns), strict=True))}
+
+    expected = []
+    for expert, window, position in zipped(points, "expert", "window", "position"):
+        row = row_at[*place(run, window), position]
+        without = residual[row] + code[row, expert] @ decoder[expert]
+        spared = (without.square().sum() - residual[row].square().sum()) / mean_square
+        expected.append(float(spared) if held_out[row] else np.nan)
+
+    np.testing.assert_allclose(points["importance"], expected, rtol=1e-3, atol=1e-4)
+    measured = np.isfinite(points["importance"])
+    assert 0.2 < measured.mean() < 0.5, "a third of the documents are held out"
+    # Of an expert all of whose firings are sampled, the points' are its whole importance.
+    whole = [expert for expert in range(smixae.n_experts) if 0 < (points["expert"] == expert).sum() < CONFIG.sample]
+    for expert in whole:
+        own = points["importance"][measured & (points["expert"] == expert)].sum() / int(held_out.sum())
+        assert own == pytest.approx(run.shown["expert_stats"]["importance"][expert], rel=1e-4, abs=1e-6)
+    assert whole
+
+
+def test_points_have_no_importance_where_rows_have_no_variance() -> None:
+    errors = {**errors_by_hand(), "x_squared": np.array([16.0])}
+
+    assert point_importance(np.array([4.0, np.nan]), errors_by_hand()).tolist()[0] == 4.0 / (8 / 4)
+    assert np.isnan(point_importance(np.array([4.0, np.nan]), errors)).all()
 
 
 @pytest.mark.parametrize("d_code", [1, 3])

@@ -111,7 +111,7 @@ def observed(fired: np.ndarray) -> Observed:
     row, expert = (torch.from_numpy(column.copy()) for column in np.nonzero(fired))
     zeros, one = torch.zeros(n, dtype=torch.int64), torch.ones(len(row))
     tokens = Tokens(torch.arange(n), zeros.int(), zeros.int(), zeros.int(), zeros, zeros.bool())
-    return Observed(tokens, torch.arange(n), row, expert, one[:, None], one, row)
+    return Observed(tokens, torch.arange(n), row, expert, one[:, None], one, row, one)
 
 
 def harvested(fired: np.ndarray) -> tuple[CoFiring, dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:

@@ -9,8 +9,8 @@ import torch
 from atlas.activations.stream import Tokens
 from atlas.dictionary import Firings
 from atlas.harvest.keys import firing_hashes, keys, token_hashes
-from atlas.harvest.observed import Observed, observe
-from observations import CORPUS, N_CHUNKS, SEED, Block, batches, chunk
+from atlas.harvest.observed import Encoded, Observed, before_last_window, joined, observe
+from observations import CORPUS, N_CHUNKS, SEED, Block, batches, bits, chunk, encoded
 
 SHAPES = [(1, 1), (5, 3), (300, 2)]
 
@@ -26,16 +26,20 @@ def padded(block: Block, n: int) -> Block:
     )
 
 
+def observed(blocks: list[Block]) -> Observed:
+    return observe(joined([encoded(block) for block in blocks]), SEED, CORPUS)
+
+
 def assert_same(a: Observed, b: Observed) -> None:
     for one, other in zip((*a.tokens, *a[1:]), (*b.tokens, *b[1:]), strict=True):
-        assert torch.equal(one, other)
+        assert torch.equal(bits(one), bits(other))
 
 
 @pytest.mark.parametrize(("n_experts", "d_code"), SHAPES)
 def test_blocks_stand_one_after_the_other(n_experts: int, d_code: int) -> None:
     blocks = [chunk(number, n_experts, d_code) for number in range(N_CHUNKS)]
 
-    seen = observe(blocks, SEED, CORPUS)
+    seen = observed(blocks)
 
     expected, before = [], 0
     for tokens, firings in blocks:
@@ -51,7 +55,7 @@ def test_blocks_stand_one_after_the_other(n_experts: int, d_code: int) -> None:
 def test_firings_on_padding_rows_are_left_out() -> None:
     blocks = [chunk(number, 5, 3) for number in range(3)]
 
-    assert_same(observe([padded(block, 4) for block in blocks], SEED, CORPUS), observe(blocks, SEED, CORPUS))
+    assert_same(observed([padded(block, 4) for block in blocks]), observed(blocks))
 
 
 @pytest.mark.parametrize(("n_experts", "d_code"), SHAPES)
@@ -72,16 +76,41 @@ def test_bits_do_not_depend_on_the_batch(n_experts: int, d_code: int) -> None:
 
     parts = batches(2, n_experts, d_code, [0.1, 0.4, 0.45, 0.9])
 
-    assert len(parts) > 3
-    for name in ("token_key", "expert", "code", "norm", "key"):
-        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    assert len(parts) >= 3
+    for name in ("token_key", "expert", "code", "norm", "key", "gain"):
+        assert torch.equal(bits(torch.cat([getattr(part, name) for part in parts])), bits(getattr(whole, name)))
 
 
 def test_rows_without_a_firing_are_rows_all_the_same() -> None:
     tokens, firings = chunk(0, 5, 3)
     none = Firings(*(column[:0] for column in firings))
 
-    seen = observe([(tokens, none), (Tokens(*(column[:2] for column in tokens)), none)], SEED, CORPUS)
+    seen = observed([Block(tokens, none), Block(Tokens(*(column[:2] for column in tokens)), none)])
 
     assert len(seen.tokens.document) == len(seen.token_key) == len(tokens.document) + 2
     assert (len(seen.row), seen.code.shape) == (0, (0, 3))
+
+
+@pytest.mark.parametrize(("n_experts", "d_code"), SHAPES)
+def test_last_window_is_held_back_and_nothing_else(n_experts: int, d_code: int) -> None:
+    whole = joined([encoded(chunk(number, n_experts, d_code)) for number in (0, 1)])
+
+    before, last = before_last_window(whole)
+
+    where = [list(zip(part.tokens.document.tolist(), part.tokens.window.tolist(), strict=True)) for part in (before, last)]
+    assert len(set(where[1])) == 1 and where[0] and where[1][0] not in where[0]
+    for part in (before, last):
+        assert isinstance(part, Encoded) and 0 <= int(part.firings.token.min()) <= int(part.firings.token.max())
+    assert_same(observe(joined([before, last]), SEED, CORPUS), observe(whole, SEED, CORPUS))
+
+
+def test_batch_of_one_window_is_held_back_whole() -> None:
+    tokens, firings, gain = encoded(chunk(0, 5, 3))
+    n = int(((tokens.document == tokens.document[0]) & (tokens.window == 0)).sum())
+    here = firings.token < n
+    one = Encoded(Tokens(*(column[:n] for column in tokens)), Firings(*(column[here] for column in firings)), gain[here])
+
+    before, last = before_last_window(one)
+
+    assert len(before.tokens.document) == len(before.firings.token) == 0
+    assert len(last.tokens.document) == n

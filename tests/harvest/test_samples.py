@@ -66,6 +66,15 @@ def records(kept: Kept) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def packed(firing: Firing, own: list[Firing]) -> int:
+    """What an expert's firings in the same window are to one of them, two bits for each of twelve tokens before and after."""
+    window = {f.position: f.norm for f in own if (f.document, f.window) == (firing.document, firing.window)}
+    steps = [*range(-12, 0), *range(1, 13)]
+    norms = [window.get(firing.position + step, 0.0) for step in steps]
+    levels = [0 if not n else 1 if n < firing.norm / 2 else 2 if n < firing.norm else 3 for n in norms]
+    return sum(level * 4**slot for slot, level in enumerate(levels))
+
+
 def place(firing: Firing) -> dict[str, Any]:
     return {name: getattr(firing, name) for name in ("expert", "key", "document", "window", "position")}
 
@@ -77,7 +86,8 @@ def by_hand(norms: list[float], keys: list[int] | None = None, contents: list[in
     content = torch.arange(n) if contents is None else torch.tensor(contents)
     tokens = Tokens(zeros, torch.arange(n).int(), zeros.int(), zeros.int(), content, zeros.bool())
     key = torch.arange(n) if keys is None else torch.tensor(keys)
-    return Observed(tokens, key, torch.arange(n), zeros, torch.tensor(norms)[:, None], torch.tensor(norms), key)
+    norm = torch.tensor(norms)
+    return Observed(tokens, key, torch.arange(n), zeros, norm[:, None], norm, key, norm)
 
 
 # However it is cut
@@ -187,12 +197,15 @@ def test_experts_that_never_fire_keep_nothing(made: Made) -> None:
 @SIZES
 def test_sample_is_the_k_smallest_keys_of_each_expert(n_experts: int, d_code: int, k: int) -> None:
     found = records(one_pass(sample, n_experts, k, d_code))
-
-    assert found == [
-        {**place(firing), "code": list(firing.code)}
+    expected = [
+        {**place(firing), "around": packed(firing, own), "gain": firing.gain, "code": list(firing.code)}
         for own in by_expert(n_experts, d_code)
         for firing in sorted(own, key=lambda firing: firing.key)[:k]
     ]
+
+    measured = [one["gain"] == one["gain"] for one in expected]
+    assert 0 < sum(measured) < len(measured) or k == 1
+    np.testing.assert_equal(found, expected)
 
 
 @SIZES
@@ -215,7 +228,8 @@ def test_top_is_the_strongest_firing_of_each_window_content(n_experts: int, d_co
         contents: set[int] = set()
         for firing in sorted(own, key=lambda firing: (-firing.norm, firing.key)):
             if firing.content not in contents and len(contents) < k:
-                expected.append({**place(firing), "content": firing.content, "norm": firing.norm})
+                beside = {"content": firing.content, "norm": firing.norm, "around": packed(firing, own)}
+                expected.append({**place(firing), **beside})
                 contents.add(firing.content)
 
     assert records(one_pass(top, n_experts, k, d_code)) == expected

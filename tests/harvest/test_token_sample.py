@@ -41,7 +41,8 @@ def observed(rng: np.random.Generator, document: int, fires: Any) -> Observed:
     place = torch.arange(n_rows)
     held_out = torch.full((n_rows,), document % 2 == 0)
     tokens = Tokens(place * 0 + document, (place // 8).int(), (place % 8).int(), place.int(), place, held_out)
-    return Observed(tokens, torch.from_numpy(rng.integers(0, 2**63, n_rows)), row, expert, code, code.norm(dim=1), row)
+    norm = code.norm(dim=1)
+    return Observed(tokens, torch.from_numpy(rng.integers(0, 2**63, n_rows)), row, expert, code, norm, row, norm)
 
 
 @cache
