@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
 from atlas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from atlas.bake.link import Link
 
 DEFAULT_TOKENS = 2_000_000
 PREVIEW_TOKENS = 100_000
@@ -308,3 +311,18 @@ atlas_options = _together(
         work_option,
     ),
 )
+
+
+def linked_expert(expert: int | None, link: Link | None) -> int:
+    """Return the expert that is named, by its number or by the address of its page.
+
+    Raises:
+        ConfigError: none is, or two are.
+    """
+    if link is None:
+        if expert is None:
+            raise ConfigError("No expert is named; give its number, or --link with the address of its page.")
+        return expert
+    if expert not in (None, link.expert):
+        raise ConfigError(f"--link leads to expert {link.expert}, not to {expert}; leave the number out, or give another link.")
+    return link.expert

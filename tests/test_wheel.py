@@ -89,11 +89,11 @@ def test_the_wheel_carries_all_that_the_commands_read(wheel: Path) -> None:
         (metadata,) = (packed.read(name).decode() for name in names if name.endswith("METADATA"))
     sources = [path for top in ("atlas", "pipelines", "templates") for path in (ROOT / top).rglob("*") if path.is_file()]
     expected = {path.relative_to(ROOT).as_posix() for path in sources if "__pycache__" not in path.parts}
-    expected = {f"atlas/{name}" if name.startswith("templates/") else name for name in expected} | {"atlas/netlify.toml"}
+    expected = {f"atlas/{name}" if name.startswith("templates/") else name for name in expected} | {"atlas/netlify.toml", "atlas/measures.md"}
     assert {name for name in names if ".dist-info/" not in name} == expected
     about = Parser().parsestr(metadata)
     assert about["Name"] == "expert-atlas"
-    assert set(about.get_all("Provides-Extra") or ()) == {"compute", "geometry", "check", "wandb"}
+    assert set(about.get_all("Provides-Extra") or ()) == {"compute", "geometry", "figure", "check", "wandb"}
 
 
 def test_the_environment_holds_neither_torch_nor_a_browser(programs: Path) -> None:
@@ -144,6 +144,7 @@ def test_the_headers_of_the_host_are_found(programs: Path) -> None:
         (("evaluate", "--checkpoint", "nowhere"), "compute"),
         (("build", "--checkpoint", "nowhere"), "compute"),
         (("demo",), "compute"),
+        (("figure", "0", "--atlas", "a.duckdb", "--out", "f.svg"), "figure"),
         (("check", "site"), "check"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value,
