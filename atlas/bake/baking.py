@@ -16,6 +16,7 @@ from atlas.bake.about import about_html
 from atlas.bake.amounts import amounts
 from atlas.bake.clouds import Cloud, cloud_payload, cloud_task
 from atlas.bake.colours import data_colours
+from atlas.bake.definitions import definitions, measures_path
 from atlas.bake.evidence import Evidence
 from atlas.bake.experts import ExpertPages
 from atlas.bake.fidelity import fidelity_payload, is_evaluated
@@ -120,6 +121,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         cloud_tasks = _write_experts(payloads, store, pages, experts, best, evidence)
         fidelity = fidelity_payload(store.table("evaluation"), store.table("training_log"), tasks)
         payloads.write("fidelity", fidelity)
+        payloads.write("definitions", definitions(measures_path().read_text(encoding="utf-8")))
         overview, shapes, shape_classes = store.table("overview"), store.table("shapes"), store.table("shape_classes")
         found = table(experts, best, shapes, store.norms())
         values = amount_values(found, tasks)

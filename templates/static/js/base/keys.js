@@ -18,6 +18,7 @@
     { where: null, keys: ["/"], says: "Search", at: "[data-query]", act: () => page.search() },
     { where: null, from: "[data-query]", keys: ["Enter", "ArrowDown"], says: "From the search to the first expert found", act: () => page.list.enter() },
     { where: null, keys: ["?"], says: "This help", at: '[data-open="help"]', act: () => page.help() },
+    { where: null, keys: ["d"], says: "What the number is that has the focus or lies under the pointer", act: () => atlas.definitions.tell() },
     { where: null, keys: ["u"], says: "Back to the list", at: "[data-back]", act: () => page.press("[data-back]") },
     { where: null, keys: ["Escape"], says: "Close what is open; else clear the search; else leave the field; else choose no expert", act: (event) => page.leave(event) },
     { where: "list", keys: ["j", "ArrowRight"], says: "Choose the next expert", again: true, act: () => page.list.move(1) },

@@ -1,7 +1,7 @@
 "use strict";
 // Data arrives as scripts that call atlas.receive: a page opened from disk may load nothing else.
 (() => {
-  const KEPT = { "experts/": 8, "clouds/": 96, "search/tokens/": 12, "search/titles/": 12, "search/contexts/": 12, "tokens/": 4 };   // files in memory; those of other families stay
+  const KEPT = { "experts/": 8, "windows/": 4, "clouds/": 96, "search/tokens/": 12, "search/titles/": 12, "search/contexts/": 12, "tokens/": 4 };   // files in memory; those of other families stay
   const HASH = 12;   // characters
   const TYPES = {
     i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array, f4: Float32Array,

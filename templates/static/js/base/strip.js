@@ -11,9 +11,11 @@
   };
   const clip = (value) => Math.max(0, Math.min(1, value));
 
+  // What is reached without any expert, in words.
+  const without = (references) => Object.entries(references).map(([name, reached]) => `${REFERENCES[name].title} ${score(reached)}`);
+
   function spoken({ of, measure, value, low, high }, references) {
-    const beside = Object.entries(references).map(([name, reached]) => `${REFERENCES[name].title} ${score(reached)}`);
-    return [`${of}: ${measure} ${score(value)}, 95 % interval ${score(low)} to ${score(high)}`, ...beside].join("; ");
+    return [`${of}: ${measure} ${score(value)}, 95 % interval ${score(low)} to ${score(high)}`, ...without(references)].join("; ");
   }
 
   // Label rows under a long strip: each label goes to the first row where it touches no other.
@@ -26,7 +28,7 @@
       let row = ends.findIndex((end) => end < middle - half);
       if (row < 0) row = ends.push(0) - 1;
       ends[row] = middle + half;
-      return { name, reached, text, middle, row };
+      return { of: REFERENCES[name].title, reached, text, middle, row };
     });
   }
 
@@ -45,14 +47,14 @@
       const { rise } = REFERENCES[name];
       picture.append(draw("path", { class: `reference ${name}`, d: `M${at(reached)} ${8 - rise}v${2 * rise}` }));
     }
-    for (const { text, middle, row, reached } of labels) {
+    for (const { of, text, middle, row, reached } of labels) {
       picture.append(draw("path", { class: "leader", d: `M${at(reached)} 15v${3 + 14 * row}` }));
-      picture.append(draw("text", { class: "reference-name", x: middle, y: 27 + 14 * row, "text-anchor": "middle" }, text));
+      picture.append(draw("text", { class: "reference-name", x: middle, y: 27 + 14 * row, "text-anchor": "middle", "data-term": of }, text));
     }
     picture.append(draw("path", { class: "interval", d: `M${at(result.low)} 8H${at(result.high)}` }));
     picture.append(draw("circle", { class: hollow ? "dot hollow" : "dot", cx: at(result.value), cy: 8, r: 3.5 }));
     return picture;
   }
 
-  atlas.strip = strip;
+  atlas.strip = Object.assign(strip, { without });
 })();

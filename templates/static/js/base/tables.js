@@ -3,18 +3,21 @@
 (() => {
   const { make } = atlas.words;
 
-  // names: a column without one is of bars, which say what the number beside them says.
+  // names: texts or nodes; a column without one is of bars, which say what the number beside them says.
   const table = (names, rows) => make("table", {},
-    make("thead", {}, make("tr", {}, ...names.map((name) => (name ? make("th", { scope: "col" }, name) : make("td"))))),
+    make("thead", {}, make("tr", {}, ...names.map((name) => (name ? make("th", { scope: "col" }, name) : make("td", { class: "bar" }))))),
     make("tbody", {}, ...rows));
 
   function bar(share) {
     const filled = make("span", { class: "filled" });
-    filled.style.inlineSize = `${Math.min(1, share) * 100}%`;
+    filled.style.inlineSize = `${Math.max(0, Math.min(1, share)) * 100}%`;
     return filled;
   }
 
+  const isBar = (cell) => cell instanceof Element && cell.matches(".filled");
+  const row = (name, ...cells) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((cell) => make("td", isBar(cell) ? { class: "bar" } : {}, cell)));
+
   const folded = (title, nodes) => (nodes.length ? [make("details", {}, make("summary", {}, title), ...nodes)] : []);
 
-  atlas.tables = { table, bar, folded };
+  atlas.tables = { table, row, bar, folded };
 })();

@@ -1,74 +1,99 @@
 "use strict";
-// What an expert's firings on one corpus show: contexts, tokens, norms.
+// What an expert's firings on one corpus show: contexts, tokens, norms, places in the window.
 (() => {
-  const { make, draw, count, number, aligned, percent, percents, token } = atlas.words;
-  const { split, line } = atlas.contexts;
-  const { bar, table } = atlas.tables;
+  const { make, count, number, aligned, percent, percents, token } = atlas.words;
+  const { load, unpack } = atlas.payloads;
+  const { bar, row, table } = atlas.tables;
+  const { term } = atlas.definitions;
+  const { split, line, passage } = atlas.contexts;
   const CONTEXT_TOKENS = 12;
+  const REACHES = { 24: 24, window: Infinity };   // tokens to each side, by what the address asks for
   const AT_FIRST = 10;   // of the strongest contexts; the others are folded
   const STRATA = { top: "Strongest", q75: "Highest quarter by norm", q50: "Second quarter", q25: "Third quarter", q0: "Lowest quarter" };
 
-  function contexts(record, { contexts: strata, sampled }) {
-    const most = Math.max(...strata.flatMap(({ norm }) => norm));
-    const nodes = strata.map(({ stratum, norm, tokens }) => {
-      const rows = norm.map((one, at) => context(record, one, tokens[at], one / most));
-      const some = stratum === "top" ? rows.slice(0, AT_FIRST) : rows;
-      const rest = rows.slice(some.length);
-      return make("div", { role: "group", "aria-label": STRATA[stratum] }, make("h4", {}, STRATA[stratum]), make("ol", {}, ...some),
-        ...(rest.length ? [make("details", {}, make("summary", {}, `${rest.length} more`), make("ol", { start: some.length + 1 }, ...rest))] : []));
-    });
-    const banded = strata.findIndex(({ stratum }) => stratum !== "top");
-    if (banded >= 0) nodes.splice(banded, 0, make("p", { class: "note" }, `Up to five from each quarter, by norm, of ${sampled}:`));
-    return nodes;
+  // shown: of the payload's corpora; reach: of the address. Strata of contexts, each with its words decoded.
+  async function read(record, shown, reach) {
+    const wide = REACHES[reach] === undefined ? null : await windows(record, shown.task);
+    return shown.contexts.map(({ stratum, norm, tokens, around }, place) => ({
+      stratum, norm,
+      contexts: norm.map((_, at) => {
+        const fires = around ? Array.from(around[at], Number) : null;
+        if (wide === null) return split(tokens[at].map((index) => record.texts[index]), CONTEXT_TOKENS, fires);
+        const { words, at: middle } = wide[place][at];
+        const first = Math.max(0, middle - REACHES[reach]);
+        return split(words.slice(first, middle + REACHES[reach] + 1), middle - first, fires);
+      }),
+    }));
   }
 
-  function context(record, norm, tokens, level) {
-    const around = split(tokens.map((index) => record.texts[index]), CONTEXT_TOKENS);
-    return make("li", {}, make("span", { class: "norm" }, aligned(norm)), line(around, level));
+  // Of each stratum the windows of its contexts, in their order.
+  async function windows(record, task) {
+    const { texts, experts } = await load(`windows/${Math.floor(record.row / record.manifest.shards.experts)}`);
+    const { contexts } = experts[record.expert].find((one) => one.task === task);
+    return Promise.all(contexts.map(async ({ tokens, length, at }) => {
+      const indices = await unpack(tokens);
+      let end = 0;
+      return length.map((long, place) => {
+        end += long;
+        return { words: Array.from(indices.subarray(end - long, end), (index) => texts[index]), at: at[place] };
+      });
+    }));
   }
+
+  function contexts(strata, { sampled }, isWide) {
+    const most = Math.max(...strata.flatMap(({ norm }) => norm));
+    const told = isWide ? passage : line;
+    const nodes = strata.map(({ stratum, norm, contexts: some }) => {
+      const items = some.map((context, at) => make("li", {}, make("span", { class: "norm" }, aligned(norm[at])), told(context, norm[at] / most)));
+      const first = stratum === "top" ? items.slice(0, AT_FIRST) : items;
+      const rest = items.slice(first.length);
+      return make("div", { role: "group", "aria-label": STRATA[stratum] }, make("h4", {}, STRATA[stratum]), make("ol", {}, ...first),
+        ...(rest.length ? [make("details", {}, make("summary", {}, `${rest.length} more`), make("ol", { start: first.length + 1 }, ...rest))] : []));
+    });
+    const banded = strata.findIndex(({ stratum }) => stratum !== "top");
+    if (banded >= 0) nodes.splice(banded, 0, make("p", { class: "note" }, "Up to five from each ", term("quantile bands", "quarter, by norm,"), ` of ${sampled}:`));
+    return [...nodes, shades()];
+  }
+
+  const shades = () => make("p", { class: "note" }, "In front: the ", term("norm", "norm"), ". The ", term("shades", "shade"),
+    " of the middle token is its norm over the largest shown. Underlined tokens beside it, at most twelve to a side, are those on which the expert fires too: dotted less than half as strongly, thin less strongly, thick at least as strongly.");
 
   function tokens(record, { tokens: listed }) {
     const most = Math.max(...listed.share);
-    const rows = listed.text.map((index, at) => make("tr", {},
-      make("th", { scope: "row", class: "token" }, ...token(record.texts[index])),
-      make("td", { class: "bar" }, bar(listed.share[at] / most)),
-      make("td", {}, percents(listed.share[at], listed.share_low[at], listed.share_high[at])),
-      make("td", {}, count(listed.count[at])),
-      make("td", {}, `${number(listed.lift[at])}×`)));
-    return [table(["Token", "", "Share", "Firings", "Lift"], rows), make("p", { class: "note" }, `Counted on ${listed.sampled}; in brackets the share’s 95\u202f% interval.`)];
-  }
-
-  function norms(record, { task, stats, norms: { bin, lower, count: counts } }) {
-    const fired = `${count(stats.firings)} firings, on ${percent(stats.rate)} of the tokens, in ${count(stats.documents)} of ${count(record.task(task).documents)} documents.`;
-    // Bins are powers of the threshold: there are none without one.
-    if (!(lower[0] > 0)) return make("p", { class: "note" }, `${fired} The threshold is 0, so that norms are not counted in bins.`);
-    const [width, height, foot] = [440, 96, 18];
-    const low = Math.log2(lower[0]) - bin[0] / 8;   // the threshold
-    const high = Math.log2(lower.at(-1)) + 1 / 8;
-    const most = Math.max(...counts);
-    const at = (value) => (Math.log2(value) - low) / (high - low) * width;
-    const slot = width / (high - low) / 8;
-    const picture = draw("svg", { class: "histogram", viewBox: `0 0 ${width} ${height + foot}`, role: "img", "aria-label": `Norms from ${number(lower[0])} to ${number(2 ** high)}, most often near ${number(lower[counts.indexOf(most)])}` });
-    lower.forEach((from, bin) => {
-      const tall = counts[bin] / most * (height - 4);
-      picture.append(draw("rect", { x: at(from) + 0.5, y: height - tall, width: Math.max(1, slot - 1), height: tall }));
+    const rows = listed.text.map((index, at) => {
+      const shown = row("", bar(listed.share[at] / most), percents(listed.share[at], listed.share_low[at], listed.share_high[at]), count(listed.count[at]), `${number(listed.lift[at])}×`);
+      shown.cells[0].classList.add("token");
+      shown.cells[0].replaceChildren(...token(record.texts[index]));
+      return shown;
     });
-    picture.append(draw("path", { class: "axis", d: `M0 ${height}.5H${width}` }));
-    const quantiles = [stats.norm_q10, stats.norm_q50, stats.norm_q90];
-    picture.append(draw("path", { class: "quantiles", d: quantiles.map((value) => `M${at(value).toFixed(1)} 0V${height}`).join("") }));
-    const ticks = [0, 1, 2, 3, 4, 5, 6].map((doubling) => low + doubling).filter((tick) => tick <= high + 1e-9);
-    ticks.forEach((tick, index) => {
-      const x = (tick - low) / (high - low) * width;
-      picture.append(draw("text", { x, y: height + 14, "text-anchor": index === 0 ? "start" : x > width - 20 ? "end" : "middle" }, number(2 ** tick)));
-    });
-    const [low_, median, high_] = quantiles.map(number);
-    const facts = [
-      fired,
-      `Lines: one norm in ten is below ${low_}, half are below ${median}, one in ten is above ${high_}; one in a hundred is above ${number(stats.norm_q99)}.`,
-      "Logarithmic axis, from the threshold up.",
+    return [
+      table(["Token", "", term("share", "Share"), term("firing", "Firings"), term("lift of a token", "Lift")], rows),
+      make("p", { class: "note" }, `Counted on ${listed.sampled}; in brackets the share’s 95\u202f% interval.`),
     ];
-    return make("figure", {}, picture, make("figcaption", { class: "note" }, facts.join(" ")));
   }
 
-  atlas.evidence = { contexts, tokens, norms };
+  function norms(record, { task, stats, norms: found }) {
+    const fired = [
+      `${count(stats.firings)} `, term("firing", "firings"), ", on ", term("rate", `${percent(stats.rate)} of the tokens`),
+      `, in ${count(stats.documents)} of ${count(record.task(task).documents)} documents.`,
+    ];
+    // Bins are powers of the threshold: there are none without one.
+    if (!(found.lower[0] > 0)) return make("p", { class: "note" }, ...fired, " The threshold is 0, so that norms are not counted in bins.");
+    const [low, median, high] = [stats.norm_q10, stats.norm_q50, stats.norm_q90].map(number);
+    return make("figure", {}, atlas.histogram(found, stats), make("figcaption", { class: "note" }, ...fired, " ", term("norms", "Lines"),
+      `: one norm in ten is below ${low}, half are below ${median}, one in ten is above ${high}; one in a hundred is above ${number(stats.norm_q99)}. Logarithmic axis, from the `,
+      term("threshold", "threshold"), " up."));
+  }
+
+  function positions({ positions: { lower, upper, firings, rate } }) {
+    const most = Math.max(...rate);
+    const place = (at) => (upper[at] === lower[at] ? count(lower[at]) : `${count(lower[at])}–${count(upper[at])}`);
+    const rows = lower.map((_, at) => row(place(at), bar(rate[at] / most), percent(rate[at]), count(firings[at])));
+    return [
+      table(["Tokens into the window", "", term("rate by position", "Rate"), term("firing", "Firings")], rows),
+      make("p", { class: "note" }, "Special tokens are left out: 0 is the first token of text, which has nothing before it but such as these."),
+    ];
+  }
+
+  atlas.evidence = { read, contexts, tokens, norms, positions, REACHES };
 })();

@@ -1,7 +1,9 @@
 "use strict";
-// What an expert's cloud looks like on one source, and how few axes keep its importance: sentences, thin bars, a folded table of tests.
+// What an expert's cloud looks like on one source; its importance, and how few axes keep it: sentences, thin bars, a folded table of tests.
 (() => {
   const { make, count, number, percent, probability } = atlas.words;
+  const { bar, row, table } = atlas.tables;
+  const { term } = atlas.definitions;
   const STATISTICS = {
     loop: "Hole: closes at ÷ opens at",
     gap: "Widest gap ÷ rms",
@@ -20,7 +22,7 @@
     if (!shown) return [make("p", {}, `No shape on ${source}: it fires on fewer than half of its labels.`), ...elsewhere(others)];
     const sentences = shown.said.map((sentence, at) => make("p", at ? { class: "note" } : {}, sentence));
     if (shown.class === null) return [...sentences, ...elsewhere(others)];
-    return [...sentences, make("p", { class: "note" }, shown.measured, " Their variance along their own axes, which are not the scene’s:"), spectrum(shown), make("p", { class: "note" }, described(shown)), tests(shown.tests), ...elsewhere(others)];
+    return [...sentences, make("p", { class: "note" }, shown.measured, " Their ", term("spectrum", "variance along their own axes"), ", which are not the scene’s:"), spectrum(shown), make("p", { class: "note" }, ...described(shown)), tests(shown.tests), ...elsewhere(others)];
   }
 
   function elsewhere(others) {
@@ -36,40 +38,49 @@
   }
 
   function described({ points, effective_dimension, local_dimension, local_radius, loops, clusters }) {
-    return [
-      `effective dimension ${number(effective_dimension)}`,
-      ...(local_dimension === null ? [] : [`local dimension ${number(local_dimension)} at ${radius(local_radius)}`]),
-      loops === 0 ? "no loop stands out" : `${count(loops)} loop${loops === 1 ? "" : "s"}`,
-      clusters === 1 ? "no separate clusters" : `${count(clusters)} clusters`,
-      `n\u00a0${count(points)}\u00a0points`,
-    ].join(" · ");
+    const facts = [
+      [term("effective dimension", "effective dimension"), ` ${number(effective_dimension)}`],
+      ...(local_dimension === null ? [] : [[term("local dimension", "local dimension"), ` ${number(local_dimension)} at ${radius(local_radius)}`]]),
+      [loops === 0 ? "no " : `${count(loops)} `, term("loop", loops === 0 ? "loop stands out" : `loop${loops === 1 ? "" : "s"}`)],
+      [clusters === 1 ? "no separate " : `${count(clusters)} `, term("gap", "clusters")],
+      [`n\u00a0${count(points)}\u00a0points`],
+    ];
+    return facts.flatMap((fact, at) => (at === 0 ? fact : [" · ", ...fact]));
   }
 
   const radius = (value) => (value === 0.25 ? "¼ rms" : `${number(value)} rms`);
 
+  const TERMS = { local_dimension: "local dimension" };   // of statistics that are called otherwise
+
   function tests({ statistic, value, null_median, null_limit, p_adjusted }) {
-    const rows = statistic.map((name, at) => make("tr", {},
-      make("th", { scope: "row" }, STATISTICS[name] ?? name.replaceAll("_", " ")),
-      ...[value, null_median, null_limit].map((column) => make("td", {}, number(column[at]))), make("td", {}, probability(p_adjusted[at]))));
-    const heads = ["Statistic", "Here", "Median", "Limit", "Adjusted p"].map((name) => make("th", { scope: "col" }, name));
+    const named = (name) => (STATISTICS[name] ? term(TERMS[name] ?? name, STATISTICS[name]) : name.replaceAll("_", " "));
+    const rows = statistic.map((name, at) => row(named(name), ...[value, null_median, null_limit].map((column) => number(column[at])), probability(p_adjusted[at])));
+    const heads = ["Statistic", term("statistics", "Here"), term("median", "Median"), term("limit", "Limit"), term("p of a shape", "Adjusted p")];
     return make("details", {}, make("summary", {}, `${count(rows.length)} test${rows.length === 1 ? "" : "s"} against clouds without structure`),
-      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),
+      table(heads, rows),
       make("p", { class: "note" }, `Median: of structureless clouds of this size and spread; 95\u202f% of them do not go beyond the limit.${statistic.includes("bend") ? BENT : ""}${statistic.some((name) => THIN.includes(name)) ? BOUNDARY : ""}`));
   }
 
   // The share of its importance that the mean keeps, then with each axis more.
   function needed({ said, shares }) {
     const named = shares.map((share, axes) => [axes === 0 ? "mean" : axes === 1 ? "and 1 axis" : `and ${axes} axes`, share]);
-    return [make("p", {}, said), ...(shares.length ? [bars("Share of importance that is kept", named)] : [])];
+    const kept = make("p", { class: "note" }, "The share of its importance that is ", term("importance kept", "kept"), ", by the fewest axes first:");
+    return [make("p", {}, said), ...(shares.length ? [kept, bars("Share of importance that is kept", named)] : [])];
+  }
+
+  // importances: columns task, importance and rows, of corpora and of labelled tasks on which it fires.
+  function importance(record, importances) {
+    const most = Math.max(...importances.importance);
+    const rows = importances.task.map((task, at) => row(record.task(task).title, bar(importances.importance[at] / most), percent(importances.importance[at]), count(importances.rows[at])));
+    return [
+      table(["Measured on", "", term("importance", "Importance"), term("importance", "Rows")], rows),
+      make("p", { class: "note" }, "The share of the rows’ variance that goes unexplained without it: of a corpus of its held-out rows, of a task of the rows on which its labels end. Shares of different rows are not parts of one whole."),
+    ];
   }
 
   function bars(name, rows) {
-    return make("table", { class: "bars", "aria-label": name }, make("tbody", {}, ...rows.map(([title, share]) => {
-      const filled = make("span", { class: "filled" });
-      filled.style.inlineSize = `${Math.max(0, Math.min(1, share)) * 100}%`;
-      return make("tr", {}, make("th", { scope: "row" }, title), make("td", { class: "bar" }, filled), make("td", {}, percent(share)));
-    })));
+    return make("table", { class: "bars", "aria-label": name }, make("tbody", {}, ...rows.map(([title, share]) => row(title, bar(share), percent(share)))));
   }
 
-  atlas.geometry = { shape, needed };
+  atlas.geometry = { shape, needed, importance };
 })();

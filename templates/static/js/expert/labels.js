@@ -4,21 +4,26 @@
   const { make, count, number, score, percent } = atlas.words;
   const { rowsOf } = atlas.records;
   const { bar, folded, table } = atlas.tables;
-  const FEW = 2;   // tasks that are named though the expert hardly fires on them
+  const { term } = atlas.definitions;
+  const FEW = 2;     // tasks that are named though the expert hardly fires on them
+  const SHORT = 5;   // labels that need no other order
+  const ORDERS = { label: "their order", fires: "fires", lift: "lift", preference: "preference" };
 
   function show(record) {
     const { labels, task_stats } = record.data;
-    const tasks = [...new Set(labels.task)];
     const [open, closed] = [[], []];
-    for (const number_ of tasks) {
+    for (const number_ of new Set(labels.task)) {
       const task = record.task(number_);
-      const at = labels.task.flatMap((one, index) => (one === number_ ? [index] : []));
-      const covered = at.filter((index) => labels.fires[index] >= 0.5).length;
+      const rows = rowsOf(labels).filter((row) => row.task === number_);
+      const covered = rows.filter(({ fires }) => fires >= 0.5).length;
       const stats = rowsOf(task_stats).find((row) => row.task === number_);
-      const rows = at.map((index) => line(task, labels, index, stats?.preference_band));
+      const body = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` },
+        table(["Label", "", term("fires", "Fires"), term("fires", "Rows"), term("lift", "Lift"), "", term("preference", "Preference")], []));
+      const list = body.querySelector("tbody");
+      const sorted = (by) => list.replaceChildren(...order(rows, by).map((row) => line(task, row, stats?.preference_band)));
+      sorted("label");
       const details = make("details", {}, make("summary", {}, `${task.title}: fires on at least half the rows of ${covered} of ${task.labels.name.length} labels`),
-        make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` }, table(["Label", "", "Fires", "Rows", "Lift", "Preference"], rows)),
-        make("p", { class: "note" }, onTask(stats)));
+        ...(rows.length > SHORT ? [chooser(task, sorted)] : []), body, make("p", { class: "note" }, ...onTask(stats)));
       details.open = number_ === record.field("title_task") || task.name === atlas.stage.asked(atlas.route.state);
       (covered || details.open ? open : closed).push(details);
     }
@@ -27,18 +32,36 @@
     return [...open, ...(closed.length > FEW ? folded(`${more} of which it fires on no label in half of its rows`, closed) : closed)];
   }
 
-  function line(task, labels, at, band) {
-    const label = labels.label[at];
+  const order = (rows, by) => (by === "label" ? rows : [...rows].sort((one, other) => other[by] - one[by]));
+
+  function chooser(task, sorted) {
+    const select = make("select", { "aria-label": `Order of the labels of ${task.title}` }, ...Object.entries(ORDERS).map(([by, title]) => make("option", { value: by }, title)));
+    select.addEventListener("change", () => sorted(select.value));
+    return make("label", { class: "ordered-by" }, "Labels by ", select);
+  }
+
+  function line(task, { label, fires, fired, lift, preference }, band) {
     const swatch = make("span", { class: "swatch" });
     swatch.style.setProperty("--light", task.labels.colours.light[label]);
     swatch.style.setProperty("--dark", task.labels.colours.dark[label]);
     return make("tr", {},
       make("th", { scope: "row" }, swatch, task.labels.name[label]),
-      make("td", { class: "bar" }, bar(labels.fires[at])),
-      make("td", {}, percent(labels.fires[at])),
-      make("td", {}, `${count(labels.fired[at])} of ${count(task.labels.rows[label])}`),
-      make("td", {}, `${number(labels.lift[at])}×`),
-      preferred(labels.preference[at], band));
+      make("td", { class: "bar" }, bar(fires)),
+      make("td", {}, percent(fires)),
+      make("td", {}, `${count(fired)} of ${count(task.labels.rows[label])}`),
+      make("td", {}, `${number(lift)}×`),
+      make("td", { class: "bar" }, beside(preference, band)),
+      preferred(preference, band));
+  }
+
+  // The preference between 0 and 1, on the band that shuffled labels keep to.
+  function beside(value, band) {
+    const part = (name, from, to) => {
+      const made = make("span", { class: name });
+      [made.style.insetInlineStart, made.style.inlineSize] = [`${100 * from}%`, `${100 * (to - from)}%`];
+      return made;
+    };
+    return make("span", { class: "preferred" }, ...(band === undefined ? [] : [part("within", 0.5 - band, 0.5 + band)]), part("half", 0.5, 0.5), part("place", value, value));
   }
 
   // AUROC of the norm for a label; an arrow where it is outside the band that shuffled labels reach.
@@ -49,10 +72,13 @@
   }
 
   function onTask(stats) {
-    const what = "Preference: how often its norm on the label is above that on another row (½: no preference; a ring has none)";
-    if (!stats) return `${what}. It fires on too few rows for a test.`;
+    const what = [term("preference", "Preference"), ": how often its norm on the label is above that on another row (½: no preference; a ring has none)"];
+    if (!stats) return [...what, ". It fires on too few rows for a test."];
     const { preference_band: band, p_label: p } = stats;
-    return `${what}; an arrow where outside ${score(0.5 - band)}–${score(0.5 + band)}, which shuffled labels keep to. ${p <= 0.05 ? `Its codes depend on the label (p ${number(p)}; nearly every expert’s do).` : `No sign that its codes depend on the label (p ${number(p)}).`}`;
+    return [
+      ...what, "; an arrow where outside ", term("band", `${score(0.5 - band)}–${score(0.5 + band)}`), ", which shuffled labels keep to. ",
+      p <= 0.05 ? "Its codes depend on the label (" : "No sign that its codes depend on the label (", term("p_label", "p"), ` ${number(p)}${p <= 0.05 ? "; nearly every expert’s do" : ""}).`,
+    ];
   }
 
   atlas.labels = { show };

@@ -5,7 +5,7 @@
   const WIDEST = 560;   // px of a score's strip
 
   class Page {
-    #root; #manifest; #stage; #neighbours; #shown = 0; #record = null; #expert = null; #corpus = null;
+    #root; #manifest; #stage; #neighbours; #shown = 0; #record = null; #expert = null; #evident = null; #ways;
 
     constructor(root, manifest) {
       this.#root = root;
@@ -13,6 +13,9 @@
       this.#stage = new atlas.stage.Stage(this.#part("stage"), manifest, (task) => this.#shape(task));
       this.#neighbours = new atlas.neighbours.Neighbours(this.#part("neighbours"), manifest);
       this.#part("evidence").addEventListener("change", (event) => atlas.route.adjust({ corpus: event.target.value }));
+      this.#ways = Array.from(root.querySelectorAll("[data-section]"), (section) => this.#way(section));
+      this.#part("ways").append(...this.#ways.map(({ button }) => button));
+      for (const button of this.#reaches()) button.addEventListener("click", () => atlas.route.adjust({ reach: button.dataset.reachOf || null }));
     }
 
     async show(state, { arrived, rows }) {
@@ -32,7 +35,7 @@
           this.#record = record;
           this.#fill(state);
         }
-        if (state.corpus !== this.#corpus) this.#evidence(state);
+        this.#evidence(state);
         await this.#stage.show(this.#record, state);
       } catch (error) { if (turn === this.#shown) trouble(this.#root, error.message); }
     }
@@ -67,23 +70,60 @@
       this.#section("scores", data.scores.task.length || data.newline.task.length, () => atlas.readings.show(this.#record, Math.min(WIDEST, this.#part("findings").clientWidth)));
       this.#part("corpora").hidden = data.corpora.length < 2;
       this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#record.task(task).name }, this.#record.task(task).title)));
-      this.#evidence(state);
+      this.#section("importance", data.importance_on?.task.length, () => atlas.geometry.importance(this.#record, data.importance_on));
       this.#section("labels", data.labels.task.length, () => atlas.labels.show(this.#record));
       this.#part("neighbours").closest("section").hidden = false;
       this.#neighbours.show(data.neighbours);
+      this.#part("reach").hidden = !("windows/" in this.#manifest.files);
     }
 
     // What its firings on one corpus show: the one that is asked for, else the first on which it fires.
     #evidence(state) {
       const { corpora } = this.#record.data;
-      this.#corpus = state.corpus;
-      const shown = corpora.find(({ task }) => this.#record.task(task).name === state.corpus) ?? corpora[0];
+      const shown = corpora.find(({ task }) => this.#record.task(task).name === state.corpus) ?? corpora[0] ?? null;
+      const [before, now] = [this.#evident, { shown, reach: state.reach }];
+      this.#evident = now;
+      if (before?.shown !== shown) this.#firings(shown);
+      if (before?.shown !== shown || before.reach !== now.reach) this.#contexts(now);
+      this.#lead();
+    }
+
+    #firings(shown) {
       if (shown) this.#part("evidence").value = this.#record.task(shown.task).name;
-      this.#section("contexts", shown?.contexts.length, () => atlas.evidence.contexts(this.#record, shown));
       this.#section("tokens", shown?.tokens.text.length, () => atlas.evidence.tokens(this.#record, shown));
       this.#section("norms", shown?.norms.count.length, () => [atlas.evidence.norms(this.#record, shown)]);
+      this.#section("positions", shown?.positions?.lower.length, () => atlas.evidence.positions(shown));
       this.#section("needed", shown, () => atlas.geometry.needed(shown.kept));
     }
+
+    // As much of its contexts as is asked for. The stage does not wait for them.
+    async #contexts(now) {
+      const { shown, reach } = now;
+      const isWide = atlas.evidence.REACHES[reach] !== undefined;
+      for (const button of this.#reaches()) button.setAttribute("aria-pressed", String(button.dataset.reachOf === (isWide ? reach : "")));
+      this.#root.querySelector('[data-section="contexts"]').hidden = !shown?.contexts.length;
+      if (!shown?.contexts.length) return;
+      try {
+        const strata = await atlas.evidence.read(this.#record, shown, reach);
+        if (now === this.#evident) this.#part("contexts").replaceChildren(...atlas.evidence.contexts(strata, shown, isWide));
+      } catch (error) { if (now === this.#evident) trouble(this.#root, error.message); }
+    }
+
+    #reaches() { return this.#part("reach").querySelectorAll("button"); }
+
+    // A button for each section, of which those are shown whose section is.
+    #way(section) {
+      const heading = section.querySelector("h3");
+      const button = make("button", { type: "button" }, section.dataset.called ?? heading.textContent);
+      heading.tabIndex = -1;
+      button.addEventListener("click", () => {
+        section.scrollIntoView();
+        heading.focus({ preventScroll: true });
+      });
+      return { section, button };
+    }
+
+    #lead() { for (const { section, button } of this.#ways) button.hidden = section.hidden; }
 
     #section(name, filled, nodes) {
       this.#root.querySelector(`[data-section="${name}"]`).hidden = !filled;
@@ -95,6 +135,7 @@
       const { shapes } = this.#record.data;
       const others = shapes.filter(({ task }) => task !== number_).map((shape) => ({ name: this.#record.source(shape.task), shape }));
       this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#record.source(number_), others));
+      this.#lead();
     }
   }
 
