@@ -14,6 +14,7 @@ from atlas.dictionary import Smixae
 from atlas.errors import TaskError
 from atlas.probe import class_references, references
 from atlas.probe.config import ProbeConfig
+from atlas.probe.importance import firing_importance
 from atlas.probe.mentions import Mentioned
 from atlas.probe.protocol import ByReference, by_reference
 from atlas.probe.rows import TaskRows, row_firings
@@ -93,6 +94,8 @@ class Found:
     task: Task
     run: TaskRows
     sentences: Probed
+    importance: Float64[np.ndarray, "firing"]
+    """Of each firing of `sentences`, as `firing_importance` gives it."""
     references: list[dict[str, references.Reference]]
     """Of each hypothesis."""
     joint: list[Joint | None]
@@ -122,7 +125,8 @@ def find(
         TaskError: too few rows are left.
     """
     rows = _labelled(task, run)
-    fired = Fired(*(column.cpu().numpy() for column in row_firings(run.x, smixae)))
+    firings = row_firings(run.x, smixae)
+    fired = Fired(*(column.cpu().numpy() for column in firings))
     targets = [_of_rows(hypothesis, rows, run.kept) for hypothesis in task.hypotheses]
     sentences = _probed(rows, fired, smixae.n_experts, task, dict(enumerate(targets)), config)
     x = run.x.cpu().numpy()
@@ -132,6 +136,7 @@ def find(
         task=task,
         run=run,
         sentences=sentences,
+        importance=firing_importance(run.x, firings, smixae),
         references=[
             _references(rows, x, embedding, hypothesis, of_rows, smixae, config.seed)
             for hypothesis, of_rows in zip(task.hypotheses, targets, strict=True)

@@ -37,6 +37,7 @@ def task_tables(
         **_points(found, frame),
         "label_stats": _label_stats(found, frame, rate),
         "task_stats": _task_stats(found, rate),
+        "task_importance": _task_importance(found),
         "hypotheses": _hypotheses(found),
         "scores": _scores(found.sentences),
         "baselines": _baselines(found),
@@ -121,6 +122,7 @@ def _points(found: Found, frame: Float[np.ndarray, "expert d_code 3"]) -> dict[s
         "y": xyz[:, 1],
         "z": xyz[:, 2],
         "norm": np.linalg.norm(code, axis=1).astype(np.float32),
+        "importance": found.importance[order].astype(np.float32),
     }
     return {"points": points, "codes": {"code": code}}
 
@@ -168,6 +170,14 @@ def _task_stats(found: Found, rate: Float[np.ndarray, "expert"]) -> dict[str, Co
         "p_label": found.p_label,
         "preference_band": found.preference.band[experts],
     }
+
+
+def _task_importance(found: Found) -> dict[str, Column]:
+    expert, own = np.unique(found.sentences.fired.expert, return_inverse=True)
+    n = len(found.sentences.rows.label)
+    # Where the rows have no variance, none is important.
+    total = np.bincount(own, weights=np.nan_to_num(found.importance), minlength=len(expert))
+    return {"expert": expert.astype(np.int32), "rows": np.full(len(expert), n), "importance": total / n}
 
 
 def _hypotheses(found: Found) -> dict[str, Column]:

@@ -420,6 +420,22 @@ def test_points_are_all_firings_as_contributions(made: Made) -> None:
     assert points["position"].tolist() == [positions[row] for _, row in expected]
 
 
+def test_importance_is_that_of_experts_that_rebuild_their_rows_exactly(made: Made) -> None:
+    """Each reads and writes three numbers of its own, so that without a firing its code's square is left over."""
+    codes = list(weekday_codes().values())
+    rows = np.concatenate([np.where(active[:, None], code, 0.0) for active, code in codes], axis=1)
+    squares = [(np.where(active[:, None], code, 0.0) ** 2).sum(axis=1) for active, code in codes]
+    mean_square = ((rows - rows.mean(axis=0)) ** 2).sum() / len(rows)
+    points, important = made["points"], made["task_importance"]
+
+    expected = [squares[expert][row] for expert, row in zip(points["expert"], points["window"], strict=True)]
+    np.testing.assert_allclose(points["importance"], np.array(expected) / mean_square, rtol=1e-4)
+    # The silent one has no row.
+    assert important["expert"].tolist() == list(range(len(codes) - 1))
+    assert important["rows"].tolist() == [len(rows)] * (len(codes) - 1)
+    np.testing.assert_allclose(important["importance"], [one.sum() / mean_square / len(rows) for one in squares[:-1]], rtol=1e-4)
+
+
 def test_label_statistics_are_rates_lifts_and_means_per_label(made: Made) -> None:
     stats = made["label_stats"]
     rows = list(zip(stats["label"].tolist(), stats["expert"].tolist(), strict=True))
@@ -474,7 +490,7 @@ def test_dictionary_that_never_fires_has_tables_all_the_same(bert: LanguageModel
 
     found = tables([planted(task_of(), bert, silent)], harvested(len(EXPERTS), firings=0), bert)
 
-    assert len(found["scores"]["expert"]) == len(found["points"]["expert"]) == 0
+    assert len(found["scores"]["expert"]) == len(found["points"]["expert"]) == len(found["task_importance"]["expert"]) == 0
     assert np.isnan(found["hypotheses"]["q"]).all()
     assert found["titles"]["title"][1:] == ["Silent"] * 4
 
