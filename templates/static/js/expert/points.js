@@ -5,23 +5,32 @@
   const { split } = atlas.contexts;
   const AROUND = 5;            // tokens on either side of a corpus point's own
   const NORM_STEPS = 65535;
+  const IMPORTANCE_STEPS = 32767;
+
+  // The packed columns that a payload has, by name.
+  async function unpacked(payload, names) {
+    const there = names.filter((name) => payload[name]);
+    const columns = await Promise.all(there.map((name) => unpack(payload[name])));
+    return Object.fromEntries(there.map((name, at) => [name, columns[at]]));
+  }
 
   // A labelled task's sentences, by window. What they were read to stays with the payload.
   function sentences(payload) {
-    payload.unpacked ??= Promise.all(["length", "tokens", "position", "label"].map((name) => unpack(payload[name]))).then(([length, tokens, position, label]) => {
+    payload.unpacked ??= unpacked(payload, ["length", "tokens", "position", "label", "template"]).then((columns) => {
       let start = 0;
-      const starts = Array.from(length, (one) => (start += one) - one);
+      const starts = Array.from(columns.length, (one) => (start += one) - one);
       const row = new Map(Array.from(array(payload.window), (window, at) => [window, at]));
-      return { texts: payload.texts, length, tokens, position, label, starts, row };
+      return { texts: payload.texts, ...columns, starts, row };
     });
     return payload.unpacked;
   }
 
   class Points {
-    #stored; #texts; #norm; #window; #sentences; #hover;
+    #stored; #texts; #norm; #importance; #window; #sentences; #corpus;
 
-    // stored: of the payload's `tasks[]`; texts: the payload's own.
-    constructor(task, stored, texts, { sentences: read = null, hover = null }) {
+    // stored: of the payload's `tasks[]`; texts: the payload's own; sentences: of a labelled task; corpus: of a corpus, the tokens
+    // around each firing (`hover`), its `position` and `document`.
+    constructor(task, stored, texts, { sentences: read = null, corpus = null }) {
       this.task = task;
       this.kept = stored.kept;
       [this.x, this.y, this.z] = ["x", "y", "z"].map((axis) => array(stored[axis]));   // in steps
@@ -31,8 +40,9 @@
       this.#stored = stored;
       this.#texts = texts;
       this.#norm = array(stored.norm.steps);
+      this.#importance = stored.importance && array(stored.importance.steps);
       this.#window = stored.window && array(stored.window);
-      [this.#sentences, this.#hover] = [read, hover];
+      [this.#sentences, this.#corpus] = [read, corpus];
     }
 
     get count() { return this.#norm.length; }
@@ -40,17 +50,35 @@
 
     norm(at) { return this.#norm[at] / NORM_STEPS * this.#stored.norm.most; }
 
+    // By how much the squared error on its token would be larger without it, in mean variances of a token; NaN where not measured.
+    importance(at) {
+      const steps = this.#importance?.[at] ?? -IMPORTANCE_STEPS - 1;
+      return steps < -IMPORTANCE_STEPS ? NaN : steps / IMPORTANCE_STEPS * this.#stored.importance.most;
+    }
+
+    // The tokens before the firing in its window, or in its sentence.
+    position(at) { return (this.#sentences ? this.#of("position", at) : this.#corpus.position?.[at]) ?? NaN; }
+
+    // The document's number; corpora only.
+    document(at) { return this.#corpus?.document?.[at] ?? NaN; }
+
+    // The template's number; labelled tasks only.
+    template(at) { return (this.#sentences && this.#of("template", at)) ?? NaN; }
+
     // The label's place among the task's; labelled tasks only.
-    label(at) { return this.#sentences.label[this.#sentences.row.get(this.#window[at])]; }
+    label(at) { return this.#of("label", at); }
 
     // The row of the task that the firing is on; labelled tasks only.
     row(at) { return this.#window[at]; }
+
+    // What the tables say of the sentence; undefined where the atlas has no such column.
+    #of(name, at) { return this.#sentences[name]?.[this.#sentences.row.get(this.#window[at])]; }
 
     // Tokens around the firing, null where rows are no text.
     context(at) {
       if (!this.#sentences) {
         const width = 2 * AROUND + 1;
-        return split(Array.from(this.#hover.subarray(at * width, (at + 1) * width), (index) => this.#texts[index]), AROUND);
+        return split(Array.from(this.#corpus.hover.subarray(at * width, (at + 1) * width), (index) => this.#texts[index]), AROUND);
       }
       if (!this.task.has_text) return null;
       const { texts, length, tokens, position, starts, row } = this.#sentences;
@@ -60,13 +88,13 @@
   }
 
   function means(stored) {
-    if (!stored) return { x: [], y: [], z: [], place: [], text: [] };
+    if (!stored) return { x: [], y: [], z: [], label: [], text: [] };
     const [x, y, z] = ["x", "y", "z"].map((axis) => Array.from(array(stored[axis])));
-    return { x, y, z, place: stored.place, text: stored.text };
+    return { x, y, z, label: stored.label, text: stored.text };
   }
 
   async function open(task, stored, texts) {
-    if (!task.labels.name.length) return new Points(task, stored, texts, { hover: await unpack(stored.hover) });
+    if (!task.labels.name.length) return new Points(task, stored, texts, { corpus: await unpacked(stored, ["hover", "position", "document"]) });
     return new Points(task, stored, texts, { sentences: await sentences(await load(`tasks/${task.task}`)) });
   }
 

@@ -1,115 +1,277 @@
 "use strict";
-// The cloud of one expert with its controls: which points, coloured by what.
+// The cloud of one expert with its controls: which points, coloured by what, seen how, and what the reader holds on to.
 (() => {
-  const { make, count, percent } = atlas.words;
-  const { load } = atlas.payloads;
-  const DRAWN = 3;   // axes
+  const { make } = atlas.words;
+  const { route, colouring: ways } = atlas;
+  const PLAIN = ["label", "norm", "importance", "position", "document", "template", "token"];   // what is told of every point anyway
+  const PICTURE = { width: 1000, height: 1000 };
+  const SAID = 4000;   // ms that a word on what was passed on stays
 
   class Stage {
-    #root; #manifest; #scene; #record = null; #asked = null; #resets = 0; #onSource;
+    #root; #manifest; #onSource; #on; #tip; #key; #chosen; #scene = null; #projections = null;
+    #turn = 0; #record = null; #drawn = null; #selected = []; #pointer = null; #camera = null; #byKey = false; #saying = null;
 
     // onSource hears of the task whose points are shown.
     constructor(root, manifest, onSource) {
-      this.#root = root;
-      this.#manifest = manifest;
-      this.#onSource = onSource;
-      this.#scene = new atlas.scene.Scene(this.#part("scene"), document.querySelector("[data-tip]"), (camera) => atlas.route.adjust({ camera }));
-      this.#part("colour").addEventListener("change", (event) => atlas.route.adjust({ colour: event.target.value }));
-      this.#part("reset").addEventListener("click", () => this.#reset());
-      atlas.scheme.changes.addEventListener("change", () => { if (root.checkVisibility()) this.#again(); });
+      [this.#root, this.#manifest, this.#onSource] = [root, manifest, onSource];
+      this.#tip = document.querySelector("[data-tip]");
+      this.#key = new atlas.key.Key(this.#part("key"));
+      this.#chosen = new atlas.chosen.Chosen(this.#part("chosen"));
+      this.#on = {
+        camera: (text) => { this.#camera = text; route.adjust({ camera: text }); },
+        hover: (index) => this.#hover(index),
+        pin: (index) => this.#pin(index),
+        select: (indices) => this.#select(indices),
+      };
+      this.#controls();
+      this.#toolbar();
+      this.#takeaways();
+      for (const box of [this.#part("scene"), this.#part("projections")]) {
+        box.addEventListener("pointermove", (event) => { [this.#pointer, this.#byKey] = [event, false]; this.#place(); });
+        box.addEventListener("keydown", () => { this.#byKey = true; }, true);
+        box.addEventListener("blur", () => this.#hover(null));
+      }
+      atlas.scheme.changes.addEventListener("change", () => { if (this.#record && root.checkVisibility()) this.#again(); });
     }
 
     #part(name) { return this.#root.querySelector(`[data-${name}]`); }
 
+    #parts(name) { return this.#root.querySelectorAll(`[data-${name}]`); }
+
     #again() {
-      this.#asked = null;
-      return this.show(this.#record, atlas.route.state);
+      this.#drawn = null;
+      return this.show(this.#record, route.state);
     }
 
-    #reset() {
-      this.#resets += 1;
-      atlas.route.adjust({ camera: null });
-      this.#again();
+    // --- controls ---
+
+    #controls() {
+      this.#part("colour").addEventListener("change", ({ target }) => {
+        const { task } = ways.read(this.#manifest, target.value);
+        const isOther = task !== this.#drawn?.points.task;   // its points are others
+        route.adjust({ colour: target.value, only: [], without: [], ...(isOther ? { pin: null } : {}) });
+      });
+      this.#part("seen").addEventListener("change", ({ target }) => route.adjust({ seen: target.value === "gate" ? "gate" : null, camera: null }));
+      this.#part("flat").addEventListener("click", () => route.adjust({ flat: !route.state.flat }));
+      this.#part("join").addEventListener("change", ({ target }) => route.adjust({ join: target.checked }));
     }
 
-    // Shows an expert's cloud as the address asks; what is shown already stays.
+    #toolbar() {
+      for (const button of this.#parts("camera")) {
+        button.addEventListener("click", () => {
+          if (button.dataset.camera === "reset") { this.#camera = null; route.adjust({ camera: null }); }
+          this.#view().camera(button.dataset.camera);
+        });
+      }
+      this.#part("spin").addEventListener("click", ({ target }) => {
+        const on = target.getAttribute("aria-pressed") !== "true";
+        this.#spinning(on);
+        this.#view().spin(on);
+      });
+      this.#part("scene").addEventListener("pointerdown", () => this.#spinning(false));   // which stops it
+      this.#part("scene").addEventListener("keydown", () => this.#spinning(false));
+      this.#part("select").addEventListener("click", ({ target }) => {
+        const on = target.getAttribute("aria-pressed") !== "true";
+        target.setAttribute("aria-pressed", String(on));
+        this.#view().tool(on ? "select" : "turn");
+      });
+      this.#part("in-sight").addEventListener("click", () => this.#view().selectInSight());
+    }
+
+    #spinning(on) { this.#part("spin").setAttribute("aria-pressed", String(on)); }
+
+    // --- what is passed on ---
+
+    #takeaways() {
+      this.#part("link").addEventListener("click", () => this.#link());
+      for (const button of this.#parts("save")) button.addEventListener("click", () => this.#save(button.dataset.save));
+    }
+
+    async #link() {
+      const isCopied = await atlas.passing.link();
+      const field = this.#part("address");
+      field.hidden = isCopied;
+      if (isCopied) return this.#say("Copied.");
+      field.value = location.href;
+      field.focus();
+      field.select();
+      this.#say("Copy it from here.");
+    }
+
+    async #save(kind) {
+      const { passing } = atlas;
+      const [record, { points, cloud, colouring }] = [this.#record, this.#drawn];
+      const name = passing.fileName(record, points.task, kind);
+      const made = {
+        csv: () => passing.csv(record),
+        json: () => passing.json(record),
+        png: async () => passing.bytes(await this.#view().png(PICTURE)),
+        svg: () => passing.svg(cloud, colouring, { scheme: atlas.scheme.name(), colours: atlas.projections.palette(this.#root), title: cloud.title, caption: this.#part("drawn").textContent }),
+      }[kind];
+      passing.give(await made(), name);
+      this.#say(`Saved as ${name}.`);
+    }
+
+    #say(words) {
+      clearTimeout(this.#saying);
+      this.#part("passed").textContent = words;
+      this.#saying = setTimeout(() => { this.#part("passed").textContent = ""; }, SAID);
+    }
+
+    // --- what is drawn ---
+
+    // Shows an expert's cloud as the address asks; what is drawn already stays.
     async show(record, state) {
+      const turn = ++this.#turn;
       this.#root.hidden = !record.data.tasks.length;
       if (this.#root.hidden) return this.#onSource(record.data.shapes[0]?.task);
       if (record !== this.#record) this.#offer(record);
-      const asked = `${record.row} ${state.colour}`;
-      if (asked === this.#asked) return;
-      [this.#record, this.#asked] = [record, asked];
-      const task = this.#chosen(record, state);
-      this.#part("colour").value = task.name;
+      const { task, way } = this.#asked(record, state);
+      const points = await record.points(task.task);
+      if (turn !== this.#turn) return;
+      const isOther = points !== this.#drawn?.points;
+      if (isOther) { this.#selected = []; this.#hover(null); }
+      this.#say("");
       this.#onSource(task.task);
-      const [points, figure] = await Promise.all([record.points(task.task), load("figure")]);
-      if (asked !== this.#asked) return;
-      const supported = record.supported(task);
-      this.#part("drawn").replaceChildren(this.#caption(points, supported));
-      await this.#scene.show({
-        title: `Cloud of expert ${record.expert}, coloured by ${points.isLabelled ? task.title : "norm"}`,
-        figure: figure[atlas.scheme.name()],
-        x: points.x, y: points.y, z: points.z,
-        colour: Float32Array.from({ length: points.count }, (_, at) => (points.isLabelled ? task.labels.place[points.label(at)] : points.norm(at))),
-        means: { ...points.means, colour: points.means.place },
-        axes: axisNames(record.data.axes),
-        joined: supported.some((shape) => shape !== "map"), closed: task.cyclic,
-        origin: points.origin, camera: state.camera, key: `${record.expert}/${this.#resets}`,
-        describe: (at) => told(points, at),
+      const isGate = state.seen === "gate" && Boolean(record.data.gate?.matrix);
+      const isFlat = state.flat || !hasWebGL();
+      const supported = record.supported(task).filter((shape) => shape !== "map");
+      const line = points.means.text.length < 2 || !(supported.length || state.join) ? "none" : task.cyclic ? "closed" : "open";
+      const key = `${record.row} ${task.task} ${isGate} ${isFlat} ${line}`;
+      const colouring = !isOther && this.#drawn?.way === way ? this.#drawn.colouring : ways.of(points, way, this.#manifest);
+      const before = this.#drawn;
+      this.#drawn = { key, points, way, colouring, isFlat, isGate, cloud: null };
+      this.#part("colour").value = ways.write(task, way);
+      this.#set({ isFlat, isGate, isJoined: line !== "none", canJoin: !supported.length && points.means.text.length > 1 });
+      this.#key.show(colouring, state);
+      this.#part("drawn").replaceChildren(atlas.captions.caption(record, points, { colouring, way, isGate, supported: record.supported(task), isJoined: line !== "none" }));
+      const looks = this.#looks(state);
+      if (before?.key === key && before.cloud) {
+        this.#drawn.cloud = { ...before.cloud, ...looks, means: { ...before.cloud.means, colours: looks.means }, title: this.#title() };
+        this.#view().recolour(looks);
+        if (state.camera !== this.#camera) { this.#camera = state.camera; this.#view().camera(state.camera ?? "reset"); }
+      } else {
+        const seen = isGate ? atlas.views.gate(points, record.data.gate) : atlas.views.model(points);
+        this.#drawn.cloud = {
+          ...seen, key: `${record.expert} ${task.task} ${isGate}`, title: this.#title(), colours: looks.colours, means: { ...seen.means, colours: looks.means }, line,
+          axes: atlas.captions.axisNames(record.data.axes, isGate), camera: state.camera, order: strongest(points),
+        };
+        this.#camera = state.camera;
+        await this.#view().show(this.#drawn.cloud);
+        if (turn !== this.#turn) return;
+      }
+      this.#held(state);
+    }
+
+    // The colours of points and class means; what is filtered out, or not selected while others are, has that of lines.
+    #looks(state) {
+      const { points, colouring } = this.#drawn;
+      const scheme = atlas.scheme.name();
+      const out = atlas.projections.palette(this.#root).line;
+      const colours = colouring.colours(scheme);
+      const kept = ways.kept(colouring, state);
+      if (colouring.of) colouring.of.forEach((place, at) => { if (!kept[place]) colours[at] = out; });
+      if (this.#selected.length) {
+        const chosen = new Set(this.#selected);
+        for (let at = 0; at < colours.length; at += 1) if (!chosen.has(at)) colours[at] = out;
+      }
+      const { label } = points.means;
+      const means = colouring.means(label, scheme).map((colour, at) => {
+        const place = colouring.place(label[at]);
+        return place !== null && !kept[place] ? out : colour ?? this.#manifest.colours[scheme].none;
       });
+      return { colours, means };
+    }
+
+    #title() { return `Cloud of expert ${this.#record.expert}, coloured by ${this.#drawn.colouring.title}`; }
+
+    // The scene, or where WebGL is missing or unwanted the projections. Each is made when it is first needed.
+    #view() {
+      if (this.#drawn.isFlat) return (this.#projections ??= new atlas.projections.Projections(this.#part("projections"), this.#on));
+      return (this.#scene ??= new atlas.scene.Scene(this.#part("scene"), this.#on));
+    }
+
+    #set({ isFlat, isGate, isJoined, canJoin }) {
+      this.#part("scene").hidden = isFlat;
+      this.#part("projections").hidden = !isFlat;
+      for (const part of this.#parts("turning")) part.hidden = isFlat;
+      for (const button of this.#parts("camera")) button.hidden = Number(button.dataset.camera) > this.#record.data.axes.length;
+      this.#part("flat").setAttribute("aria-pressed", String(isFlat));
+      this.#part("flat").hidden = !hasWebGL();
+      this.#part("joining").hidden = !canJoin;
+      this.#part("join").checked = isJoined;
+      this.#part("seen").value = isGate ? "gate" : "model";
+      const { gate } = this.#record.data;
+      this.#part("seen").options[1].disabled = !gate?.matrix;
+      this.#part("no-gate").hidden = !gate?.absent;
+      this.#part("no-gate").textContent = gate?.absent ?? "";
     }
 
     #offer(record) {
-      this.#part("colour").replaceChildren(...record.sources.map(({ task, name, title }) => make("option", { value: name }, record.isCorpus(task) ? `norm, on ${record.source(task)}` : title)));
+      this.#record = record;
+      this.#part("colour").replaceChildren(...record.sources.map((task) => make("optgroup", { label: task.title }, ...ways.ways(task).map((way) => make("option", { value: ways.write(task, way[0]) }, ways.told(record, task, way))))));
     }
 
-    // The task that a reader looks at: chosen here, else the one that the list was narrowed by, else the expert's own.
-    #chosen(record, state) {
+    // What a reader looks at: the task chosen here, else the one that the list was narrowed by, else the expert's own.
+    #asked(record, state) {
       const { sources } = record;
-      return sources.find(({ name }) => name === asked(state)) ?? sources.find(({ task }) => task === record.field("cloud_task")) ?? sources[0];
+      const chosen = ways.read(this.#manifest, state.colour);
+      const named = chosen.task?.name ?? asked(state);
+      const task = sources.find(({ name }) => name === named) ?? sources.find(({ task: number }) => number === record.field("cloud_task")) ?? sources[0];
+      return { task, way: (task === chosen.task ? chosen.way : null) ?? ways.own(task) };
     }
 
-    #caption({ task, count: shown, kept, means, isLabelled }, supported) {
-      const many = shown < kept ? `${count(shown)} of ${count(kept)} firings` : `${count(shown)} firings`;
-      if (!isLabelled) return `${many} on ${this.#record.source(task.task)}, coloured by norm. Drawn is what each adds to the residual stream, on its principal axes${this.#axes()}`;
-      const several = task.labels_per_mean > 1 ? ` of ${task.labels_per_mean} labels each` : "";
-      const marks = !means.text.length ? "" : `; large marks are class means${several}${joining(task, supported)}`;
-      return `${many} at the labels of ${task.title}${marks}. Drawn on principal axes${this.#axes()}`;
+    // --- what the reader points at, pins and selects ---
+
+    #more(at) { return PLAIN.includes(this.#drawn.way) ? [] : [this.#drawn.colouring.tell(at)]; }
+
+    #hover(index) {
+      this.#tip.hidden = index === null || !this.#drawn;
+      this.#part("told").textContent = "";
+      if (this.#tip.hidden) return;
+      const { points } = this.#drawn;
+      const facts = atlas.chosen.facts(points, index, this.#more(index)).join(" · ");
+      this.#tip.replaceChildren(make("p", { class: "note" }, facts), ...atlas.chosen.context(points, index));
+      if (this.#byKey) this.#part("told").textContent = this.#tip.textContent;
+      this.#place();
     }
 
-    // What the names of the axes say, and what is not drawn.
-    #axes() {
-      const { axes } = this.#record.data;
-      const first = this.#record.source(0);
-      const known = axes.some((share) => share > 0);
-      const said = known ? `, each with its share of the variance on ${first}.` : ".";
-      if (axes.length === 1) return `${said} Its contribution is one number: height only spreads the points.`;
-      if (axes.length <= DRAWN || !known) return said;
-      const held = axes.slice(0, DRAWN).reduce((sum, share) => sum + share, 0);
-      const rest = axes.length === DRAWN + 1 ? `axis ${DRAWN + 1}` : axes.length === DRAWN + 2 ? `axes ${DRAWN + 1} and ${DRAWN + 2}` : `axes ${DRAWN + 1} to ${axes.length}`;
-      return `${said} The first three hold ${percent(held)} of it, ${rest} the rest.`;
+    // Beside the pointer; by the keyboard at the foot of the picture.
+    #place() {
+      if (this.#tip.hidden) return;
+      const box = (this.#drawn.isFlat ? this.#part("projections") : this.#part("scene")).getBoundingClientRect();
+      const { clientX, clientY } = this.#byKey || !this.#pointer ? { clientX: box.left + box.width / 2, clientY: Math.min(innerHeight - 8, box.bottom) } : this.#pointer;
+      const { offsetWidth, offsetHeight } = this.#tip;
+      const above = clientY - offsetHeight - 16;
+      this.#tip.style.left = `${Math.max(8, Math.min(innerWidth - offsetWidth - 8, clientX - offsetWidth / 2))}px`;
+      this.#tip.style.top = `${above < 8 ? clientY + 20 : above}px`;
+    }
+
+    #pin(index) { route.adjust({ pin: index === null || String(index) === route.state.pin ? null : String(index) }); }
+
+    #select(indices) {
+      this.#selected = indices;
+      this.#view().recolour(this.#looks(route.state));
+      this.#held(route.state);
+    }
+
+    // The panels of the pinned and the selected points.
+    #held({ pin }) {
+      const { points } = this.#drawn;
+      const at = /^\d+$/.test(pin ?? "") && Number(pin) < points.count ? Number(pin) : null;
+      this.#view().pin(at);
+      atlas.chosen.showPinned(this.#part("pinned"), points, at, () => this.#pin(null));
+      this.#chosen.show(points, this.#selected, { clear: () => this.#select([]), pin: (index) => this.#pin(index) });
     }
   }
 
+  let webgl = null;
+  const hasWebGL = () => (webgl ??= atlas.scene.hasWebGL?.() ?? false);   // asked once: the answer costs a context
+
+  const strongest = (points) => Array.from({ length: points.count }, (_, at) => at).sort((one, other) => points.norm(other) - points.norm(one));
+
+  // The task that an address asks for, by name.
   const asked = ({ colour, label, task }) => colour ?? label[0]?.split(":")[0] ?? task;
-
-  // What is said of one point.
-  function told(points, at) {
-    const about = points.isLabelled ? [points.task.labels.name[points.label(at)], ...(points.task.has_text ? [] : [`row ${count(points.row(at))}`])] : [];
-    return atlas.contexts.describe(points.context(at), about, points.norm(at));
-  }
-
-  // The names of the axes that are drawn, each with its share of the variance.
-  const axisNames = (shares) => shares.slice(0, DRAWN).map((share, axis) => (share > 0 ? `axis ${axis + 1} · ${percent(share)}` : `axis ${axis + 1}`));
-
-  // What follows a caption's class means: whether they are joined in label order, and why not.
-  function joining(task, supported) {
-    if (supported.some((shape) => shape !== "map")) return ", joined in label order";
-    if (supported.length) return ". Their arrangement is supported; there is no order to join them in";
-    const tested = task.hypotheses.some(({ shape, of_label }) => of_label && (shape === "ring" || shape === "ordinal"));
-    return tested ? ". Order not supported, so they are not joined" : "";
-  }
 
   atlas.stage = { Stage, asked };
 })();

@@ -50,6 +50,17 @@
     return /[",\r\n]|^\s|\s$/.test(safe) ? `"${safe.replaceAll("\"", "\"\"")}"` : safe;
   }
 
+  const line = (values) => values.map(cell).join(",") + BREAK;
+
+  // Gives a file to the reader.
+  function give(blob, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);   // when the browser has taken it
+  }
+
   const pause = () => new Promise((resolve) => { setTimeout(resolve); });
 
   class Exporter {
@@ -59,17 +70,11 @@
 
     // Gives the list to the reader as experts.csv or experts.json.
     async save(kind, found) {
-      const blob = await (kind === "csv" ? this.#csv(found) : this.#json(found));
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `experts.${kind}`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);   // when the browser has taken it
+      give(await (kind === "csv" ? this.#csv(found) : this.#json(found)), `experts.${kind}`);
     }
 
     // No byte order mark: the file is UTF-8.
     async #csv(found) {
-      const line = (values) => values.map(cell).join(",") + BREAK;
       return new Blob([line(NAMES), ...await this.#each(found, line)], { type: "text/csv;charset=utf-8" });
     }
 
@@ -98,5 +103,5 @@
     }
   }
 
-  atlas.exporting = { Exporter };
+  atlas.exporting = { Exporter, line, stored, give };
 })();
