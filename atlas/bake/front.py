@@ -15,6 +15,7 @@ from atlas.bake.map import MapWords
 from atlas.bake.numbers import count, interval, percent, significant
 from atlas.bake.overview import Counts
 from atlas.bake.sayings import tested_tokens
+from atlas.bake.tasks import ABSENCES
 from atlas.store import Task
 
 LISTED = 100
@@ -27,6 +28,8 @@ SHOWN_ABSENCES = 3
 class TaskFact:
     """A labelled task on the first page."""
 
+    name: str
+    """As the address has it."""
     title: str
     labels: str
     hypotheses: str
@@ -128,6 +131,8 @@ class FrontPage:
     absences: tuple[Absences, ...]
     about: Markup | None
     """The author's own words."""
+    prompts: tuple[dict[str, Any], ...]
+    """What the manifest says of each."""
     licences: tuple[Licence, ...]
     """Of what the site holds of others."""
     data: Data | None
@@ -152,6 +157,7 @@ def front_page(
     first: FirstExperts,
     title: str | None = None,
     about: Markup | None = None,
+    prompts: Sequence[dict[str, Any]] = (),
     licences: tuple[Licence, ...] = (),
     data: Data | None = None,
 ) -> FrontPage:
@@ -174,6 +180,7 @@ def front_page(
         first=first,
         absences=tuple(_absences(absences)),
         about=about,
+        prompts=tuple(prompts),
         licences=licences,
         data=data,
     )
@@ -216,14 +223,8 @@ def _jointly(hypotheses: int) -> str | None:
 
 def _absences(absences: pl.DataFrame) -> list[Absences]:
     """Return what the atlas lacks: tasks first; many of a kind are folded, as are remarks on data that is there."""
-    kinds = {
-        "task": "Tasks that are absent",
-        "rows": "Rows left out",
-        "assumed": "How labelled data were read",
-        "mentions": "No scores on running text",
-    }
     found = []
-    for what, title in kinds.items():
+    for what, title in ABSENCES.items():
         rows = absences.filter(pl.col("what") == what).select("title", "reason").rows()
         if rows:
             lines = _lines(rows)
@@ -333,6 +334,7 @@ def _task_fact(task: Task, counts: Counts) -> TaskFact:
     known = [number for number in occurrences if number is not None]
     is_tested = any(hypothesis.of_label and hypothesis.shape != "classes" for hypothesis in task.hypotheses)
     return TaskFact(
+        name=task.name,
         title=task.title,
         labels=count(len(task.labels)),
         hypotheses=_hypotheses(len(task.hypotheses)),

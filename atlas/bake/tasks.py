@@ -4,21 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from atlas.bake.colours import SCHEMES, label_colours
 from atlas.bake.figures import label_places, labels_per_mean
 from atlas.store import Hypothesis, Task
 
+ABSENCES = {
+    "task": "Tasks that are absent",
+    "rows": "Rows left out",
+    "assumed": "How labelled data were read",
+    "mentions": "No scores on running text",
+}
+"""What the page calls each kind of the table `absences`, in its order."""
 REFERENCES = ("chance", "random_projection", "top_components", "word_embedding")
 
 
-def task_payload(task: Task) -> dict[str, Any]:
-    """Return what the page knows of a task from the start, labels and hypotheses with it."""
+def task_payload(task: Task, absences: pl.DataFrame) -> dict[str, Any]:
+    """Return what the page knows of a task from the start, labels and hypotheses with it; `absences` are the table."""
+    occurrences = [label.training_occurrences for label in task.labels]
     return {
         "task": task.task,
         "name": task.name,
         "title": task.title,
         "kind": task.kind,
+        "description": task.description,
+        "needs": task.needs,
         "documents": task.documents,
+        "rows": task.rows,
+        "templates": task.templates,
+        "dropped": task.dropped,
+        "occurrences": None if None in occurrences else sum(number or 0 for number in occurrences),
+        "absent": [
+            f"{ABSENCES[what]}: {reason}"
+            for what, reason in absences.filter((pl.col("name") == task.name) & (pl.col("what") != "task"))
+            .select("what", "reason")
+            .iter_rows()
+        ],
         "cyclic": task.cyclic,
         "report_rows": task.report_rows,
         "has_text": task.has_text,
