@@ -1,25 +1,26 @@
 "use strict";
-// The one three-dimensional scene of the site: a Plotly figure whose skeleton came from Python, joined to an expert's
-// arrays. Browsers drop WebGL contexts beyond a dozen or so, so the same one serves every expert.
+// A cloud in three dimensions. Plotly draws it, from a skeleton that came from Python and an expert's arrays; names, rings, the camera and what the
+// reader does are ours. Browsers drop WebGL contexts beyond a dozen or so, so one scene serves every expert.
 (() => {
-  const { array, script } = atlas.payloads;
+  const { array } = atlas.payloads;
+  const { camera } = atlas;
+  const { STEPS, REACH } = camera;
   // Beside this file, in a folder that is named after its content.
   const PLOTLY = new URL("../../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
-  const STEPS = 32000;
-  const REACH = 1.04 * STEPS;
   const COLUMNS = 96;            // of a cloud with one axis
   const STROKE = 0.02 * STEPS;   // its origin's, to either side
   const MARKS = 0.1 * STEPS;     // below its points
-  const NAME_BELOW = 52;         // px
-  const LINE = 14;   // px from a name to one below it
-  const NAME = 28;   // characters of a name that is drawn; the tip has it whole
-  const EDGE = 4;    // px from a name to the edge of the scene
-  const escaped = (text) => text.replace(/[&<>]/g, (character) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[character]);
+  const TURN = 150;              // ms from view to view
+  const SPIN = 0.5;              // radians a second
+  const CORNERS = 64;            // of a circle
+  const SURFACE = 0.08;          // opacity of the threshold's sphere
+  const PIXELS = 2;              // of the canvas to a px, at most
+  const UNIT = 3;                // px that Plotly draws a mark of size 1 across
+  const RING = 3;                // px by which the ring of a class mean is wider
+  const POINTS = 0, MEANS = 2;   // places among the traces
 
-  const ABOVE = { x: 0, y: 0, z: 1.75 };
-  const isFlat = ({ axes: names }) => names.length < 3;
-
-  const short = (text) => (Array.from(text).length > NAME ? `${Array.from(text).slice(0, NAME - 1).join("").trimEnd()}…` : text);
+  const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+  const plain = (values) => (values.bdata ? array(values) : values);
 
   // Plotly says that it has drawn even where there is no WebGL, so ask first.
   function hasWebGL() {
@@ -30,273 +31,329 @@
     } catch { return false; }
   }
 
-  const CAMERA = ["eye", "center", "up"];
-  function writeCamera(camera, zoom) {
-    const numbers = CAMERA.flatMap((part) => [camera[part].x, camera[part].y, camera[part].z]);
-    return [...numbers, zoom].map((number) => Number(number.toFixed(2))).join("_");
-  }
-  function readCamera(text) {
-    const numbers = (text ?? "").split("_").map(Number);
-    if (numbers.length !== 10 || !numbers.every(Number.isFinite)) return null;
-    const part = (at) => ({ x: numbers[at], y: numbers[at + 1], z: numbers[at + 2] });
-    return { eye: part(0), center: part(3), up: part(6), zoom: numbers[9] };
+  // --- what is drawn ---
+
+  // Polylines [[place, …], …] as one trace's coordinates.
+  function lines(paths) {
+    const ends = (at) => paths.flatMap((path) => [...path.map((place) => place[at]), null]);
+    return { x: ends(0), y: ends(1), z: ends(2) };
   }
 
-  // How far a name that spans start to end must move to lie between the edges low and high; not at all where it is out of sight.
-  function inside(start, end, low, high) {
-    if (end < low || start > high) return 0;
-    return start < low + EDGE ? low + EDGE - start : Math.min(0, high - EDGE - end);
-  }
-
-  // The lines through the origin, one per axis, and where their names stand; of a single axis a stroke says where its origin is.
+  // The lines through the origin, one per axis; of a single axis a stroke says where its origin is.
   function axes([x, y, z], count) {
-    const ends = [{ x: REACH, y, z }, { x, y: REACH, z }, { x, y, z: REACH }].slice(0, count);
-    const pairs = ends.map((end, at) => [{ x, y, z, ["xyz"[at]]: -REACH }, end]);
-    if (count === 1) pairs.push([{ x, y: y - STROKE, z }, { x, y: y + STROKE, z }]);
-    const line = Object.fromEntries(["x", "y", "z"].map((axis) => [axis, pairs.flatMap(([from, to]) => [from[axis], to[axis], null])]));
-    return { line, ends };
+    const along = [[[-REACH, y, z], [REACH, y, z]], [[x, -REACH, z], [x, REACH, z]], [[x, y, -REACH], [x, y, REACH]]].slice(0, count);
+    return count === 1 ? [...along, [[x, y - STROKE, z], [x, y + STROKE, z]]] : along;
   }
 
-  // Where axes lie flat the first one's name stands below its line, clear of the names of marks, and of the marks below a single axis.
-  const beside = (axis, count, marks) => (axis > 0 || count > 2 ? {} : { yshift: count === 1 && marks ? -NAME_BELOW : -LINE });
+  // What lies as far from the origin as the threshold: a sphere's three great circles, of two axes a circle, of one a stroke to either side.
+  function threshold(radius, [x, y, z], count) {
+    if (!radius) return [];
+    if (count === 1) return [-radius, radius].map((aside) => [[x + aside, y - STROKE, z], [x + aside, y + 3 * STROKE, z]]);
+    const round = Array.from({ length: CORNERS + 1 }, (_, at) => [radius * Math.cos(2 * Math.PI * at / CORNERS), radius * Math.sin(2 * Math.PI * at / CORNERS)]);
+    const circles = [round.map(([a, b]) => [x + a, y + b, z]), round.map(([a, b]) => [x + a, y, z + b]), round.map(([a, b]) => [x, y + a, z + b])];
+    return circles.slice(0, count === 2 ? 1 : 3);
+  }
+
+  // A sphere as a mesh of points between its poles; Plotly finds the faces of what is convex.
+  function surface(radius, [x, y, z], count) {
+    if (!radius || count < 3) return { x: [], y: [], z: [] };
+    const places = [[x, y + radius, z], [x, y - radius, z]];
+    const rings = CORNERS / 4;
+    for (let ring = 1; ring < rings; ring += 1) {
+      const [high, wide] = [radius * Math.cos(Math.PI * ring / rings), radius * Math.sin(Math.PI * ring / rings)];
+      for (let at = 0; at < CORNERS / 2; at += 1) places.push([x + wide * Math.cos(4 * Math.PI * at / CORNERS), y + high, z + wide * Math.sin(4 * Math.PI * at / CORNERS)]);
+    }
+    return { x: places.map(([one]) => one), y: places.map(([, one]) => one), z: places.map(([, , one]) => one), alphahull: 0 };
+  }
 
   // A cloud of one number runs across. Points that would lie over each other are piled up, and the marks stand below them.
   function piled(cloud) {
-    const x = array(cloud.x);
-    const heights = atlas.cloud.piles(x, COLUMNS);
+    const heights = atlas.cloud.piles(cloud.x, COLUMNS);
     const foot = -Math.max(...heights) / 2;
     const below = (values) => values.map(() => foot - MARKS);
     return { ...cloud, y: heights.map((height) => foot + height), means: { ...cloud.means, y: below(cloud.means.x) }, origin: [cloud.origin[0], foot - STEPS / COLUMNS, cloud.origin[2]] };
   }
 
-  class Scene {
-    #box; #tip; #drawn = 0; #cloud = null; #flat = null; #onCamera;
+  // Of the skeleton's marks only what colours and sizes them is the expert's.
+  function marked(trace, places, colours, size = trace.marker.size) {
+    const sizes = size.map?.((one) => one / UNIT) ?? size / UNIT;
+    return { ...trace, ...places, hoverinfo: "skip", marker: { ...trace.marker, size: sizes, color: colours } };
+  }
 
-    constructor(box, tip, onCamera) {
+  function traces(skeleton, cloud) {
+    const { x, y, z, colours, size, means, line: joined, origin, sphere, axes: names } = cloud;
+    const [points, marks, line, cross] = skeleton.data;
+    const path = means.x.map((_, at) => [means.x[at], means.y[at], means.z[at]]);
+    const drawn = joined === "none" ? [] : [joined === "closed" ? [...path, ...path.slice(0, 1)] : path];
+    const { size: wide, line: ring, ...marker } = marks.marker;
+    const at = { x: means.x, y: means.y, z: means.z };
+    return [
+      marked(points, { x, y, z }, colours, size),
+      marked({ ...marks, marker }, at, ring.color, wide + RING),
+      marked({ ...marks, marker }, at, means.colours, wide),
+      { ...line, ...lines(drawn) },
+      { ...cross, ...lines(axes(origin, names.length)) },
+      { ...cross, line: { ...cross.line, color: line.line.color }, ...lines(threshold(sphere, origin, names.length)) },
+      { type: "mesh3d", hoverinfo: "skip", color: line.line.color, opacity: SURFACE, lighting: { ambient: 1, diffuse: 0, specular: 0 }, ...surface(sphere, origin, names.length) },
+    ];
+  }
+
+  const seen = ([x, y, z]) => ({ x, y, z });
+  const plotted = ({ eye, center, up }) => ({ eye: seen(eye), center: seen(center), up: seen(up), projection: { type: "orthographic" } });
+
+  class Scene {
+    #box; #says; #hand; #glass; #asked = null; #shown = null; #figure = null; #plot = null; #lost = false; #drawn = 0; #told = null; #frame = null; #moving = null; #spinning = null; #size = [1, 1];
+    cloud = null; view = null; hovered = null; pinned = null;
+
+    // says: camera(text or null as it is at first), hover(index or null, { left, top } of it on the page), pin(index or null), select(indices);
+    // also, where they are given, spin(on) and tool(name), which change by themselves.
+    constructor(box, says) {
       this.#box = box;
-      this.#tip = tip;
-      this.#onCamera = onCamera;
-      box.addEventListener("pointermove", (event) => { this.pointer = event; this.#place(); });
-      box.addEventListener("pointerleave", () => this.#hide());
-      box.addEventListener("keydown", (event) => this.#key(event));
-      if (!hasWebGL()) this.#flat = new Flat(box);
+      this.#says = says;
+      this.#glass = new atlas.glass.Glass(box);
+      this.#hand = new atlas.hand.Hand(this, box, this.#glass, says);
+      new ResizeObserver(() => this.#fit()).observe(box);
     }
 
-    // of: { figure, x, y, z, colour, means: { x, y, z, colour, text }, axes, joined, closed, origin, camera, describe }; `axes` are
-    // the names of the axes. Fewer than three are seen straight on.
+    get width() { return this.#size[0]; }
+    get height() { return this.#size[1]; }
+    get isSpinning() { return this.#spinning !== null; }
+
+    // of: { key, title, x, y, z, colours, size, means: { x, y, z, text, colours }, line: "none", "open" or "closed", axes: names, origin, sphere: the
+    // threshold in steps or null, order: points by strength, camera: text or null }. Fewer than three axes are seen straight on. Another key
+    // is another cloud, which is seen as it is at first unless `camera` says otherwise.
     async show(of) {
       const turn = ++this.#drawn;
-      const cloud = of.axes.length === 1 ? piled(of) : of;
-      this.#cloud = cloud;
-      this.#hide();
-      this.#box.classList.toggle("one-axis", cloud.axes.length === 1);
-      this.#box.setAttribute("aria-label", `${cloud.title}. Arrow keys ${isFlat(cloud) ? "move" : "turn"} it.`);
-      if (this.#flat) this.#flat.show(cloud);
-      else {
-        await script(PLOTLY);
-        if (turn !== this.#drawn) return;
-        const first = !this.#box.classList.contains("js-plotly-plot");
-        await Plotly.react(this.#box, this.#traces(cloud), this.#layout(cloud), { displayModeBar: false, responsive: true });
-        if (first) this.#listen();
-        this.#thin();
+      if (of.key !== this.#asked?.key) this.pinned = null;
+      const asked = this.#asked = { ...of, x: plain(of.x), y: plain(of.y), z: plain(of.z) };
+      this.hover(null);
+      const [figure] = await Promise.all([atlas.payloads.load("figure"), atlas.payloads.script(PLOTLY)]);
+      if (turn !== this.#drawn || this.#lost) return;
+      const isOther = this.cloud?.key !== asked.key;
+      const count = asked.axes.length;
+      this.cloud = count === 1 ? piled(asked) : asked;
+      this.#figure = figure[atlas.scheme.name()];
+      this.#box.classList.toggle("one-axis", count === 1);
+      this.#box.setAttribute("aria-label", `${asked.title}. Arrow keys ${count < 3 ? "move" : "turn"} it.`);
+      this.#measure();
+      if (isOther || (asked.camera ?? null) !== this.#told) this.#start(asked.camera ?? null);
+      await this.#draw();
+    }
+
+    #start(text) {
+      this.#stop();
+      this.#told = text;
+      this.view = camera.read(text, this.cloud.axes.length) ?? camera.first(this.cloud.axes.length);
+    }
+
+    async #draw() {
+      const turn = this.#drawn;
+      if (!this.#plot) {
+        this.#plot = atlas.words.make("div", { class: "space" });
+        this.#box.prepend(this.#plot);
       }
+      const { layout } = this.#figure;
+      const scene = { ...layout.scene, annotations: [], dragmode: false, hovermode: false, camera: plotted(this.view), aspectmode: "manual", aspectratio: this.#ratio() };
+      const config = { displayModeBar: false, scrollZoom: false, plotGlPixelRatio: PIXELS };
+      await Plotly.react(this.#plot, traces(this.#figure, this.cloud), { ...layout, scene, width: this.width, height: this.height, hovermode: false }, config);
+      if (turn !== this.#drawn || this.#lost) return;
+      const { glplot } = this.#gl;
+      glplot.oncontextloss = () => this.#lose();
+      // Plotly would draw everything once more, and read it back, to know what lies under a pointer that it never meets.
+      for (const object of glplot.objects) object.drawPick = null;
+      glplot.gl.readPixels = () => {};
+      const { means, origin, axes: names } = this.cloud;
+      this.#glass.show({ means, axes: names, ends: axes(origin, names.length).slice(0, names.length).map(([, end]) => end) });
+      this.#shown = this.#asked;
+      this.#see();
       this.#box.dataset.ready = "";
     }
 
-    #traces({ figure, x, y, z, colour, means, axes: names, joined, closed, origin }) {
-      const [points, marks, line, cross] = figure.data;
-      const around = (values) => (closed && values.length ? [...values, values[0]] : [...values]);
-      return [
-        { ...points, x, y, z, marker: { ...points.marker, color: colour } },
-        { ...marks, x: means.x, y: means.y, z: means.z, marker: { ...marks.marker, color: means.colour } },
-        { ...line, ...(joined ? { x: around(means.x), y: around(means.y), z: around(means.z) } : { x: [], y: [], z: [] }) },
-        { ...cross, ...axes(origin, names.length).line },
-      ];
+    // Whether the cloud that was asked for last stands there.
+    get #isDrawn() { return this.#asked !== null && this.#shown === this.#asked && !this.#lost; }
+
+    get #gl() { return this.#plot._fullLayout.scene._scene; }
+
+    #ratio() {
+      const zoom = this.view.zoom * camera.fit(this.cloud.axes.length, this.width, this.height);
+      return { x: zoom, y: zoom, z: zoom };
     }
 
-    #layout({ figure, means, axes: names, origin, camera, key }) {
-      const [label, end] = figure.layout.scene.annotations;
-      const view = readCamera(camera);
-      const annotations = [
-        ...means.text.map((text, at) => ({ ...label, x: means.x[at], y: means.y[at], z: means.z[at], text: escaped(short(text)) })),
-        ...axes(origin, names.length).ends.map((place, axis) => ({ ...end, ...place, text: names[axis], ...beside(axis, names.length, means.text.length) })),
-      ];
-      const scene = { ...figure.layout.scene, annotations };
-      if (isFlat(this.#cloud)) Object.assign(scene, { dragmode: "pan", camera: { ...scene.camera, eye: ABOVE } });
-      if (view) scene.camera = { ...scene.camera, eye: view.eye, center: view.center, up: view.up };
-      // Plotly fits the height; a scene taller than wide has to be fitted by its width.
-      const wide = this.#box.clientWidth / this.#box.clientHeight;
-      const zoom = view?.zoom ?? scene.aspectratio.x * (names.length === 1 ? wide : Math.min(1, wide));
-      scene.aspectratio = { x: zoom, y: zoom, z: zoom };
-      return { ...figure.layout, scene, uirevision: key };
+    // Same coordinates, other colours.
+    async recolour({ colours, means }) {
+      for (const cloud of [this.#asked, this.cloud]) if (cloud) Object.assign(cloud, { colours, means: { ...cloud.means, colours: means } });
+      if (!this.#isDrawn) return;
+      await Plotly.restyle(this.#plot, { "marker.color": [colours, means] }, [POINTS, MEANS]);
+      this.#box.dataset.ready = "";
     }
 
-    #listen() {
-      this.#box.on("plotly_hover", ({ points }) => {
-        const point = points.find(({ curveNumber }) => curveNumber === 0);
-        if (point) this.#point(point.pointNumber);
-      });
-      this.#box.on("plotly_unhover", () => this.#hide());
-      this.#box.on("plotly_relayout", (changed) => {
-        // A box that grew, or another cloud in it, is no turn of the camera.
-        if (!Object.keys(changed).some((key) => key.startsWith("scene"))) return;
-        const { camera, aspectratio } = this.#box._fullLayout.scene;
-        this.#onCamera(writeCamera(camera, aspectratio.x));
-      });
-      new MutationObserver(() => this.#thin()).observe(this.#box, { childList: true, subtree: true });
+    // --- how it is seen ---
+
+    // Where a place in steps is seen: left, top, and how near.
+    project() { return camera.projection(this.view, this.cloud.axes.length, this.width, this.height); }
+
+    look(view) {
+      this.view = view;
+      this.#frame ??= requestAnimationFrame(() => this.#see());
     }
 
-    // A name that would reach over the edge is moved inside. Of names that would lie over each other only the first is shown; its
-    // mark stays. Plotly writes the names anew with each turn, so each turn is looked at.
-    #thin() {
-      const kept = [];
-      const names = [...this.#box.querySelectorAll(".annotation-text")];
-      const edge = this.#box.getBoundingClientRect();
-      for (const name of names) Object.assign(name.style, { visibility: "visible", transform: "" });
-      for (const name of names) {
-        const drawn = name.getBoundingClientRect();
-        const move = inside(drawn.left, drawn.right, edge.left, edge.right);
-        if (move) name.style.transform = `translateX(${move}px)`;
-        const [left, right, top, bottom] = [drawn.left + move, drawn.right + move, drawn.top, drawn.bottom];
-        const free = kept.every((other) => right < other.left || left > other.right || bottom < other.top || top > other.bottom);
-        if (free) kept.push({ left, right, top, bottom }); else name.style.visibility = "hidden";
+    #see() {
+      cancelAnimationFrame(this.#frame);
+      this.#frame = null;
+      if (!this.#isDrawn) return;
+      this.#gl.setViewport({ camera: plotted(this.view), aspectratio: this.#ratio() });
+      this.#gl.glplot.redraw();
+      this.#glass.see(this.project(), this.#points, this.width, this.height);
+    }
+
+    #place(index) { return index === null || index >= this.cloud.x.length ? null : [this.cloud.x[index], this.cloud.y[index], this.cloud.z[index]]; }
+    get #points() { return { pointed: this.#place(this.hovered), pinned: this.#place(this.pinned) }; }
+
+    #measure() { this.#size = [this.#box.clientWidth || 1, this.#box.clientHeight || 1]; }
+
+    #fit() {
+      const { clientWidth: width, clientHeight: height } = this.#box;
+      if (!width || !height || !this.#isDrawn || (width === this.width && height === this.height)) return;
+      this.#measure();
+      Plotly.relayout(this.#plot, { width, height }).then(() => this.#see());
+    }
+
+    // By name (front, 1, 2, 3, reset) or by the text of the address.
+    camera(text) {
+      if (text === this.#told) return;
+      if (!this.#isDrawn) {
+        if (this.#asked) this.#asked.camera = text;
+        return;
       }
+      const count = this.cloud.axes.length;
+      const view = text === null || text === "reset" ? camera.first(count) : camera.read(text, count);
+      if (view) this.#move(view);
     }
 
-    #key(event) {
-      const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
-      if (!step || !("ready" in this.#box.dataset)) return;
-      event.preventDefault();
-      if (this.#flat) return this.#flat.turn(...step);
-      const { camera } = this.#box._fullLayout.scene;
-      if (isFlat(this.#cloud)) return this.#move(camera, step);
-      const { x, y, z } = camera.eye;
-      const far = Math.hypot(x, y, z);
-      const yaw = Math.atan2(x, z) + step[0];
-      const pitch = Math.max(-1.5, Math.min(1.5, Math.asin(y / far) + step[1]));
-      const eye = { x: far * Math.sin(yaw) * Math.cos(pitch), y: far * Math.sin(pitch), z: far * Math.cos(yaw) * Math.cos(pitch) };
-      Plotly.relayout(this.#box, { "scene.camera": { ...camera, eye, up: { x: 0, y: 1, z: 0 } } });
+    #move(view) {
+      this.#stop();
+      const [from, start] = [this.view, performance.now()];
+      const step = (now) => {
+        const share = stillness.matches ? 1 : Math.min(1, Math.max(0, now - start) / TURN);
+        this.look(camera.between(from, view, 1 - (1 - share) ** 3));
+        if (share < 1) this.#moving = requestAnimationFrame(step);
+        else this.settled();
+      };
+      step(start);
     }
 
-    #move({ center, eye, ...camera }, [right, up]) {
-      const moved = (place) => ({ ...place, x: place.x + right, y: place.y + up });
-      Plotly.relayout(this.#box, { "scene.camera": { ...camera, center: moved(center), eye: moved(eye) } });
+    // Whatever moves by itself stands still.
+    #stop() {
+      cancelAnimationFrame(this.#moving);
+      cancelAnimationFrame(this.#spinning);
+      if (this.isSpinning) this.#says.spin?.(false);
+      this.#moving = this.#spinning = null;
     }
 
-    #point(index) {
-      this.#tip.replaceChildren(...this.#cloud.describe(index));
-      this.#tip.hidden = false;
-      this.#place();
+    // The reader has turned it: the address hears of it.
+    settled() {
+      if (!this.#isDrawn || !this.#box.checkVisibility()) return;
+      const isFirst = camera.write(this.view) === camera.write(camera.first(this.cloud.axes.length));
+      this.#told = isFirst ? null : camera.named(this.view) ?? camera.write(this.view);
+      this.#says.camera(this.#told);
     }
 
-    #place() {
-      if (this.#tip.hidden || !this.pointer) return;
-      const { clientX, clientY } = this.pointer;
-      const { offsetWidth, offsetHeight } = this.#tip;
-      const left = Math.max(8, Math.min(innerWidth - offsetWidth - 8, clientX - offsetWidth / 2));
-      const above = clientY - offsetHeight - 16;
-      this.#tip.style.left = `${left}px`;
-      this.#tip.style.top = `${above < 8 ? clientY + 20 : above}px`;
+    // Turns it slowly, until it is told otherwise, touched, or out of sight.
+    spin(on) {
+      if (on === this.isSpinning || (on && (!this.#isDrawn || this.cloud.axes.length < 3))) return;
+      this.#stop();
+      if (!on) return this.settled();
+      this.#says.spin?.(true);
+      let last = performance.now();
+      const step = (now) => {
+        if (!this.#isDrawn || document.hidden || !this.#box.checkVisibility()) return this.#stop();
+        this.look(camera.turned(this.view, SPIN * Math.max(0, now - last) / 1000, 0));
+        last = now;
+        this.#spinning = requestAnimationFrame(step);
+      };
+      this.#spinning = requestAnimationFrame(step);
     }
 
-    #hide() { this.#tip.hidden = true; }
-  }
+    // --- points ---
 
-  // Where there is no WebGL: the same cloud on a 2-D canvas, turned by dragging or by its scene.
-  class Flat {
-    #canvas; #cloud; #first; #view;
+    hover(index) {
+      if (index === this.hovered) return;
+      this.hovered = index;
+      this.look(this.view);
+      if (index === null) return this.#says.hover(null);
+      const { left, top } = this.#box.getBoundingClientRect();
+      const [x, y] = this.project()(...this.#place(index));
+      this.#says.hover(index, { left: left + x, top: top + y });
+    }
 
-    constructor(box) {
-      this.#canvas = document.createElement("canvas");
-      box.append(this.#canvas);
-      this.#canvas.addEventListener("pointermove", (event) => {
-        if (event.buttons) this.turn(-event.movementX / 150, event.movementY / 150);
+    // Marks a point; what is said of it is the caller's.
+    pin(index) {
+      this.pinned = index;
+      this.look(this.view);
+    }
+
+    // The points in a rectangle on the glass, between two of its corners.
+    inside([left, top], [right, bottom]) {
+      const project = this.project();
+      const { x, y, z } = this.cloud;
+      return Array.from(x, (_, at) => at).filter((at) => {
+        const [across, down] = project(x[at], y[at], z[at]);
+        return (across - left) * (across - right) <= 0 && (down - top) * (down - bottom) <= 0;
       });
-      new ResizeObserver(() => this.#paint()).observe(box);
     }
 
-    show(cloud) {
-      const decode = (values) => (values.bdata ? array(values) : values);
-      this.#first = isFlat(cloud) ? atlas.cloud.STRAIGHT : atlas.cloud.VIEW;
-      const colours = scale(cloud.figure.layout.coloraxis, cloud.colour);
-      const [x, y, z] = [cloud.x, cloud.y, cloud.z].map(decode);
-      const marks = scale(cloud.figure.layout.coloraxis, cloud.means.colour, cloud.colour);
-      const means = cloud.means.text.map((text, at) => ({ x: cloud.means.x[at] / STEPS, y: cloud.means.y[at] / STEPS, z: cloud.means.z[at] / STEPS, colour: marks[at], text: short(text) }));
-      this.#cloud = { ...cloud, means, points: Array.from(x, (_, at) => ({ x: x[at] / STEPS, y: y[at] / STEPS, z: z[at] / STEPS, colour: colours[at] })) };
-      this.#view = { ...this.#first };
-      this.#paint();
+    selectInSight() { this.#says.select(this.inside([0, 0], [this.width, this.height])); }
+
+    // What a drag does: "turn", or "select" by a rectangle, as a drag with Shift always does.
+    tool(name) {
+      this.#hand.use(name);
+      this.#says.tool?.(name);
     }
 
-    turn(yaw, pitch) {
-      if (isFlat(this.#cloud)) return;
-      this.#view.yaw += yaw;
-      this.#view.pitch += pitch;
-      this.#paint();
+    // --- passing on ---
+
+    // A picture with its names, as a data URL: as it is seen, so much larger that it fills width and height.
+    async png({ width, height }) {
+      const scale = width / this.width;
+      const size = [this.width, height / scale];
+      const { layout } = this.#plot;
+      const project = camera.projection(this.view, this.cloud.axes.length, ...size);
+      const zoom = this.view.zoom * camera.fit(this.cloud.axes.length, ...size);
+      const scene = { ...layout.scene, camera: plotted(this.view), aspectratio: { x: zoom, y: zoom, z: zoom } };
+      const drawn = await Plotly.toImage({ data: this.#plot.data, layout: { ...layout, scene }, config: { plotGlPixelRatio: 1 } }, { format: "png", width: size[0], height: size[1], scale });
+      const picture = new Image();
+      picture.src = drawn;
+      await picture.decode();
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
+      const pen = canvas.getContext("2d");
+      pen.fillStyle = this.#glass.ground;
+      pen.fillRect(0, 0, width, height);
+      pen.drawImage(picture, 0, 0, width, height);
+      pen.scale(scale, scale);
+      this.#glass.write(pen, project, { ...this.#points, pointed: null }, ...size);
+      return canvas.toDataURL("image/png");
     }
 
-    #paint() {
-      const { clientWidth: width, clientHeight: height } = this.#canvas.parentElement;
-      if (!this.#cloud || !width) return;
-      const pen = atlas.cloud.prepare(this.#canvas, width, height);
-      const size = Math.min(width, height) / 2 / 1.35;
-      const project = atlas.cloud.projection(this.#view);
-      const at = (x, y, z) => project(x, y, z).map((value) => value * size);
-      const { layout, data } = this.#cloud.figure;
-      const { line } = axes(this.#cloud.origin, this.#cloud.axes.length);
-      this.#lines(pen, at, [line.x, line.y, line.z].map((values) => values.map((value) => value === null ? null : value / STEPS)), data[3].line.color);
-      atlas.cloud.dots(pen, this.#cloud.points, this.#view, { scale: size, radius: 1.8 });
-      const means = this.#cloud.means;
-      if (this.#cloud.joined) {
-        const path = this.#cloud.closed ? [...means, ...means.slice(0, 1)] : means;
-        this.#lines(pen, at, ["x", "y", "z"].map((axis) => path.map((mean) => mean[axis])), data[2].line.color);
-      }
-      atlas.cloud.dots(pen, means, this.#view, { scale: size, radius: 4.5, solid: true });
-      pen.scale(1, -1);
-      pen.fillStyle = layout.font.color;
-      pen.font = `12px ${layout.font.family}`;
-      pen.textAlign = "center";
-      const kept = [];
-      for (const mean of means) {
-        const [middle, y] = at(mean.x, mean.y, mean.z);
-        const half = pen.measureText(mean.text).width / 2;
-        const x = middle + inside(middle - half, middle + half, -width / 2, width / 2);
-        if (kept.some((other) => Math.abs(other.x - x) < other.half + half && Math.abs(other.y - y) < LINE)) continue;
-        kept.push({ x, y, half });
-        pen.fillText(mean.text, x, -y - 9);
-      }
-    }
+    // --- a context that is lost ---
 
-    #lines(pen, at, [xs, ys, zs], colour) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = 1;
-      pen.beginPath();
-      let up = true;
-      xs.forEach((x, index) => {
-        if (x === null) { up = true; return; }
-        const [left, top] = at(x, ys[index], zs[index]);
-        if (up) pen.moveTo(left, top); else pen.lineTo(left, top);
-        up = false;
+    #lose() {
+      if (this.#lost) return;
+      this.#lost = true;
+      this.#stop();
+      delete this.#box.dataset.ready;
+      const again = atlas.words.make("button", { type: "button" }, "Draw again");
+      const said = atlas.words.make("p", { class: "trouble", role: "alert" }, "The browser took the graphics memory of this picture away. ", again);
+      again.addEventListener("click", async () => {
+        said.remove();
+        Plotly.purge(this.#plot);
+        this.#plot.remove();
+        [this.#plot, this.#lost] = [null, false];
+        await this.#draw();
+        this.#box.focus();
       });
-      pen.stroke();
+      this.#box.append(said);
     }
   }
 
-  // Colours of values on a Plotly colour axis.
-  function scale({ colorscale, cmin, cmax }, values, over = values) {
-    const low = cmin ?? over.reduce((least, value) => Math.min(least, value), Infinity);
-    const high = cmax ?? over.reduce((most, value) => Math.max(most, value), -Infinity);
-    return Array.from(values, (value) => {
-      const place = high > low ? (value - low) / (high - low) : 0;
-      const above = Math.max(1, colorscale.findIndex(([stop]) => stop >= place));
-      const [[from, one], [to, other]] = [colorscale[above - 1], colorscale[above]];
-      return mix(one, other, to > from ? Math.max(0, (place - from) / (to - from)) : 0);
-    });
-  }
-
-  function mix(one, other, share) {
-    const channel = (colour, at) => parseInt(colour.slice(at, at + 2), 16);
-    return `rgb(${[1, 3, 5].map((at) => Math.round(channel(one, at) * (1 - share) + channel(other, at) * share)).join(" ")})`;
-  }
-
-  atlas.scene = { Scene };
+  atlas.scene = { Scene, hasWebGL };
 })();

@@ -8,7 +8,7 @@
   class Gestures {
     #map; #canvas; #down = null; #fingers = null; #scrolled = -Infinity;
 
-    // map: has tool, isWhole, and point, leave, click, pan, zoom, begin, to, end, giveUp, settle.
+    // map: has tool, isWhole, swipes (whether a finger moves it), and point, leave, click, pan, zoom, begin, to, end, giveUp, settle.
     constructor(canvas, map) {
       [this.#canvas, this.#map] = [canvas, map];
       // In the capture phase: the list scrolls in an element of its own.
@@ -35,7 +35,7 @@
     #press(event) {
       if (event.button !== 0 || !event.isPrimary) return;
       const tool = event.shiftKey ? "rectangle" : this.#map.tool;
-      const scrolls = event.pointerType === "touch" && tool === "move";
+      const scrolls = event.pointerType === "touch" && tool === "move" && !this.#map.swipes;
       if (!scrolls) this.#canvas.setPointerCapture(event.pointerId);
       this.#down = { x: event.offsetX, y: event.offsetY, moved: false, tool, scrolls };
     }
