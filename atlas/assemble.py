@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from atlas.errors import WorkOccupied
 from atlas.prompts import kept_prompts
 from atlas.stages import Column, Finished, Ragged, fingerprint, finished, require_same_inputs
 from atlas.store import write_atlas
+from atlas.store.schema import schema_columns
 
 ATLAS_FILE = "atlas.duckdb"
 STAGES = ("harvest", "probe", "geometry", "evaluate")
@@ -20,6 +22,9 @@ NULLABLE = {"windows": ("position", "label", "template", "report"), "points": ("
 
 NO_EMPTY_LISTS = {"expert_stats": ("mean_code", "code_covariance", "importance_kept"), "shapes": ("spectrum",)}
 """List columns in which an empty list says that there is nothing: an arrays' file knows no NULL."""
+
+SHOWN_LACKING = 2
+"""Most columns that a message names."""
 
 INTERNAL = ("frames", "codes")
 """Tables that one stage leaves for another, not for the atlas."""
@@ -32,7 +37,7 @@ def assemble(work: Path) -> Path:
 
     Raises:
         StageMissing: a stage has not finished.
-        WorkOccupied: one was made from another dictionary or model than the harvest.
+        WorkOccupied: one was made from another dictionary or model than the harvest, or by an earlier version of Atlas.
     """
     stages = {name: finished(work, name) for name in STAGES}
     _require_one_subject(work, stages)
@@ -46,6 +51,7 @@ def assemble(work: Path) -> Path:
             frames = [_frame(part, NULLABLE.get(table, ())) for part in parts]
             absent = [pl.when(pl.col(name).list.len() > 0).then(name) for name in NO_EMPTY_LISTS.get(table, ())]
             tables[table] = pl.concat(frames, how="diagonal_relaxed").with_columns(absent).to_dict()
+    _require_columns(work, tables)
     provenance = _provenance(list(stages.values()))
     tables["provenance"] = _pairs(provenance)
     log = [(name, key, value) for name, stage in stages.items() for key, value in stage.run_log.items()]
@@ -73,6 +79,18 @@ def _require_one_subject(work: Path, stages: dict[str, Finished]) -> None:
     # It reads the corpus to another end, so that the hashes of its text differ.
     first = {"corpus": {"name": stages["harvest"].provenance["corpus"]["name"]}}
     require_same_inputs(work / "evaluate", {"corpus": {"name": stages["evaluate"].inputs["corpus"]["name"]}}, first)
+
+
+def _require_columns(work: Path, tables: dict[str, dict[str, Any]]) -> None:
+    """Raise WorkOccupied if stages left less than an atlas holds today."""
+    known = schema_columns()
+    lacking = [f"{table}.{column}" for table, columns in tables.items() for column in known[table] if column not in columns]
+    if lacking:
+        named = " or ".join(lacking[:SHOWN_LACKING]) + (" and more" if len(lacking) > SHOWN_LACKING else "")
+        raise WorkOccupied(
+            f"'{work}' was filled by an earlier version of Atlas: it has no {named}. Build in another work folder with --work, or "
+            "delete this one."
+        )
 
 
 def _provenance(stages: list[Finished]) -> dict[str, Any]:

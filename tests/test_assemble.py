@@ -23,7 +23,7 @@ def tasks(kind: str, *names: str) -> dict[str, Column]:
     first = {"corpus": 0, "labelled": 1}[kind]
     return {
         "task": np.arange(first, first + len(names)),
-        **{column: list(names) for column in ("name", "title", "family", "description")},
+        **{column: list(names) for column in ("name", "title", "family", "description", "needs")},
         "kind": [kind] * len(names),
         "cyclic": np.zeros(len(names), bool),
         **{column: np.zeros(len(names), int) for column in counts},
@@ -61,6 +61,18 @@ def test_an_evaluations_tasks_get_the_probes_numbers_and_those_not_probed_go(cor
 def test_an_evaluation_of_another_corpus_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WorkOccupied, match=r"evaluate' was made from another corpus \('news', now 'docs'\)\. Name another work"):
         assemble(staged(tmp_path, evaluated="news"))
+
+
+def test_stages_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    """Its harvest did not keep what is around a firing, nor the norm of one."""
+    firings: dict[str, Column] = {name: np.zeros(2, int) for name in ("task", "expert", "rank", "window", "position")}
+    work = staged(tmp_path, top_firings={**firings, "stratum": ["top"] * 2})
+
+    with pytest.raises(
+        WorkOccupied, match=r"earlier version of Atlas: it has no top_firings\.norm, nor 1 more of its columns\. Build in"
+    ):
+        assemble(work)
+    assert not (work / "atlas.duckdb").exists()
 
 
 def fired(lengths: list[int]) -> dict[str, Column]:
