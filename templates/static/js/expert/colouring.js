@@ -88,9 +88,9 @@
     };
   }
 
-  function ticked(low, high) {
+  function ticked(low, high, isWhole = false) {
     if (!(high > low)) return [{ at: 0, text: number(low) }];
-    return atlas.chart.ticks(low, high, TICKS).map((value) => ({ at: (value - low) / (high - low), text: number(value) }));
+    return atlas.chart.ticks(low, high, TICKS).filter((value) => !isWhole || Number.isInteger(value)).map((value) => ({ at: (value - low) / (high - low), text: number(value) }));
   }
 
   const shades = ({ light, dark }, name) => ({ light: light[name], dark: dark[name] });
@@ -103,7 +103,9 @@
 
   function along(title, unit, points, value, colours, ofLabel = null) {
     const [low, high] = extent(points.count, value);
-    const axis = { low, high, ticks: ticked(low, high), ...shades(colours, "ramp"), title: `${title} (${unit})`, note: null };
+    let isWhole = true;
+    for (let at = 0; at < points.count && isWhole; at += 1) isWhole = Number.isNaN(value(at)) || Number.isInteger(value(at));
+    const axis = { low, high, ticks: ticked(low, high, isWhole), ...shades(colours, "ramp"), title: `${title} (${unit})`, note: null };
     return amounts(title, axis, points, value, colours, ofLabel);
   }
 
@@ -113,7 +115,7 @@
     const end = sizes[Math.floor((sizes.length - 1) * (1 - BEYOND))] || sizes.at(-1) || 1;
     const beyond = sizes.filter((size) => size > end).length;
     const mixed = ({ none: grey, categories: [plus, minus] }) => [...fade(minus, grey).reverse(), ...fade(plus, grey)];
-    const note = beyond ? `${number(beyond)} of the points lie beyond the ends.` : null;
+    const note = beyond ? `${number(beyond)} of ${number(sizes.length)} points ${beyond === 1 ? "lies" : "lie"} beyond the ends.` : null;
     const axis = { low: -end, high: end, ticks: ticked(-end, end), light: mixed(colours.light), dark: mixed(colours.dark), title: `${title} (${unit})`, note };
     return amounts(title, axis, points, value, colours);
   }

@@ -6,7 +6,9 @@
   const WIDTH = 1000;   // px of a picture
   const ROW = 18;       // px of a line of the key
   const COLUMN = 200;
-  const HEAD = 56;
+  const HEAD = 40;      // px above the caption's lines
+  const LEFT = 12;
+  const RAMP = 64;
   const FIELDS = ["task", "label", "x", "y", "z", "norm", "position", "document", "template", "importance", "context"];
 
   const fileName = ({ expert }, task, kind) => `expert-${expert}-${task.name.replace(/[^\p{L}\p{N}_-]+/gu, "-")}.${kind}`;
@@ -38,7 +40,7 @@
     const rows = (table) => rowsOf(table).map((row) => ({ ...row, task: named(row.task) }));
     const words = (indices) => Array.from(indices, (index) => texts[index]);
     const told = {
-      atlas: manifest.id, title: document.querySelector("h1").textContent, address: location.href, ...columns, expert,
+      atlas: manifest.id, site: document.querySelector("h1").textContent, address: location.href, ...columns, expert,
       title_task: taskName(manifest, columns.title_task), best_task: taskName(manifest, columns.best_task), cloud_task: taskName(manifest, columns.cloud_task),
       orders: (columns.orders ?? []).map((number) => taskName(manifest, number)), sayings: data.sayings, axes: data.axes,
       scores: rowsOf(data.scores).map((row) => ({ ...row, task: named(row.task), hypothesis: hypothesis(row) })),
@@ -71,28 +73,40 @@
     const entries = colouring.entries.filter(({ count }) => count);
     const columns = Math.floor(WIDTH / COLUMN);
     const rows = Math.ceil(entries.length / columns);
-    const foot = (colouring.axis ? 64 : 0) + rows * ROW + 48;
-    const all = HEAD + height + foot;
+    const told = wrapped(caption, WIDTH - 2 * LEFT);
+    const head = HEAD + ROW * told.length;
+    const foot = (colouring.axis ? RAMP : 0) + rows * ROW + 48;
+    const all = head + height + foot;
     const text = (words, x, y, more = {}) => draw("text", { x, y, fill: colours.text, "font-size": 12, ...more }, words);
     const root = draw("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${WIDTH} ${all}`, width: WIDTH, height: all, "font-family": picture.getAttribute("font-family"), role: "img" },
       draw("title", {}, title), draw("desc", {}, `${caption} ${location.href}`), draw("rect", { width: WIDTH, height: all, fill: colours.ground }),
-      text(title, 12, 24, { "font-size": 15, "font-weight": 600 }), text(caption, 12, 44, { fill: colours.muted }));
-    picture.setAttribute("y", HEAD);
+      text(title, LEFT, 24, { "font-size": 15, "font-weight": 600 }), ...told.map((words, at) => text(words, LEFT, 44 + ROW * at, { fill: colours.muted })));
+    picture.setAttribute("y", head);
     picture.removeAttribute("xmlns");
     root.append(picture);
-    const top = HEAD + height + 16;
+    const top = head + height + 16;
     if (colouring.axis) root.append(...ramp(colouring.axis, scheme, top, text, colours));
-    const from = top + (colouring.axis ? 64 : 0);
+    const from = top + (colouring.axis ? RAMP : 0);
     entries.forEach((entry, at) => {
-      const [x, y] = [12 + COLUMN * (at % columns), from + ROW * Math.floor(at / columns)];
+      const [x, y] = [LEFT + COLUMN * (at % columns), from + ROW * Math.floor(at / columns)];
       root.append(draw("circle", { cx: x + 4, cy: y - 4, r: 4, fill: entry[scheme] }), text(`${entry.text} · ${entry.count}`, x + 14, y));
     });
-    root.append(text(location.href, 12, all - 12, { fill: colours.muted }));
+    root.append(text(location.href, LEFT, all - 12, { fill: colours.muted }));
     return new Blob([`<?xml version="1.0" encoding="UTF-8"?>\n${new XMLSerializer().serializeToString(root)}\n`], { type: "image/svg+xml" });
   }
 
+  // A text in lines that are not too wide.
+  function wrapped(text, width) {
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const longer = lines.at(-1) ? `${lines.at(-1)} ${word}` : word;
+      if (lines.at(-1) && atlas.projections.measured(longer) > width) lines.push(word); else lines[lines.length - 1] = longer;
+    }
+    return lines;
+  }
+
   function ramp({ title, ticks, ...axis }, scheme, top, text, colours) {
-    const [left, wide] = [12, 400];
+    const [left, wide] = [LEFT, 400];
     const shades = axis[scheme];
     const step = wide / shades.length;
     return [

@@ -18,6 +18,7 @@
   const BELOW = 38;        // px to the name of a single one, below its class means
   const FAMILY = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif";
 
+  const measured = (text) => pen.measureText(text).width;
   const short = (text) => (Array.from(text).length > NAME ? `${Array.from(text).slice(0, NAME - 1).join("").trimEnd()}…` : text);
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = `${FONT}px ${FAMILY}`;
@@ -82,7 +83,7 @@
   function placed(names, panel) {
     const taken = [];
     return names.map(({ text, x, y }) => {
-      const half = pen.measureText(text).width / 2;
+      const half = measured(text) / 2;
       const clear = MARK + 4;
       const tries = [[x, y - clear], [x, y + clear + FONT - 2], [x + clear + half, y + 4], [x - clear - half, y + 4]];
       for (const [wanted, base] of tries) {
@@ -169,7 +170,7 @@
   }
 
   class Projections {
-    #box; #on; #cloud = null; #panels = []; #svg = null; #overlay = null; #width = 0; #at = null; #pinned = null; #tool = "turn"; #drag = null;
+    #box; #on; #cloud = null; #panels = []; #svg = null; #overlay = null; #width = 0; #at = null; #pinned = null; #under = null; #tool = "turn"; #drag = null;
 
     constructor(box, on) {
       [this.#box, this.#on] = [box, on];
@@ -180,6 +181,7 @@
       box.addEventListener("pointerup", (event) => this.#up(event));
       box.addEventListener("pointercancel", () => this.#drop());
       box.addEventListener("keydown", (event) => this.#key(event));
+      box.addEventListener("blur", () => this.#point(null));
     }
 
     async show(cloud) {
@@ -208,6 +210,7 @@
     tool(name) {
       this.#tool = name;
       this.#box.dataset.tool = name;
+      this.#on.tool?.(name);
     }
 
     // All of it is in sight.
@@ -256,7 +259,10 @@
       if (index === this.#at) return;
       this.#at = index;
       this.#ring();
-      this.#on.hover(index);
+      if (index === null) return this.#on.hover(null);
+      const { left, top } = this.#svg.getBoundingClientRect();
+      const { xs, ys } = this.#panels.find((one) => one === this.#under) ?? this.#panels[0];
+      this.#on.hover(index, { left: left + xs[index], top: top + ys[index] });
     }
 
     #place({ clientX, clientY }) {
@@ -266,7 +272,8 @@
 
     #nearest([x, y]) {
       let [best, least] = [null, NEAR * NEAR];
-      for (const { xs, ys } of this.#panels) {
+      this.#under = this.#panels.findLast(({ left, top }) => x >= left && y >= top) ?? null;
+      for (const { xs, ys } of this.#under ? [this.#under] : []) {
         for (let at = 0; at < xs.length; at += 1) {
           const far = (xs[at] - x) ** 2 + (ys[at] - y) ** 2;
           if (far < least) [best, least] = [at, far];
@@ -312,15 +319,24 @@
       this.#ring();
     }
 
+    // What Escape gives up first; false where there is nothing.
+    #back() {
+      if (this.#drag) this.#drop();
+      else if (this.#tool === "select") this.tool("turn");
+      else if (this.#pinned !== null) this.#on.pin(null);
+      else if (this.#at !== null) this.#point(null);
+      else return false;
+      return true;
+    }
+
     #key(event) {
       const { order } = this.#cloud ?? {};
       const step = { ".": 1, ",": -1 }[event.key];
       if (event.ctrlKey || event.metaKey || event.altKey || !order) return;
       if (step) this.#point(order[(order.indexOf(this.#at) + (this.#at === null && step < 0 ? 0 : step) + order.length) % order.length]);
       else if (event.key === "Enter" && this.#at !== null) this.#on.pin(this.#at);
-      else if (event.key === "Escape" && (this.#drag || this.#at !== null || this.#pinned !== null)) {
-        if (this.#drag) this.#drop(); else if (this.#at !== null) this.#point(null); else this.#on.pin(null);
-      } else return;
+      else if (event.key === "s") this.selectInSight();
+      else if (event.key !== "Escape" || !this.#back()) return;
       event.preventDefault();
       event.stopPropagation();
     }
@@ -332,5 +348,5 @@
     return svg;
   }
 
-  atlas.projections = { Projections, picture, palette };
+  atlas.projections = { Projections, picture, palette, measured };
 })();

@@ -5,11 +5,12 @@
   const { route, colouring: ways } = atlas;
   const PLAIN = ["label", "norm", "importance", "position", "document", "template", "token"];   // what is told of every point anyway
   const PICTURE = { width: 1000, height: 1000 };
+  const [ASIDE, EDGE] = [16, 8];   // px from the tip to its point, and to the edge of the window
   const SAID = 4000;   // ms that a word on what was passed on stays
 
   class Stage {
     #root; #manifest; #onSource; #on; #tip; #key; #chosen; #scene = null; #projections = null;
-    #turn = 0; #record = null; #drawn = null; #selected = []; #pointer = null; #camera = null; #byKey = false; #saying = null;
+    #turn = 0; #record = null; #drawn = null; #selected = []; #byKey = false; #saying = null;
 
     // onSource hears of the task whose points are shown.
     constructor(root, manifest, onSource) {
@@ -18,18 +19,19 @@
       this.#key = new atlas.key.Key(this.#part("key"));
       this.#chosen = new atlas.chosen.Chosen(this.#part("chosen"));
       this.#on = {
-        camera: (text) => { this.#camera = text; route.adjust({ camera: text }); },
-        hover: (index) => this.#hover(index),
+        camera: (text) => route.adjust({ camera: text }),
+        hover: (index, spot) => this.#hover(index, spot),
         pin: (index) => this.#pin(index),
         select: (indices) => this.#select(indices),
+        spin: (on) => this.#part("spin").setAttribute("aria-pressed", String(on)),
+        tool: (name) => this.#part("select").setAttribute("aria-pressed", String(name === "select")),
       };
       this.#controls();
       this.#toolbar();
       this.#takeaways();
       for (const box of [this.#part("scene"), this.#part("projections")]) {
-        box.addEventListener("pointermove", (event) => { [this.#pointer, this.#byKey] = [event, false]; this.#place(); });
+        box.addEventListener("pointermove", () => { this.#byKey = false; }, true);
         box.addEventListener("keydown", () => { this.#byKey = true; }, true);
-        box.addEventListener("blur", () => this.#hover(null));
       }
       atlas.scheme.changes.addEventListener("change", () => { if (this.#record && root.checkVisibility()) this.#again(); });
     }
@@ -57,28 +59,12 @@
     }
 
     #toolbar() {
-      for (const button of this.#parts("camera")) {
-        button.addEventListener("click", () => {
-          if (button.dataset.camera === "reset") { this.#camera = null; route.adjust({ camera: null }); }
-          this.#view().camera(button.dataset.camera);
-        });
-      }
-      this.#part("spin").addEventListener("click", ({ target }) => {
-        const on = target.getAttribute("aria-pressed") !== "true";
-        this.#spinning(on);
-        this.#view().spin(on);
-      });
-      this.#part("scene").addEventListener("pointerdown", () => this.#spinning(false));   // which stops it
-      this.#part("scene").addEventListener("keydown", () => this.#spinning(false));
-      this.#part("select").addEventListener("click", ({ target }) => {
-        const on = target.getAttribute("aria-pressed") !== "true";
-        target.setAttribute("aria-pressed", String(on));
-        this.#view().tool(on ? "select" : "turn");
-      });
+      for (const button of this.#parts("camera")) button.addEventListener("click", () => this.#view().camera(button.dataset.camera));
+      const turned = ({ target }) => target.getAttribute("aria-pressed") !== "true";
+      this.#part("spin").addEventListener("click", (event) => this.#view().spin(turned(event)));
+      this.#part("select").addEventListener("click", (event) => this.#view().tool(turned(event) ? "select" : "turn"));
       this.#part("in-sight").addEventListener("click", () => this.#view().selectInSight());
     }
-
-    #spinning(on) { this.#part("spin").setAttribute("aria-pressed", String(on)); }
 
     // --- what is passed on ---
 
@@ -149,14 +135,13 @@
       if (before?.key === key && before.cloud) {
         this.#drawn.cloud = { ...before.cloud, ...looks, means: { ...before.cloud.means, colours: looks.means }, title: this.#title() };
         this.#view().recolour(looks);
-        if (state.camera !== this.#camera) { this.#camera = state.camera; this.#view().camera(state.camera ?? "reset"); }
+        this.#view().camera(state.camera);
       } else {
         const seen = isGate ? atlas.views.gate(points, record.data.gate) : atlas.views.model(points);
         this.#drawn.cloud = {
           ...seen, key: `${record.expert} ${task.task} ${isGate}`, title: this.#title(), colours: looks.colours, means: { ...seen.means, colours: looks.means }, line,
           axes: atlas.captions.axisNames(record.data.axes, isGate), camera: state.camera, order: strongest(points),
         };
-        this.#camera = state.camera;
         await this.#view().show(this.#drawn.cloud);
         if (turn !== this.#turn) return;
       }
@@ -225,26 +210,18 @@
 
     #more(at) { return PLAIN.includes(this.#drawn.way) ? [] : [this.#drawn.colouring.tell(at)]; }
 
-    #hover(index) {
+    // spot: where the point is seen on the page.
+    #hover(index, spot = null) {
       this.#tip.hidden = index === null || !this.#drawn;
       this.#part("told").textContent = "";
       if (this.#tip.hidden) return;
       const { points } = this.#drawn;
-      const facts = atlas.chosen.facts(points, index, this.#more(index)).join(" · ");
-      this.#tip.replaceChildren(make("p", { class: "note" }, facts), ...atlas.chosen.context(points, index));
+      this.#tip.replaceChildren(make("p", { class: "note" }, atlas.chosen.facts(points, index, this.#more(index)).join(" · ")), ...atlas.chosen.context(points, index));
       if (this.#byKey) this.#part("told").textContent = this.#tip.textContent;
-      this.#place();
-    }
-
-    // Beside the pointer; by the keyboard at the foot of the picture.
-    #place() {
-      if (this.#tip.hidden) return;
-      const box = (this.#drawn.isFlat ? this.#part("projections") : this.#part("scene")).getBoundingClientRect();
-      const { clientX, clientY } = this.#byKey || !this.#pointer ? { clientX: box.left + box.width / 2, clientY: Math.min(innerHeight - 8, box.bottom) } : this.#pointer;
       const { offsetWidth, offsetHeight } = this.#tip;
-      const above = clientY - offsetHeight - 16;
-      this.#tip.style.left = `${Math.max(8, Math.min(innerWidth - offsetWidth - 8, clientX - offsetWidth / 2))}px`;
-      this.#tip.style.top = `${above < 8 ? clientY + 20 : above}px`;
+      const above = spot.top - offsetHeight - ASIDE;
+      this.#tip.style.left = `${Math.max(EDGE, Math.min(innerWidth - offsetWidth - EDGE, spot.left - offsetWidth / 2))}px`;
+      this.#tip.style.top = `${above < EDGE ? spot.top + ASIDE : above}px`;
     }
 
     #pin(index) { route.adjust({ pin: index === null || String(index) === route.state.pin ? null : String(index) }); }
@@ -266,7 +243,7 @@
   }
 
   let webgl = null;
-  const hasWebGL = () => (webgl ??= atlas.scene.hasWebGL?.() ?? false);   // asked once: the answer costs a context
+  const hasWebGL = () => (webgl ??= atlas.scene.hasWebGL());   // asked once: the answer costs a context
 
   const strongest = (points) => Array.from({ length: points.count }, (_, at) => at).sort((one, other) => points.norm(other) - points.norm(one));
 
