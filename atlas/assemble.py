@@ -88,8 +88,8 @@ def _require_columns(work: Path, tables: dict[str, dict[str, Any]]) -> None:
     if lacking:
         named = " or ".join(lacking[:SHOWN_LACKING]) + (" and more" if len(lacking) > SHOWN_LACKING else "")
         raise WorkOccupied(
-            f"'{work}' was filled by an earlier version of Atlas: it has no {named}. Build in another work folder with --work, or "
-            "delete this one."
+            f"'{work}' was filled by an earlier version of Atlas: it has no {named}. "
+            "Build in another work folder with --work, or delete this one."
         )
 
 
