@@ -69,7 +69,7 @@ def test_stages_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
     work = staged(tmp_path, top_firings={**firings, "stratum": ["top"] * 2})
 
     with pytest.raises(
-        WorkOccupied, match=r"an earlier version of Atlas: it has no top_firings\.norm or top_firings\.around\. Build"
+        WorkOccupied, match=r"earlier version of Atlas: it has no top_firings\.norm or top_firings\.around\. Build"
     ):
         assemble(work)
     assert not (work / "atlas.duckdb").exists()
