@@ -1,7 +1,7 @@
 "use strict";
 // The experts near one expert, by kind, as small clouds that lead on to their pages.
 (() => {
-  const { make, aligned, count, token, trouble } = atlas.words;
+  const { make, aligned, count } = atlas.words;
   const { term } = atlas.definitions;
   const AT_FIRST = 8;
   const KINDS = {
@@ -12,19 +12,17 @@
   };
 
   class Neighbours {
-    #root; #manifest; #seen; #items = [];
+    #root; #manifest; #clouds;
 
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
-      this.#seen = new IntersectionObserver((entries) => entries.forEach((entry) => this.#see(entry)), { rootMargin: "200px" });
-      atlas.scheme.changes.addEventListener("change", () => this.#items.forEach((item) => item.inView && item.points && this.#paint(item)));
+      this.#clouds = new atlas.clouds.Clouds(root, manifest);
     }
 
     // found: by kind, columns row, value and n, or why there is none.
     show(found) {
-      this.#seen.disconnect();
-      this.#items = [];
+      this.#clouds.clear();
       this.#root.replaceChildren(...Object.entries(KINDS).map(([kind, { of, title, about }]) => make("section", { class: "kind" },
         make("h4", {}, term(of, title)), ...(found[kind].absent ? [make("p", { class: "note" }, found[kind].absent)] : this.#near(title, about, { n: this.#firings(kind, found[kind]), ...found[kind] })))));
     }
@@ -49,40 +47,13 @@
     }
 
     #item(row, value, n) {
-      const columns = this.#manifest.experts;
-      const expert = columns.expert[row];
-      const title = make("span", { class: "title" }, ...token(columns.title[row]));
-      const link = make("a", { href: atlas.route.link({ expert }), "aria-label": `Expert ${expert}: ${title.textContent}, ${aligned(value)}` },
-        make("canvas", { ...atlas.cloud.PICTURE, "aria-hidden": "true" }),
-        make("span", { class: "name", title: title.textContent }, make("b", {}, String(expert)), " ", title));
-      const item = make("li", {}, link, make("div", { class: "value" }, make("span", {}, aligned(value)), ...(n === undefined ? [] : [make("span", {}, `n ${count(n)}`)])), this.#beside(expert));
-      const shown = this.#task(row);
-      if (shown?.labels.name.length) item.append(make("span", { class: "by", title: `The cloud is coloured by ${shown.title}` }, shown.title));
-      item.row = row;
-      this.#items.push(item);
-      this.#seen.observe(item);
-      return item;
+      const numbers = make("div", { class: "value" }, make("span", {}, aligned(value)), ...(n === undefined ? [] : [make("span", {}, `n ${count(n)}`)]));
+      return this.#clouds.item(row, aligned(value), numbers, this.#beside(this.#manifest.experts.expert[row]));
     }
 
     #beside(expert) {
       const own = atlas.route.state.expert;
       return make("a", { class: "beside-it", href: atlas.route.link({ beside: [own, expert] }), "aria-label": `Experts ${own} and ${expert} side by side` }, "side by side");
-    }
-
-    #task(row) { return this.#manifest.tasks.find(({ task }) => task === this.#manifest.experts.cloud_task[row]); }
-
-    async #see({ target: item, isIntersecting }) {
-      item.inView = isIntersecting;
-      if (!isIntersecting) return;
-      try {
-        item.points ??= await atlas.cloud.small(this.#manifest, item.row);
-        if (item.inView) this.#paint(item);
-      } catch (error) { trouble(this.#root.closest("[data-page]"), error.message); }
-    }
-
-    #paint(item) {
-      const colours = this.#task(item.row)?.labels.colours[atlas.scheme.name()] ?? [];
-      atlas.cloud.picture(item.querySelector("canvas"), item.points, colours);
     }
   }
 

@@ -67,7 +67,7 @@
     return make("th", { scope: "row" }, link, ...(said ? [make("span", { class: "about-it" }, said)] : []));
   }
 
-  const measure = ({ shape }) => (shape === "classes" ? term("balanced accuracy", "Balanced accuracy (95 % interval)") : term("all-row R²", "R² (95 % interval)"));
+  const measure = ({ shape }) => (shape === "classes" ? term("balanced accuracy", "Balanced accuracy (95 % interval)") : term("all-row r²", "R² (95 % interval)"));
 
   atlas.leaders = { leaders, named };
 })();
