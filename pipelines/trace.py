@@ -138,7 +138,7 @@ def _say_windows(lengths: Sequence[int], tokenizer: Any, config: StreamConfig) -
     width = window_width(tokenizer, config)
     cut = sum(length > width for length in lengths)
     if cut:
-        which = "The prompt is" if len(lengths) == 1 else f"{cut} of {len(lengths)} prompts are"
+        which = "The prompt is" if len(lengths) == 1 else f"Of {len(lengths)} prompts {cut} {'is' if cut == 1 else 'are'}"
         say(f"{which} cut into windows of {width} tokens, as a corpus is: the model sees nothing of one window in another")
 
 

@@ -77,6 +77,7 @@ class Size:
     points: int = 120
     month_templates: int = 10
     number_templates: int = 6
+    part_templates: int = 6
     logged_steps: int = 2_000
     corpora: int = 1
     """One or two; the labelled tasks follow them."""
@@ -119,7 +120,7 @@ def labelled_tasks(size: Size) -> list[Labelled]:
     lines = tuple(str(end) for end in range(10, 81, 10))
     return [
         *few,
-        Labelled("body_parts", "Body parts", "body", "Sixteen parts, head to foot.", BODY_PARTS, 6),
+        Labelled("body_parts", "Body parts", "body", "Sixteen parts, head to foot.", BODY_PARTS, size.part_templates),
         Labelled("cells", "Cell types", "cell", "Four types of cells.", tuple(CELLS), 30, colours=tuple(CELLS.values())),
         Labelled(
             "newline_80",
@@ -192,8 +193,47 @@ def synthetic_tables(*, seed: int = 0, size: Size | None = None) -> dict[str, di
     tables |= _per_expert(random, later, size, firings, corpora, labelled)
     tables |= _sampled(later, size, corpora)
     tables["evaluation"] = _evaluation(size, tables["expert_stats"])
+    tables |= _prompts(size)
     tables |= _jointly(size)
     return tables | _geometry(np.random.default_rng([seed, 0, 5]), size, firings, labelled)
+
+
+PROMPT_TOKENS = (
+    tuple("the year of May and their first world".split()),
+    (*(text.lstrip() for text in HOSTILE), "[SEP]", *WORDS[:64]),
+)
+"""Of each prompt: a short one, and one of two windows with tokens that a page must not trip over and a special one."""
+PROMPT_WINDOW = 48
+SPECIAL = "[SEP]"
+
+
+def prompt_norm(expert: int, position: int) -> float:
+    """Return an expert's norm on a token of any prompt: some never come near, some come near and never fire, others do."""
+    if expert % 5 == 4:
+        return 0.1
+    if kind(expert) == "silent" or expert % 5 == 3:
+        return 0.3 + (expert + position) % 6 / 10
+    return (expert * 7 + position * 5) % 24 / 8
+
+
+def _prompts(size: Size) -> dict[str, dict[str, Any]]:
+    tokens, norms = [], []
+    for prompt, texts in enumerate(PROMPT_TOKENS):
+        for position, text in enumerate(texts):
+            special = text == SPECIAL
+            tokens.append(
+                (prompt, position, 5_000 + position, text if special else f" {text}", position // PROMPT_WINDOW, special)
+            )
+        for expert in range(size.experts):
+            row = [0.0 if text == SPECIAL else prompt_norm(expert, position) for position, text in enumerate(texts)]
+            if max(row) >= THRESHOLD / 2:
+                norms.append((prompt, expert, row))
+    columns = ("prompt", "position", "token", "text", "window", "special")
+    return {
+        "prompts": {"prompt": [0, 1], "text": [" ".join(texts) for texts in PROMPT_TOKENS]},
+        "prompt_tokens": {name: [row[at] for row in tokens] for at, name in enumerate(columns)},
+        "prompt_norms": {name: [row[at] for row in norms] for at, name in enumerate(("prompt", "expert", "norms"))},
+    }
 
 
 def with_cross_entropy(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

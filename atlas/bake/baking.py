@@ -32,6 +32,7 @@ from atlas.bake.orders import orders
 from atlas.bake.overview import Counts, amount_values, columns, table
 from atlas.bake.payloads import Payloads
 from atlas.bake.points import points_of
+from atlas.bake.prompts import prompt_payloads, prompt_titles
 from atlas.bake.scores import best_scores, comparable, scores_payload, supported_orders
 from atlas.bake.search import context_index, title_index, token_index
 from atlas.bake.sentences import sentences_payload
@@ -118,6 +119,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         _write_search(payloads, evidence, experts)
         _write_filters(payloads, store, tasks, experts, every)
         pages = ExpertPages(store, {task.task: task for task in tasks}, experts)
+        payloads.write("texts", pages.texts)
         cloud_tasks = _write_experts(payloads, store, pages, experts, best, evidence)
         fidelity = fidelity_payload(store.table("evaluation"), store.table("training_log"), tasks)
         payloads.write("fidelity", fidelity)
@@ -126,6 +128,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         found = table(experts, best, shapes, store.norms())
         values = amount_values(found, tasks)
         _write_orders(payloads, found, values, overview, shown_shapes(shapes, experts, cloud_tasks))
+        prompts = _write_prompts(payloads, store, experts)
         manifest = payloads.write_manifest(
             {
                 "id": dictionary_id(provenance),
@@ -136,6 +139,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                 "colours": data_colours(),
                 "shapes": shapes_payload(shapes, shape_classes, experts),
                 "shards": {"clouds": CLOUD_SHARD, "experts": EXPERT_SHARD},
+                "prompts": prompts,
             }
         )
         data = write_data(atlas_path, site, store.row_counts()) if config.with_data else None
@@ -154,6 +158,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                     first=first_experts(found, tasks),
                     title=config.title,
                     about=about,
+                    prompts=prompts,
                     licences=licences(provenance),
                     data=data,
                 ),
@@ -177,6 +182,14 @@ def _write_tasks(payloads: Payloads, store: Store, tasks: Sequence[Task]) -> Non
         if task.labels:
             payloads.write(f"tasks/{task.task}", sentences_payload(windows, vocabulary, task))
     payloads.write("figure", skeletons())
+
+
+def _write_prompts(payloads: Payloads, store: Store, experts: pl.DataFrame) -> list[dict[str, Any]]:
+    """Write the payload of each prompt, and return what the manifest says of them."""
+    written = list(prompt_payloads(store, experts["expert"].to_list()))
+    for prompt, payload in enumerate(written):
+        payloads.write(f"prompts/{prompt}", payload)
+    return prompt_titles(written)
 
 
 def _write_search(payloads: Payloads, evidence: Evidence, experts: pl.DataFrame) -> None:

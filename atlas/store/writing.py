@@ -65,7 +65,9 @@ def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since
         partial.replace(path)
     except (OSError, duckdb.IOException) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
-        raise StorageError(f"{str(path)!r} cannot be written: {reason}. It is as it was; free the disk, or copy it to another.") from error
+        raise StorageError(
+            f"{str(path)!r} cannot be written: {reason}. It is as it was; free the disk, or copy it to another."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

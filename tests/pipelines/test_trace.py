@@ -57,8 +57,7 @@ def made(about: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def with_subject(about: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    tables = synthetic_tables() | {name: {} for name in TABLES}
-    tables = {name: columns for name, columns in tables.items() if columns}
+    tables = {name: columns for name, columns in synthetic_tables().items() if name not in TABLES}
     facts = dict(zip(tables["provenance"]["key"], map(json.loads, tables["provenance"]["value"]), strict=True))
     facts = {key: {**value, **about[key]} if key in about else value for key, value in facts.items()}
     tables["provenance"] = {"key": list(facts), "value": [json.dumps(value) for value in facts.values()]}

@@ -34,7 +34,7 @@
     beside: new atlas.beside.Page(pages.beside, manifest),
     token: new atlas.token.Page(pages.token, manifest, finder),
     task: new atlas.task.Page(pages.task, manifest, finder),
-    cluster: new atlas.cluster.Page(pages.cluster, manifest, finder),
+    cluster: new atlas.cluster.Page(pages.cluster, manifest, finder, classes),
     prompt: new atlas.prompt.Page(pages.prompt, manifest),
     about: { show: (state, { arrived }) => { if (arrived) { scrollTo(0, 0); pages.about.querySelector("[data-heading]").focus({ preventScroll: true }); } } },
     fidelity: new atlas.fidelity.Page(pages.fidelity, manifest),
@@ -59,8 +59,8 @@
     beside: ({ beside: [left, right] }) => `Experts ${left} and ${right}`,
     token: ({ token }) => `“${token}”`,
     task: ({ ofTask }) => manifest.tasks.find(({ name }) => name === ofTask)?.title ?? ofTask,
-    cluster: ({ ofCluster }) => `Cluster ${ofCluster}`,
-    prompt: ({ prompt }) => `Prompt ${prompt}`,
+    cluster: ({ ofCluster }) => `Cluster ${manifest.map?.clusters.name[ofCluster] ?? ofCluster}`,
+    prompt: ({ prompt }) => manifest.prompts[prompt]?.title ?? `Prompt ${prompt}`,
     about: () => "About",
     fidelity: () => "Fidelity and training",
   };
@@ -106,6 +106,7 @@
     for (const tab of tabs.querySelectorAll("[data-tab]")) tab.setAttribute("aria-pressed", String(tab.dataset.tab === state.tab));
     document.title = titleOf(state, page);
     for (const link of document.querySelectorAll("[data-to]")) link.href = route.link({ [link.dataset.to]: true });
+    for (const link of document.querySelectorAll("[data-prompt]")) link.href = route.link({ prompt: Number(link.dataset.prompt) });
     for (const link of document.querySelectorAll("[data-back]")) {
       link.href = route.link({ at: state.expert ?? state.at });
       link.textContent = found.rows.length === finder.all ? "All experts" : atlas.query.told(found.rows.length, finder.all);
@@ -117,7 +118,7 @@
     scrollTo(0, scrolled);
     if (document.activeElement?.type === "search") return;
     const [page, which] = from.split(" ");
-    if (page === "about" || page === "fidelity") return document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to both
+    if (["about", "fidelity", "prompt"].includes(page)) return document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to all of them
     const isThere = page === "expert" && views.findLast((view) => view.focus?.(Number(which)));   // the map before the list
     if (!isThere) pages.list.querySelector("[data-gallery]").focus({ preventScroll: true });
   }
