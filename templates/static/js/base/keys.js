@@ -36,7 +36,8 @@
     { where: "expert", keys: ["b"], says: "Bookmark the expert, or no longer", act: () => page.bookmark() },
     { where: "expert", keys: ["n"], says: "Write a note on it", act: () => page.write() },
   ];
-  const GROUPS = [[null, "Everywhere"], ["list", "In the list"], ["expert", "On an expert's page"]];
+  const ON_A_CLOUD = atlas.hand.KEYS.map((key) => ({ ...key, where: "scene" }));   // which it acts by itself
+  const GROUPS = [[null, "Everywhere"], ["list", "In the list"], ["expert", "On an expert's page"], ["scene", "On a cloud that has the focus"]];
 
   class Keys {
     #root; #experts; #finder; #help; #table;
@@ -146,7 +147,7 @@
       const keyed = (keys) => keys.flatMap((key, at) => [at ? " " : "", make("kbd", {}, NAMES[key] ?? key)]);
       const row = ({ keys, says }) => make("tr", {}, make("td", {}, ...keyed(keys)), make("th", { scope: "row" }, says));
       this.#help.querySelector("[data-keys]").replaceChildren(...GROUPS.map(([where, title]) => make("table", { class: "keys" },
-        make("caption", {}, title), make("tbody", {}, ...this.#table.filter((one) => one.where === where).map(row)))));
+        make("caption", {}, title), make("tbody", {}, ...[...this.#table, ...ON_A_CLOUD].filter((one) => one.where === where).map(row)))));
       const button = this.#root.querySelector('[data-open="help"]');
       button.addEventListener("click", () => this.help());
       button.hidden = false;

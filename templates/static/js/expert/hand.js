@@ -30,6 +30,7 @@
     constructor(scene, box, glass, says) {
       [this.scene, this.#glass, this.#says] = [scene, glass, says];
       this.#gestures = new atlas.gestures.Gestures(glass.element, this);
+      box.setAttribute("aria-keyshortcuts", KEYS.flatMap(({ keys }) => keys).join(" "));
       box.addEventListener("keydown", (event) => this.#key(event));
       box.addEventListener("blur", () => { if (this.#walked) this.leave(); });
       // Before the page's own keys: Escape gives up a rectangle and nothing else.

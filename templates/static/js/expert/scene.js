@@ -5,17 +5,18 @@
   const { array } = atlas.payloads;
   const { camera } = atlas;
   const { STEPS, REACH } = camera;
-  // Beside this file, in a folder that is named after its content.
-  const PLOTLY = new URL("../../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
+  // Beside this file, in a folder that is named after its content; in a page that stands alone it is there already.
+  const PLOTLY = globalThis.Plotly ? null : new URL("../../vendor/plotly.js-gl3d-dist-min/plotly-gl3d.min.js", document.currentScript.src).href;
   const COLUMNS = 96;            // of a cloud with one axis
   const STROKE = 0.02 * STEPS;   // its origin's, to either side
   const MARKS = 0.1 * STEPS;     // below its points
   const TURN = 150;              // ms from view to view
   const SPIN = 0.5;              // radians a second
   const CORNERS = 64;            // of a circle
-  const SURFACE = 0.08;          // opacity of the threshold's sphere
+  const SURFACE = 0.05;          // opacity of the threshold's sphere
   const PIXELS = 2;              // of the canvas to a px, at most
   const UNIT = 3;                // px that Plotly draws a mark of size 1 across
+  const LARGE = 5;               // px across a point at most: few points are drawn larger than a thousand are
   const RING = 3;                // px by which the ring of a class mean is wider
   const POINTS = 0, MEANS = 2;   // places among the traces
 
@@ -75,7 +76,7 @@
   }
 
   // Of the skeleton's marks only what colours and sizes them is the expert's.
-  function marked(trace, places, colours, size = trace.marker.size) {
+  function marked(trace, places, colours, size) {
     const sizes = size.map?.((one) => one / UNIT) ?? size / UNIT;
     return { ...trace, ...places, hoverinfo: "skip", marker: { ...trace.marker, size: sizes, color: colours } };
   }
@@ -88,7 +89,7 @@
     const { size: wide, line: ring, ...marker } = marks.marker;
     const at = { x: means.x, y: means.y, z: means.z };
     return [
-      marked(points, { x, y, z }, colours, size),
+      marked(points, { x, y, z }, colours, size ?? Math.max(points.marker.size, Math.min(LARGE, points.marker.size * (1000 / x.length) ** 0.25))),
       marked({ ...marks, marker }, at, ring.color, wide + RING),
       marked({ ...marks, marker }, at, means.colours, wide),
       { ...line, ...lines(drawn) },
@@ -127,7 +128,7 @@
       if (of.key !== this.#asked?.key) this.pinned = null;
       const asked = this.#asked = { ...of, x: plain(of.x), y: plain(of.y), z: plain(of.z) };
       this.hover(null);
-      const [figure] = await Promise.all([atlas.payloads.load("figure"), atlas.payloads.script(PLOTLY)]);
+      const [figure] = await Promise.all([atlas.payloads.load("figure"), PLOTLY && atlas.payloads.script(PLOTLY)]);
       if (turn !== this.#drawn || this.#lost) return;
       const isOther = this.cloud?.key !== asked.key;
       const count = asked.axes.length;
@@ -320,7 +321,7 @@
       const project = camera.projection(this.view, this.cloud.axes.length, ...size);
       const zoom = this.view.zoom * camera.fit(this.cloud.axes.length, ...size);
       const scene = { ...layout.scene, camera: plotted(this.view), aspectratio: { x: zoom, y: zoom, z: zoom } };
-      const drawn = await Plotly.toImage({ data: this.#plot.data, layout: { ...layout, scene }, config: { plotGlPixelRatio: 1 } }, { format: "png", width: size[0], height: size[1], scale });
+      const drawn = await Plotly.toImage({ data: this.#plot.data, layout: { ...layout, scene }, config: { plotGlPixelRatio: PIXELS * scale } }, { format: "png", width: size[0], height: size[1], scale });
       const picture = new Image();
       picture.src = drawn;
       await picture.decode();
@@ -341,10 +342,12 @@
       this.#lost = true;
       this.#stop();
       delete this.#box.dataset.ready;
+      this.#box.classList.add("lost");
       const again = atlas.words.make("button", { type: "button" }, "Draw again");
       const said = atlas.words.make("p", { class: "trouble", role: "alert" }, "The browser took the graphics memory of this picture away. ", again);
       again.addEventListener("click", async () => {
         said.remove();
+        this.#box.classList.remove("lost");
         Plotly.purge(this.#plot);
         this.#plot.remove();
         [this.#plot, this.#lost] = [null, false];
