@@ -102,4 +102,5 @@ def _plain(html: str) -> str:
 def _html(markdown: MarkdownIt, children: Sequence[Token]) -> str:
     environment: dict[str, Any] = {}
     # Escaped by our renderer, which was given no HTML.
-    return _SOURCE.sub("", markdown.renderer.renderInline(children, markdown.options, environment)).strip()
+    inline = Token("inline", "", 0, children=list(children))
+    return _SOURCE.sub("", markdown.renderer.render([inline], markdown.options, environment)).strip()

@@ -6,7 +6,9 @@ from atlas.bake.definitions import definitions, measures_path
 
 
 def test_a_term_is_defined_from_its_sentence_to_the_next_that_begins_with_one() -> None:
-    found = definitions("First. **Rate** is *this*, of a **source**. More of it. **Lift** is that. (`atlas/lift.py`, `more.py`)\n")
+    found = definitions(
+        "First. **Rate** is *this*, of a **source**. More of it. **Lift** is that. (`atlas/lift.py`, `more.py`)\n"
+    )
     assert found["rate"] == {
         "title": "Rate",
         "html": "<p><strong>Rate</strong> is <em>this</em>, of a <strong>source</strong>. More of it.</p>",
@@ -17,7 +19,9 @@ def test_a_term_is_defined_from_its_sentence_to_the_next_that_begins_with_one() 
 
 
 def test_a_row_of_a_table_and_an_item_of_a_list_define_their_first_words() -> None:
-    found = definitions("| statistic | definition | stands out if |\n|---|---|---|\n| `loop` | how *wide* | large |\n\n1. **ring**: a loop\n")
+    found = definitions(
+        "| statistic | definition | stands out if |\n|---|---|---|\n| `loop` | how *wide* | large |\n\n1. **ring**: a loop\n"
+    )
     assert found == {
         "loop": {"title": "loop", "html": "<p>how <em>wide</em></p><p>Stands out if: large</p>"},
         "ring": {"title": "ring", "html": "<p><strong>ring</strong>: a loop</p>"},

@@ -152,7 +152,7 @@ def test_evidence_is_shown(open_at: Open) -> None:
     expect(page.get_by_role("group", name="Strongest").get_by_role("listitem")).to_have_count(10)
     for quarter in ("Highest quarter by norm", "Second quarter", "Third quarter", "Lowest quarter"):
         expect(page.get_by_role("group", name=quarter).get_by_role("listitem")).to_have_count(5)
-    expect(page.locator("[data-contexts] mark")).to_have_count(40)
+    expect(page.locator("[data-contexts] mark[data-middle]")).to_have_count(40)
     tokens = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Token"))
     expect(tokens.get_by_role("row")).to_have_count(13)
     # 5 of 120: Wilson's interval is 1.79 to 9.39 %.

@@ -110,8 +110,13 @@ def test_a_task_without_an_order_is_not_said_to_lack_one(open_every: Open) -> No
 def test_experts_that_read_a_hypothesis_together_lead_to_each_other(open_every: Open) -> None:
     page = open_every("#/expert/9?sort=number")
     together = page.locator(".together")
-    expect(together).to_have_text("Read together with experts 1 and 17: R² 0.81 (0.75–0.86); best alone 0.58.")
-    together.get_by_role("link", name="17").click()
+    expect(together).to_have_text(
+        "Read together with experts 1 and 17: R² 0.81 (0.75–0.86); best alone 0.58. Side by side with 1, 17."
+    )
+    expect(together.get_by_role("link", name="Experts 9 and 17 side by side")).to_have_attribute(
+        "href", "#/beside/9/17?sort=number"
+    )
+    together.get_by_role("link", name="17", exact=True).click()
     expect(page.get_by_role("heading", name="Expert 17 ")).to_be_visible()
     expect(page).to_have_url(re.compile(r"#/expert/17\?sort=number$"))
     expect(page.locator(".together")).to_contain_text("experts 1 and 9")
@@ -180,7 +185,7 @@ def test_an_order_of_no_more_than_two_halves_is_said_to_be(quiet_page: Page, tmp
 
 def test_what_is_not_tested_is_told_by_task_with_what_the_test_asks_for(open_every: Open) -> None:
     page = open_every("#/expert/0")
-    expect(page.locator("[data-scores] > .note")).to_have_text(
+    expect(page.locator("[data-scores] > .note").first).to_have_text(
         "Not tested, because it fires on too few rows, or on fewer than three labels in five rows or more. "
         "Numbers 0–99 (linear, last digit ring): fires on 15 sentences."
     )

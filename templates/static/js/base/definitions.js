@@ -44,7 +44,8 @@
     element.style.insetBlockStart = `${isBelow ? Math.min(bottom + 4, Math.max(8, innerHeight - height - 8)) : Math.max(8, top - height - 4)}px`;
   }
 
-  // The number that the keyboard is at, else the one below the pointer: its own name, or that of its column or row.
+  // The number that the keyboard is at, else the one below the pointer: its own name, or that of its column or row. Any element may
+  // say by data-term what it is of; those that look so open by a press, too.
   function near() {
     return named(document.activeElement) ?? named([...document.querySelectorAll(":hover")].at(-1));
   }
@@ -54,9 +55,11 @@
     const own = element.closest("[data-term]") ?? element.querySelector(":scope > [data-term]");
     if (own) return own;
     const cell = element.closest("td, th");
-    return cell?.closest("table")?.tHead?.rows[0].cells[cell.cellIndex]?.querySelector("[data-term]")
-      ?? cell?.parentElement.querySelector("th [data-term]") ?? null;
+    const head = cell?.closest("table").tHead?.rows[0].cells[cell.cellIndex];
+    return [head, ...(cell?.parentElement.cells ?? [])].map(within).find(Boolean) ?? null;
   }
+
+  const within = (cell) => (cell?.matches("[data-term]") ? cell : cell?.querySelector("[data-term]"));
 
   // Opens what the number near at hand is; false where there is none.
   function tell() {
@@ -67,7 +70,7 @@
   }
 
   document.addEventListener("click", ({ target }) => {
-    const name = target.closest?.("[data-term]");
+    const name = target.closest?.(".term");
     if (name) open(name.dataset.term, name);
   });
 

@@ -2,6 +2,7 @@
 // An expert's page: what can be said, on what evidence, and its cloud.
 (() => {
   const { make, number, token, trouble } = atlas.words;
+  const SPACE = 8;      // px above a section that is led to
   const WIDEST = 560;   // px of a score's strip
 
   class Page {
@@ -117,6 +118,8 @@
       const button = make("button", { type: "button" }, section.dataset.called ?? heading.textContent);
       heading.tabIndex = -1;
       button.addEventListener("click", () => {
+        const bar = this.#part("ways");
+        section.style.scrollMarginBlockStart = `${getComputedStyle(bar).position === "sticky" ? bar.offsetHeight + SPACE : SPACE}px`;
         section.scrollIntoView();
         heading.focus({ preventScroll: true });
       });

@@ -13,25 +13,25 @@
   const three = (value) => shown(value, aligned);
   const whole = (value) => shown(value, count);
 
-  // Its name; the sort it stands for; px; whether it holds words; cell(facts, row, found) ► text or nodes; The first two are
+  // Its name; the term that defines it; the sort it stands for; px; whether it holds words; cell(facts, row, found) ► text or nodes; The first two are
   // always there.
   const COLUMNS = {
     expert: { title: "Expert", sort: "number", width: 76 },
     title: { title: "Title", sort: "title", width: 264, isWords: true, cell: titled },
     task: { title: "Claim about", width: 112, isWords: true, cell: (facts, row) => facts.claimed(row)?.title ?? "" },
-    score: { title: "Score", sort: "score", width: 232, cell: scored },
+    score: { title: "Score", term: "all-row r²", sort: "score", width: 232, cell: scored },
     read: { title: "Score of", width: 176, isWords: true, cell: whose },
-    coverage: { title: "Labels covered", sort: "coverage", width: 100, cell: (facts, row, { best }) => { const read = best(row); return read && known(read.covered) ? `${read.covered} of ${read.labels}` : NONE; } },
-    rate: { title: "Firing rate (%)", sort: "rate", width: 84, cell: (facts, row) => share(facts.of("rate", row)) },
-    importance: { title: "Importance (%)", sort: "importance", width: 96, cell: (facts, row) => share(facts.of("importance", row)) },
-    shape: { title: "Shape", sort: "shape", width: 88, isWords: true, cell: (facts, row) => facts.shape(row) ?? "" },
-    effective_dimension: { title: "Effective dimension", sort: "effective_dimension", width: 88, cell: (facts, row) => three(facts.of("effective_dimension", row)) },
-    dimensions_needed: { title: "Dimensions needed", sort: "dimensions_needed", width: 96, cell: (facts, row) => whole(facts.of("dimensions_needed", row)) },
-    mean_norm: { title: "Mean norm", sort: "mean_norm", width: 72, cell: (facts, row) => three(facts.of("mean_norm", row)) },
-    firings: { title: "Firings", width: 88, cell: (facts, row) => whole(facts.of("firings", row)) },
-    cluster: { title: "Cluster", sort: "cluster", width: 176, isWords: true, cell: (facts, row) => { const name = facts.cluster(row); return name === null ? "" : token(name); } },
-    orders: { title: "Orders supported", width: 144, isWords: true, cell: (facts, row) => facts.orders(row).map(({ title }) => title).join(", ") },
-    activity: { title: "Activity", width: 72, isWords: true, cell: (facts, row) => (facts.activity(row) === "neither" ? "" : facts.activity(row)) },
+    coverage: { title: "Labels covered", term: "coverage", sort: "coverage", width: 100, cell: (facts, row, { best }) => { const read = best(row); return read && known(read.covered) ? `${read.covered} of ${read.labels}` : NONE; } },
+    rate: { title: "Firing rate (%)", term: "rate", sort: "rate", width: 84, cell: (facts, row) => share(facts.of("rate", row)) },
+    importance: { title: "Importance (%)", term: "importance", sort: "importance", width: 96, cell: (facts, row) => share(facts.of("importance", row)) },
+    shape: { title: "Shape", term: "shape classes", sort: "shape", width: 88, isWords: true, cell: (facts, row) => facts.shape(row) ?? "" },
+    effective_dimension: { title: "Effective dimension", term: "effective dimension", sort: "effective_dimension", width: 88, cell: (facts, row) => three(facts.of("effective_dimension", row)) },
+    dimensions_needed: { title: "Dimensions needed", term: "dimensions needed", sort: "dimensions_needed", width: 96, cell: (facts, row) => whole(facts.of("dimensions_needed", row)) },
+    mean_norm: { title: "Mean norm", term: "norm", sort: "mean_norm", width: 72, cell: (facts, row) => three(facts.of("mean_norm", row)) },
+    firings: { title: "Firings", term: "firing", width: 88, cell: (facts, row) => whole(facts.of("firings", row)) },
+    cluster: { title: "Cluster", term: "clusters of the map", sort: "cluster", width: 176, isWords: true, cell: (facts, row) => { const name = facts.cluster(row); return name === null ? "" : token(name); } },
+    orders: { title: "Orders supported", term: "order supported", width: 144, isWords: true, cell: (facts, row) => facts.orders(row).map(({ title }) => title).join(", ") },
+    activity: { title: "Activity", term: "dense", width: 72, isWords: true, cell: (facts, row) => (facts.activity(row) === "neither" ? "" : facts.activity(row)) },
   };
   const FIXED = ["expert", "title"];
   const CHOSEN = Object.keys(COLUMNS).filter((name) => !FIXED.includes(name));   // by the reader
@@ -126,8 +126,8 @@
     }
 
     #headed(name) {
-      const { title, sort, isWords } = COLUMNS[name];
-      const cell = make("th", { scope: "col", class: `of-${name}${isWords ? " words" : ""}` });
+      const { title, sort, isWords, term = null } = COLUMNS[name];
+      const cell = make("th", { scope: "col", "data-term": term, class: `of-${name}${isWords ? " words" : ""}` });
       if (!sort) { cell.append(make("span", {}, title)); return cell; }
       const { name: by, turned } = this.#found.sort;
       const rises = RISING.includes(sort) !== turned;

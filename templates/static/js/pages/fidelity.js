@@ -4,6 +4,7 @@
   const { make, aligned, count, number, percent, trouble } = atlas.words;
   const { load } = atlas.payloads;
   const { figure } = atlas.chart;
+  const { term } = atlas.definitions;
   const MOST_RANKS = 512;   // of the rate curve, which only falls
   const DENSE = 0.1;
 
@@ -49,7 +50,7 @@
       return [
         table(["Task", "Tokens", "This dictionary", pca(coordinates)], rows.map((row) => line([title(row.task)], [count(row.tokens)], row))),
         ...said(verdict),
-        make("p", { class: "note" }, "Unexplained share on the labelled tokens: squared error over their variance about their own mean. Smaller is better; 1 is no better than that mean."),
+        make("p", { class: "note" }, term("fvu", "Unexplained share"), " on the labelled tokens: squared error over their variance about their own mean. Smaller is better; 1 is no better than that mean."),
       ];
     }
 
@@ -102,7 +103,7 @@
   function measured({ tokens, coordinates, rows, verdict }) {
     return [
       make("p", { class: "note" }, `On ${count(tokens)} held-out tokens of the corpus, beside principal components with equally many coordinates per token. The better of the two is set in bold.`),
-      table(["Measure", "This dictionary", pca(coordinates)], rows.map((row) => line([row.title, make("span", { class: "about-it" }, row.about)], [], row))),
+      table(["Measure", "This dictionary", pca(coordinates)], rows.map((row) => line([term(row.metric, row.title), make("span", { class: "about-it" }, row.about)], [], row))),
       ...said(verdict),
     ];
   }
@@ -110,7 +111,7 @@
   function cost({ tokens, rows, verdict }, coordinates) {
     const title = ({ subject, title: of }) => (subject === "pca" ? of.replace("PCA", pca(coordinates)) : of);
     return [
-      table(["The hook’s output", "Nats per token", "Score"], rows.map((row) => make("tr", {}, make("th", { scope: "row" }, title(row)), cell(row.value), cell(row.score)))),
+      table(["The hook’s output", term("cross_entropy", "Nats per token"), term("cross_entropy_score", "Score")], rows.map((row) => make("tr", {}, make("th", { scope: "row" }, title(row)), cell(row.value), cell(row.score)))),
       ...said(verdict),
       make("p", { class: "note" }, `Cross-entropy of the next token, on ${count(tokens)} held-out tokens: smaller is better. Score: (zero − replaced) / (zero − kept); 1 is as good as kept, 0 as bad as zero.`),
     ];
