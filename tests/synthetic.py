@@ -213,7 +213,7 @@ def prompt_norm(expert: int, position: int) -> float:
         return 0.1
     if kind(expert) == "silent" or expert % 5 == 3:
         return 0.3 + (expert + position) % 6 / 10
-    return (expert * 7 + position * 5) % 24 / 8
+    return (expert * 7 + position * 5) % 24 / 8 + (expert + 1) / 1000  # no two alike
 
 
 def _prompts(size: Size) -> dict[str, dict[str, Any]]:

@@ -315,15 +315,22 @@ def table(sites: dict[str, Measured]) -> str:
     return "\n".join(lines)
 
 
-def make(experts: int, work: Path) -> None:
+def make(experts: int, work: Path, *, full: bool) -> None:
     """Write an atlas and bake it; what is already there is not made again but baked again."""
     began = time.perf_counter()
     if not (work / "atlas.duckdb").exists():
-        write_big_atlas(work / "atlas.duckdb", experts)
+        write_big_atlas(work / "atlas.duckdb", experts, full=full)
         say(f"{experts:,} experts written in {time.perf_counter() - began:.0f} s")
     began = time.perf_counter()
     report = bake(work / "atlas.duckdb", work / "site")
-    say(f"baked in {time.perf_counter() - began:.0f} s: {report.payload_bytes / MEGABYTE:.0f} MB of payloads")
+    taken = time.perf_counter() - began
+    say(f"baked in {taken:.1f} s, {report.experts / taken:.0f} experts a second: {per_expert(work / 'site', report.experts)}")
+
+
+def per_expert(site: Path, experts: int) -> str:
+    """Return what all files of a site take, over its experts."""
+    total = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+    return f"{total / MEGABYTE:.0f} MB in all, {total / experts / 1e3:.1f} kB per expert"
 
 
 def measure(works: Sequence[Path], runs: int, views: int) -> None:
@@ -369,6 +376,7 @@ def main() -> None:
     making = steps.add_parser("make")
     making.add_argument("--experts", type=int, required=True)
     making.add_argument("--work", type=Path, required=True)
+    making.add_argument("--full", action="store_true", help="every expert that fires has 1,000 points on each of three tasks")
     measuring = steps.add_parser("measure")
     measuring.add_argument("works", type=Path, nargs="+", metavar="DIR")
     measuring.add_argument("--views", type=int, default=300, help="of the tour; 0 for none")
@@ -379,7 +387,7 @@ def main() -> None:
         step.add_argument("--runs", type=int, default=7)
     given = parser.parse_args()
     if given.step == "make":
-        make(given.experts, given.work)
+        make(given.experts, given.work, full=given.full)
     elif given.step == "measure":
         measure(given.works, given.runs, given.views)
     elif given.step == "open":

@@ -1,6 +1,7 @@
 """Writes a synthetic atlas of many experts, by whole columns: what tools/bench_site.py bakes and times.
 
     .venv/bin/python tools/big_atlas.py 16384 /tmp/large/atlas.duckdb
+    .venv/bin/python tools/big_atlas.py 2048 /tmp/full/atlas.duckdb --full   # with 3,000 more points of each expert
 
 What a page is slow by is as in a real atlas: thirty thousand token texts used as unevenly as words are, experts that fire on a
 few of them, contexts of varied words, titles that are mostly distinct, labels, scores, shapes, and a map with clusters. What is
@@ -31,8 +32,10 @@ Columns = dict[str, Any]
 
 KINDS = {"silent": 0.05, "dense": 0.03, "ring": 0.01, "line": 0.02, "task": 0.06, "clusters": 0.1, "ray": 0.73}
 """What experts are made to be, and how many of them."""
-LIKES = {"months": ("ring", "task"), "numbers": ("line",)}
-"""Who fires on nearly every sentence of a task; others do on few."""
+SENTENCES = Size(experts=20, more_tasks=True, month_templates=84, number_templates=10, part_templates=63)
+"""About a thousand sentences of each labelled task."""
+LIKES = {"months": ("ring", "task"), "numbers": ("line",), "body_parts": ("clusters",)}
+"""The labelled tasks, and who fires on nearly every sentence of one; others do on few."""
 WINDOWS, WIDTH = 8_192, 128
 TOKENS, HELD_OUT = 10_000_000, 2_000_000
 TEXTS = 30_000
@@ -152,11 +155,11 @@ def on_line(along: Array) -> Array:
     return np.stack([4 * along, 1.6 * along**2, np.full_like(along, 0.4)], -1).astype(np.float32)
 
 
-def big_tables(count: int, points: int) -> dict[str, Columns]:
-    """Return the tables of an atlas of `count` experts."""
+def big_tables(count: int, points: int, *, full: bool) -> dict[str, Columns]:
+    """Return the tables of an atlas of `count` experts; of a `full` one all that fire do so on nearly every sentence."""
     random = np.random.default_rng([count, points])
-    small = synthetic_tables(size=Size(experts=20))
-    tasks = labelled_tasks(Size())
+    small = {name: of_first_tasks(columns) for name, columns in synthetic_tables(size=SENTENCES).items()}
+    tasks = labelled_tasks(SENTENCES)[: len(LIKES)]
     corpus = Corpus.made(random)
     experts = made_experts(random, corpus, count, points)
     numbers = np.arange(count)
@@ -177,8 +180,8 @@ def big_tables(count: int, points: int) -> dict[str, Columns]:
         "code_axes": code_axes(experts),
     }
     tables |= token_sample(experts, corpus) | overview(experts, corpus)
-    labelled = [on_sentences(experts, number, task) for number, task in enumerate(tasks, start=1)]
-    tables |= of_labels(experts, labelled) | of_scores(experts, labelled) | of_shapes(experts, labelled)
+    labelled = [on_sentences(experts, number, task, full=full) for number, task in enumerate(tasks, start=1)]
+    tables |= of_labels(experts, labelled) | of_scores(experts, labelled, small["hypotheses"]) | of_shapes(experts, labelled)
     tables["points"] = stacked([corpus_points(experts), *(one.points for one in labelled)])
     tables["titles"] = titles(experts, corpus)
     return tables
@@ -191,6 +194,14 @@ CORPUS_AMOUNTS = {
     "importance_tokens": HELD_OUT // 2,
     "documents": WINDOWS,
 }
+
+
+def of_first_tasks(columns: Columns) -> Columns:
+    """Return the rows of the corpus and of the labelled tasks that there are."""
+    if "task" not in columns:
+        return columns
+    kept = [row for row, task in enumerate(columns["task"]) if task is None or task <= len(LIKES)]
+    return {name: [values[row] for row in kept] for name, values in columns.items()}
 
 
 def corrected(values: list[Any], first: int) -> list[Any]:
@@ -464,9 +475,9 @@ class OnSentences:
     """Of those, and of each label, rows."""
 
 
-def on_sentences(experts: Experts, number: int, task: Labelled) -> OnSentences:
+def on_sentences(experts: Experts, number: int, task: Labelled, *, full: bool) -> OnSentences:
     random, labels = experts.random, len(task.labels)
-    liked = experts.are(*LIKES[task.name])
+    liked = full | experts.are(*LIKES[task.name])
     chance = np.where(liked, 0.95, np.where(experts.are("dense"), 0.5, 0.03))
     who, row = np.nonzero(random.random((len(experts.fires), labels * task.templates), np.float32) < chance[:, None])
     label = row // task.templates
@@ -540,11 +551,11 @@ def covered(one: OnSentences) -> Array:
     return (2 * one.fired >= one.of.templates).sum(axis=1)
 
 
-def of_scores(experts: Experts, labelled: list[OnSentences]) -> dict[str, Columns]:
-    """Return scores of two hypotheses of each task; the first is an order, supported for those made to have it."""
+def of_scores(experts: Experts, labelled: list[OnSentences], hypotheses: Columns) -> dict[str, Columns]:
+    """Return scores of every hypothesis; a task's first is an order, supported for those made to have it."""
     parts = []
     for one in labelled:
-        for hypothesis in (0, 1):
+        for hypothesis in range(hypotheses["task"].count(one.task)):
             who = np.flatnonzero(one.active > 0)
             ordered = experts.are("ring" if one.of.name == "months" else "line")[who] & (hypothesis == 0)
             value = np.where(ordered, experts.random.uniform(0.55, 0.9, len(who)), experts.random.uniform(-0.05, 0.3, len(who)))
@@ -641,10 +652,13 @@ def titles(experts: Experts, corpus: Corpus) -> Columns:
     return {name: [row[at] for row in rows] for at, name in enumerate(("expert", "title", "basis", "task", "measure", "value"))}
 
 
-def write_big_atlas(path: Path, experts: int) -> None:
-    """Write an atlas of so many experts; the same number gives the same rows."""
-    write_atlas(path, big_tables(experts, 100 if experts > MANY else 1_000))
+def write_big_atlas(path: Path, experts: int, *, full: bool = False) -> None:
+    """Write an atlas of so many experts; the same number gives the same rows.
+
+    In a full one each expert that fires has about 1,000 points on each of three tasks, beside those on the corpus; in others few.
+    """
+    write_atlas(path, big_tables(experts, 100 if experts > MANY else 1_000, full=full))
 
 
 if __name__ == "__main__":
-    write_big_atlas(Path(sys.argv[2]), int(sys.argv[1]))
+    write_big_atlas(Path(sys.argv[2]), int(sys.argv[1]), full="--full" in sys.argv)

@@ -15,6 +15,8 @@ Typed = dict[str, str]
 
 STEPS = 32_000
 """Steps from the middle of a frame to its side: fits in two bytes with room for rounding."""
+LEVEL = 9
+"""Of compression: the best."""
 WIDEST = 1 << 32
 """The least whole number that no array of the page holds."""
 _NAMES = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"}
@@ -25,9 +27,14 @@ def typed(array: Array) -> Typed:
     return {"dtype": _NAMES[array.dtype.name], "bdata": base64.b64encode(_bytes(array)).decode("ascii")}
 
 
-def packed(array: Array) -> Typed:
-    """Return an array in the same form, gzipped: `{"dtype", "gzip"}`. Pays for text, never for coordinates."""
-    squeezed = zlib.compress(_bytes(array), 9, wbits=31)
+def packed(array: Array, *, repeats: bool = True) -> Typed:
+    """Return an array in the same form, gzipped: `{"dtype", "gzip"}`.
+
+    What never `repeats`, such as coordinates, is spared the search for it; then it pays where few of the bytes' values are used.
+    """
+    strategy = zlib.Z_DEFAULT_STRATEGY if repeats else zlib.Z_HUFFMAN_ONLY
+    gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, wbits=31, memLevel=9, strategy=strategy)
+    squeezed = gzip.compress(_bytes(array)) + gzip.flush()
     return {"dtype": _NAMES[array.dtype.name], "gzip": base64.b64encode(squeezed).decode("ascii")}
 
 

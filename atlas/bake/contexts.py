@@ -14,6 +14,8 @@ from atlas.bake.search import WORD, folded, is_mark
 Array = npt.NDArray[Any]
 OUTSIDE = -1
 """Stands where a context reaches past its window."""
+NO_TOKEN = 0
+"""The place of no token among texts."""
 BLOCK = 4_096
 """Windows whose words are found at a time."""
 
@@ -21,10 +23,11 @@ BLOCK = 4_096
 class Windows:
     """The windows of one task, flat."""
 
-    def __init__(self, windows: pl.DataFrame) -> None:
+    def __init__(self, windows: pl.DataFrame, form: Callable[[Array], Array] = np.asarray) -> None:
+        """`form` is applied to the token ids."""
         windows = windows.sort("window")
         self.number = windows["window"].to_numpy()
-        self.tokens = windows["tokens"].explode(empty_as_null=False).to_numpy()
+        self.tokens = form(windows["tokens"].explode(empty_as_null=False).to_numpy())
         self.lengths = windows["tokens"].list.len().to_numpy().astype(np.int64)
         self.starts = np.cumsum(self.lengths) - self.lengths
 
@@ -113,7 +116,7 @@ class Words:
 
 
 class Texts:
-    """The texts of the tokens that one payload needs, the most frequent first; index 0 stands for no token."""
+    """The texts of tokens, the most frequent first; NO_TOKEN stands for none."""
 
     def __init__(self, vocabulary: dict[int, str], *ids: Array) -> None:
         seen, counts = np.unique(np.concatenate([np.empty(0, np.int64), *map(np.ravel, ids)]), return_counts=True)
@@ -128,9 +131,9 @@ class Texts:
     def index(self, ids: Array) -> Array:
         """Return token ids as places in `list`."""
         if not len(self._ids):
-            return np.zeros(ids.shape, np.int64)
+            return np.full(ids.shape, NO_TOKEN)
         place = np.searchsorted(self._ids, ids).clip(0, len(self._ids) - 1)
-        return np.where(ids == OUTSIDE, 0, self._index[place])
+        return np.where(ids == OUTSIDE, NO_TOKEN, self._index[place])
 
 
 def _piece(text: str) -> str:

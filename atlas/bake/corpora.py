@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import polars as pl
 
 from atlas.bake.arrays import narrow, packed, short
 from atlas.bake.by_expert import ByExpert, rounded
-from atlas.bake.contexts import Texts, Windows
+from atlas.bake.contexts import NO_TOKEN, Texts, Windows
 from atlas.bake.points import Points
 from atlas.bake.sayings import chosen
 from atlas.bake.shapes import needed
@@ -31,30 +31,9 @@ PER_BAND = 5
 STRATA = ("top", "q75", "q50", "q25", "q0")
 
 _KEPT = ("importance_kept", "dimensions_needed")
-_SAMPLED = ("count", "share", "share_low", "share_high", "lift")
+_SAMPLED = ("text", "count", "share", "share_low", "share_high", "lift")
 
 Array = npt.NDArray[Any]
-_NOWHERE = np.empty(0, np.int64)
-
-
-class Shown(NamedTuple):
-    """Token ids of what an expert's page shows of a corpus."""
-
-    hover: Array
-    """Round each drawn point, shape (point, 2 * HOVER_TOKENS + 1)."""
-    contexts: Array
-    """Round each kept firing, shape (context, 2 * CONTEXT_TOKENS + 1)."""
-    tokens: Array
-
-
-class Spans(NamedTuple):
-    """As much of the windows of an expert's contexts as is ever shown."""
-
-    ids: Array
-    """Of all of them, end to end."""
-    lengths: Array
-    at: Array
-    """Of each, the place of its firing."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +44,7 @@ class Corpus:
     seed: int
     """Of the hash that chose samples."""
     windows: Windows
+    """Their tokens are places among the texts of the site."""
     documents: Array
     """Of each window."""
     contexts: ByExpert
@@ -77,66 +57,47 @@ class Corpus:
     kept: Mapping[int, Mapping[str, Any]]
     """How much of their importance few axes keep: `said` in a sentence, and the `shares`."""
 
-    def shown(self, expert: int, drawn: Points | None) -> Shown:
-        """Return the ids of what an expert's page shows, whose drawn points are given."""
-        window, position = (_NOWHERE, _NOWHERE) if drawn is None else (drawn.window, drawn.position)
-        return Shown(
-            self.windows.around(window, position, before=HOVER_TOKENS, after=HOVER_TOKENS),
-            self.windows.around(*self._places(expert), before=CONTEXT_TOKENS, after=CONTEXT_TOKENS),
-            self.tokens.column(expert, "token").to_numpy(),
-        )
-
-    def spans(self, expert: int) -> Spans:
-        """Return what is shown when more context is asked for, in the order of the contexts."""
-        window, position = self._places(expert)
-        first, last = self.windows.span(window, position, reach=WINDOW_TOKENS)
-        lengths = last - first + 1
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return Spans(self.windows.tokens[np.repeat(first, lengths) + within], lengths, np.minimum(position, WINDOW_TOKENS))
-
-    def cloud(self, drawn: Points, shown: Shown, texts: Texts) -> dict[str, Any]:
+    def cloud(self, drawn: Points) -> dict[str, Any]:
         """Return what is said of each drawn point: the tokens around it, its position in the window and its document."""
         return {
-            "hover": packed(narrow(texts.index(shown.hover))),
+            "hover": packed(narrow(self._around(drawn.window, drawn.position, HOVER_TOKENS))),
             "position": packed(narrow(drawn.position)),
             "document": packed(narrow(self.documents[np.searchsorted(self.windows.number, drawn.window)])),
         }
 
-    def evidence(self, expert: int, shown: Shown, texts: Texts, *, kept: int) -> dict[str, Any]:
+    def evidence(self, expert: int, *, kept: int) -> dict[str, Any]:
         """Return what an expert's firings show, of which `kept` are points in the atlas."""
         stats, tokens = self.stats[expert], self.tokens.columns(expert, "sampled", *_SAMPLED)
         counted = max(tokens.pop("sampled"), default=0)
         return {
             "task": self.task,
-            "contexts": self._contexts(expert, texts.index(shown.contexts).tolist()),
+            "contexts": self._contexts(expert),
             "sampled": chosen(kept, stats["firings"], self.seed),
-            "tokens": tokens
-            | {"text": texts.index(shown.tokens).tolist(), "sampled": chosen(counted, stats["firings"], self.seed)},
+            "tokens": tokens | {"sampled": chosen(counted, stats["firings"], self.seed)},
             "norms": self.norms.columns(expert, "bin", "lower", "count"),
             "positions": self.positions.columns(expert, "lower", "upper", "firings", "rate"),
             "stats": stats,
             "kept": self.kept[expert],
         }
 
-    def windows_payload(self, expert: int, spans: Spans, texts: Texts) -> dict[str, Any]:
-        """Return the windows of an expert's contexts, by stratum like the contexts themselves."""
-        ends = np.cumsum(spans.lengths)
+    def windows_payload(self, expert: int) -> dict[str, Any]:
+        """Return as much of the windows of an expert's contexts as is ever shown, by stratum like the contexts themselves."""
+        window, position = self._places(expert)
+        first, last = self.windows.span(window, position, reach=WINDOW_TOKENS)
+        at = np.minimum(position, WINDOW_TOKENS)
         contexts = []
-        for stratum, first, end in self._strata(expert):
-            here = slice(ends[first] - spans.lengths[first], ends[end - 1])
-            columns = {"length": spans.lengths[first:end].tolist(), "at": spans.at[first:end].tolist()}
-            contexts.append({"stratum": stratum, "tokens": packed(narrow(texts.index(spans.ids[here]))), **columns})
+        for stratum, begin, end in self._strata(expert):
+            tokens = [self.windows.tokens[low : high + 1] for low, high in zip(first[begin:end], last[begin:end], strict=True)]
+            columns = {"length": [len(one) for one in tokens], "at": at[begin:end].tolist()}
+            contexts.append({"stratum": stratum, "tokens": packed(narrow(np.concatenate(tokens))), **columns})
         return {"task": self.task, "contexts": contexts}
 
-    def _contexts(self, expert: int, tokens: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-        norms, around = (self.contexts.column(expert, name).to_list() for name in ("norm", "around"))
+    def _contexts(self, expert: int) -> list[dict[str, Any]]:
+        columns: dict[str, list[Any]] = self.contexts.columns(expert, "norm", "around")
+        tokens = self._around(*self._places(expert), CONTEXT_TOKENS)
         return [
-            {
-                "stratum": stratum,
-                "norm": norms[first:end],
-                "tokens": tokens[first:end],
-                "around": around[first:end],
-            }
+            {"stratum": stratum, "tokens": packed(narrow(tokens[first:end]))}
+            | {name: values[first:end] for name, values in columns.items()}
             for stratum, first, end in self._strata(expert)
         ]
 
@@ -145,29 +106,35 @@ class Corpus:
         strata = self.contexts.column(expert, "stratum").to_list()
         return [(name, strata.index(name), strata.index(name) + strata.count(name)) for name in STRATA if name in strata]
 
+    def _around(self, window: Array, position: Array, reach: int) -> Array:
+        """Return the tokens round positions, shape (context, 2 * reach + 1), NO_TOKEN beyond the window."""
+        return np.maximum(self.windows.around(window, position, before=reach, after=reach), NO_TOKEN)
+
     def _places(self, expert: int) -> tuple[Array, Array]:
         window, position = (self.contexts.column(expert, name).to_numpy() for name in ("window", "position"))
         return window, position
 
 
-def corpora(store: Store, tasks: Sequence[int], *, seed: int) -> dict[int, Corpus]:
-    """Return what the atlas holds of each corpus, by its task."""
-    windows, stats = store.table("windows"), rounded(store.norms())
-    by_stratum = pl.col("stratum").cast(pl.Enum(STRATA))
+def corpora(store: Store, tasks: Sequence[int], *, seed: int) -> tuple[list[str], dict[int, Corpus]]:
+    """Return the texts of all tokens of the corpora, and what the atlas holds of each, by its task."""
+    windows = store.table("windows").filter(pl.col("task").is_in(tasks))
+    tokens, vocabulary = rounded(store.table("expert_tokens")), store.table("vocabulary").filter(pl.col("task").is_in(tasks))
+    ids = windows["tokens"].explode(empty_as_null=False).to_numpy()
+    texts = Texts(dict(vocabulary.select("token", "text").iter_rows()), ids, tokens["token"].to_numpy())
+    tokens = tokens.with_columns(text=pl.Series(texts.index(tokens["token"].to_numpy())))
     levels = pl.col("around").cast(pl.List(pl.String)).list.join("")
     contexts = rounded(store.contexts(strongest=STRONGEST, per_band=PER_BAND)).with_columns(around=levels)
-    contexts = contexts.sort("expert", by_stratum, maintain_order=True)
-    tokens, norms = rounded(store.table("expert_tokens")), rounded(store.table("norm_histogram"))
-    positions = rounded(store.table("position_rates"))
+    contexts = contexts.sort("expert", pl.col("stratum").cast(pl.Enum(STRATA)), maintain_order=True)
+    stats, norms, positions = map(rounded, (store.norms(), store.table("norm_histogram"), store.table("position_rates")))
     found = {}
     for task in tasks:
         here = pl.col("task") == task
-        own, fires = windows.filter(here), stats.filter(here).drop("task")
+        own, fires = windows.filter(here).sort("window"), stats.filter(here).drop("task")
         found[task] = Corpus(
             task=task,
             seed=seed,
-            windows=Windows(own),
-            documents=own.sort("window")["document"].to_numpy(),
+            windows=Windows(own, texts.index),
+            documents=own["document"].to_numpy(),
             contexts=ByExpert(contexts.filter(here)),
             tokens=ByExpert(tokens.filter(here)),
             norms=ByExpert(norms.filter(here)),
@@ -178,4 +145,4 @@ def corpora(store: Store, tasks: Sequence[int], *, seed: int) -> dict[int, Corpu
                 for expert, kept, axes in fires.select("expert", *_KEPT).iter_rows()
             },
         )
-    return found
+    return texts.list, found

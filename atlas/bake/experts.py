@@ -1,4 +1,4 @@
-"""Payloads of expert pages: several experts to a file, with the texts that they need."""
+"""Payloads of expert pages: several experts to a file, whose tokens are places among the texts of the site."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import polars as pl
 
 from atlas.bake.arrays import short
 from atlas.bake.by_expert import ByExpert, rounded
-from atlas.bake.contexts import Texts
-from atlas.bake.corpora import Corpus, Shown, corpora
+from atlas.bake.corpora import corpora
 from atlas.bake.gate import Gates
 from atlas.bake.means import Means
 from atlas.bake.neighbours import Neighbours
@@ -39,9 +38,7 @@ class ExpertPages:
         dictionary = provenance["dictionary"]
         self._d_code: int = dictionary["d_code"]
         of_text = [task.task for task in tasks.values() if task.kind == "corpus"]
-        self._corpora = corpora(store, of_text, seed=provenance["settings"]["harvest"]["seed"])
-        vocabulary = store.table("vocabulary").filter(pl.col("task").is_in(of_text))
-        self._vocabulary = dict(vocabulary.select("token", "text").iter_rows())
+        self.texts, self._corpora = corpora(store, of_text, seed=provenance["settings"]["harvest"]["seed"])
         scores = _with_mentions(store)
         self._exact_scores, self._scores = ByExpert(scores), ByExpert(rounded(scores))
         labels = store.table("label_stats")
@@ -66,58 +63,32 @@ class ExpertPages:
 
     def payload(self, points: PointsOf) -> dict[str, Any]:
         """Return the payload of a few experts, whose points are given."""
-        drawn = {expert: {task: few.drawn() for task, few in tables.items()} for expert, tables in points.items()}
-        shown = {
-            expert: {
-                corpus.task: corpus.shown(expert, tables.get(corpus.task))
-                for corpus in self._corpora.values()
-                if expert in corpus.stats
-            }
-            for expert, tables in drawn.items()
-        }
-        texts = Texts(self._vocabulary, *(ids for each in shown.values() for one in each.values() for ids in one))
         return {
-            "texts": texts.list,
-            "experts": {
-                str(expert): {
-                    "sayings": self._sayings(expert),
-                    "tasks": [
-                        {"task": task, "kept": points[expert][task].count}
-                        | self._cloud(expert, task, few, shown[expert].get(task), texts)
-                        for task, few in drawn[expert].items()
-                    ],
-                    "corpora": [
-                        self._evidence(self._corpora[task], expert, one, texts, points[expert].get(task))
-                        for task, one in shown[expert].items()
-                    ],
-                    **self._findings(expert),
-                }
-                for expert in points
-            },
+            str(expert): {
+                "sayings": self._sayings(expert),
+                "tasks": [self._cloud(expert, task, few) for task, few in own.items()],
+                "corpora": [
+                    corpus.evidence(expert, kept=own[task].count if task in own else 0)
+                    for task, corpus in self._corpora.items()
+                    if expert in corpus.stats
+                ],
+                **self._findings(expert),
+            }
+            for expert, own in points.items()
         }
 
     def windows(self, experts: Sequence[int]) -> dict[str, Any]:
         """Return the payload of the windows that a few experts' contexts are from."""
-        spans = {
-            expert: [(corpus, corpus.spans(expert)) for corpus in self._corpora.values() if expert in corpus.stats]
+        return {
+            str(expert): [corpus.windows_payload(expert) for corpus in self._corpora.values() if expert in corpus.stats]
             for expert in experts
         }
-        texts = Texts(self._vocabulary, *(one.ids for each in spans.values() for _, one in each))
-        return {
-            "texts": texts.list,
-            "experts": {
-                str(expert): [corpus.windows_payload(expert, one, texts) for corpus, one in each]
-                for expert, each in spans.items()
-            },
-        }
 
-    def _cloud(self, expert: int, task: int, drawn: Points, shown: Shown | None, texts: Texts) -> dict[str, Any]:
-        if shown is None:
-            return drawn_payload(drawn, self._means.of(expert, task))
-        return drawn_payload(drawn, None) | self._corpora[task].cloud(drawn, shown, texts)
-
-    def _evidence(self, corpus: Corpus, expert: int, shown: Shown, texts: Texts, points: Points | None) -> dict[str, Any]:
-        return corpus.evidence(expert, shown, texts, kept=0 if points is None else points.count)
+    def _cloud(self, expert: int, task: int, points: Points) -> dict[str, Any]:
+        drawn, corpus = points.drawn(), self._corpora.get(task)
+        means = None if corpus else self._means.of(expert, task)
+        said = corpus.cloud(drawn) if corpus else {}
+        return {"task": task, "kept": points.count} | drawn_payload(drawn, means) | said
 
     def _findings(self, expert: int) -> dict[str, Any]:
         """Return what is found without the texts."""

@@ -36,12 +36,6 @@ def labels_per_mean(task: Task) -> int:
     return 1 if len(task.labels) <= DIRECT_LABELS or not _has_path(task) else -(-len(task.labels) // 10)
 
 
-def label_places(task: Task) -> list[float]:
-    """Return where each label stands on the colour axis: its value, or its number where the labels are named."""
-    by_value = is_on_an_axis(task)
-    return [label.value if by_value else float(number) for number, label in enumerate(task.labels)]
-
-
 def _skeleton(scheme: Scheme) -> dict[str, Any]:
     points = go.Scatter3d(mode="markers", hoverinfo="none", marker={"size": 3, "opacity": 0.75})
     means = go.Scatter3d(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas.bake.figures import label_places, labels_per_mean
+from atlas.bake.figures import labels_per_mean
 from atlas.store import Task
 
 Array = npt.NDArray[Any]
@@ -26,8 +26,6 @@ class Marks:
     xyz: Array
     """(mark, 3): mean contributions."""
     text: list[str]
-    place: list[float]
-    """On the colour axis."""
     label: list[int]
     """The label, or the first of several."""
 
@@ -64,17 +62,16 @@ class Means:
     def of(self, expert: int, task: int) -> Marks:
         """Return the marks of one expert on one task; none where it fires on no label often enough."""
         found = self._slices.get((expert, task), slice(0))
-        named = [self._named[task][mark] for mark in self._mark[found]]
         first = self._mark[found] * self._step[task]
-        return Marks(self._xyz[found], [text for text, _ in named], [place for _, place in named], first.tolist())
+        return Marks(self._xyz[found], [self._named[task][mark] for mark in self._mark[found]], first.tolist())
 
 
-def _named(task: Task) -> list[tuple[str, float]]:
-    """Return the text and the place of each mark: of a label, or of the first to the last of several."""
-    step, places = labels_per_mean(task), label_places(task)
+def _named(task: Task) -> list[str]:
+    """Return the text of each mark: of a label, or of the first to the last of several."""
+    step = labels_per_mean(task)
     found = []
     for first in range(0, len(task.labels), step):
         last = min(first + step, len(task.labels)) - 1
         names = task.labels[first].name, task.labels[last].name
-        found.append((names[0] if first == last else "–".join(names), (places[first] + places[last]) / 2))
+        found.append(names[0] if first == last else "–".join(names))
     return found

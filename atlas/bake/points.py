@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atlas.bake.arrays import Frame, narrow, short, spread, typed
+from atlas.bake.arrays import Frame, narrow, packed, short, spread, typed
 from atlas.bake.means import Marks
 
 Array = npt.NDArray[Any]
 
 DRAWN = 1_000
 """Most points drawn of an expert and task."""
+GRAIN = 8
+"""Steps that coordinates are rounded to: finer ones are seen on no screen, and take a seventh more room."""
 NORM_STEPS = 65_535
 IMPORTANCE_STEPS = 32_767
 NOT_MEASURED = -32_768
@@ -60,10 +62,10 @@ class Points:
         return Points(*(getattr(self, name)[rows] for name in self.__slots__))
 
     def drawn(self) -> Points:
-        """Return at most DRAWN of them, evenly over the labels, in the order of labels and of the text."""
+        """Return at most DRAWN of them, evenly over the labels, in the order of the text."""
         by_label = np.argsort(self.label, kind="stable")
         few = self.at(by_label[spread(self.count, DRAWN)])
-        return few.at(np.lexsort((few.position, few.window, few.label)))
+        return few.at(np.lexsort((few.position, few.window)))
 
 
 def points_of(rows: pl.DataFrame, experts: Sequence[int]) -> dict[int, dict[int, Points]]:
@@ -86,19 +88,23 @@ def drawn_payload(drawn: Points, means: Marks | None) -> dict[str, Any]:
     payload = {
         "origin": frame.stepped(np.zeros((1, 3)))[0].tolist(),
         "unit": short(frame.unit),
-        **_coordinates(frame.stepped(drawn.xyz)),
+        **{axis: packed(column, repeats=False) for axis, column in zip("xyz", _grained(frame.stepped(drawn.xyz)).T, strict=True)},
         "norm": _norms(drawn.norm),
         **_importance(drawn.importance),
     }
     if means is None:
         return payload
     return payload | {
-        "window": typed(narrow(drawn.window)),
-        "means": {"text": means.text, "place": means.place, "label": means.label, **_coordinates(frame.stepped(means.xyz))},
+        "window": packed(narrow(np.diff(drawn.window, prepend=0))),
+        "means": {"text": means.text, "label": means.label, **_typed(frame.stepped(means.xyz))},
     }
 
 
-def _coordinates(steps: Array) -> Mapping[str, Any]:
+def _grained(steps: Array) -> Array:
+    return (np.rint(steps / GRAIN) * GRAIN).astype(np.int16)
+
+
+def _typed(steps: Array) -> Mapping[str, Any]:
     return {name: typed(steps[:, axis]) for axis, name in enumerate("xyz")}
 
 
@@ -115,4 +121,4 @@ def _importance(importance: Array) -> dict[str, Any]:
     most = float(np.abs(importance[measured]).max()) or 1.0
     steps = np.full(len(importance), NOT_MEASURED, np.int16)
     steps[measured] = np.rint(importance[measured] / most * IMPORTANCE_STEPS)
-    return {"importance": {"steps": typed(steps), "most": short(most)}}
+    return {"importance": {"steps": packed(steps), "most": short(most)}}

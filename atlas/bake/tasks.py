@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from atlas.bake.colours import SCHEMES, label_colours
-from atlas.bake.figures import label_places, labels_per_mean
+from atlas.bake.figures import labels_per_mean
 from atlas.store import Hypothesis, Task
 
 ABSENCES = {
@@ -48,7 +48,6 @@ def task_payload(task: Task, absences: pl.DataFrame) -> dict[str, Any]:
         "labels": {
             "name": [label.name for label in task.labels],
             "rows": [label.rows for label in task.labels],
-            "place": label_places(task),
             "colours": {scheme: label_colours(task, scheme) for scheme in SCHEMES},
         },
         "labels_per_mean": labels_per_mean(task),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import Any
@@ -16,8 +17,9 @@ _HASH = 12
 
 
 def array(stored: Mapping[str, str]) -> npt.NDArray[Any]:
-    """Return a typed array."""
-    return np.frombuffer(base64.b64decode(stored["bdata"]), _TYPES[stored["dtype"]])
+    """Return a typed array, gzipped or not."""
+    content = gzip.decompress(base64.b64decode(stored["gzip"])) if "gzip" in stored else base64.b64decode(stored["bdata"])
+    return np.frombuffer(content, _TYPES[stored["dtype"]])
 
 
 def numbers(stored: Mapping[str, str]) -> list[Any]:

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from atlas.bake.contexts import Windows, Words
-from atlas.bake.evidence import REACH, Evidence
 from atlas.bake.corpora import CONTEXT_TOKENS, STRONGEST
+from atlas.bake.evidence import REACH, Evidence
 from atlas.bake.search import folded
 from atlas.store import Store
 from synthetic import Size, write_synthetic

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from atlas.bake.arrays import narrow
 from atlas.bake.corpora import CONTEXT_TOKENS, HOVER_TOKENS, WINDOW_TOKENS
 from atlas.bake.experts import GAIN, LEADING, ExpertPages
-from atlas.bake.points import points_of
+from atlas.bake.points import NOT_MEASURED, points_of
 from atlas.bake.sentences import sentences_payload
+from atlas.publish.manifest import array
 from atlas.store import Store, write_atlas
 from synthetic import Size, kind, synthetic_tables
 
@@ -37,7 +38,7 @@ def pages(store: Store) -> ExpertPages:
 
 
 def page(store: Store, pages: ExpertPages, expert: int) -> dict[str, Any]:
-    return pages.payload(points_of(store.points([expert]), [expert]))["experts"][str(expert)]
+    return pages.payload(points_of(store.points([expert]), [expert]))[str(expert)]
 
 
 def test_scores_of_classes_are_there_and_mentions_stand_with_the_score_they_are_of(store: Store, pages: ExpertPages) -> None:
@@ -87,6 +88,78 @@ def test_rows_that_are_no_text_have_labels_and_no_tokens(store: Store) -> None:
     cells = next(task for task in store.tasks() if task.name == "cells")
     payload = sentences_payload(store.table("windows"), store.table("vocabulary"), cells)
     assert payload["texts"] == [""]
+
+
+def drawn(store: Store, task: int) -> pl.DataFrame:
+    """The ring's points on a task with their windows, in the order of the text."""
+    windows = store.table("windows").filter(pl.col("task") == task)
+    points = store.points([RING]).filter(pl.col("task") == task)
+    return points.join(windows.drop("label", "position"), on="window", maintain_order="left").sort(
+        "window", "position", maintain_order=True
+    )
+
+
+def test_points_on_a_corpus_have_their_place_document_and_importance(store: Store, pages: ExpertPages) -> None:
+    shown, table = page(store, pages, RING)["tasks"][0], drawn(store, 0)
+    assert shown["kept"] == len(table) == len(array(shown["x"]))
+    for name in ("position", "document"):
+        assert array(shown[name]).tolist() == table[name].to_list()
+    words = dict(store.table("vocabulary").filter(pl.col("task") == 0).select("token", "text").iter_rows())
+    around = array(shown["hover"]).reshape(len(table), 2 * HOVER_TOKENS + 1)
+    for places, tokens, position in zip(around, table["tokens"], table["position"], strict=True):
+        before = [words[token] for token in tokens[max(0, position - HOVER_TOKENS) : position]]
+        assert [pages.texts[place] for place in places[:HOVER_TOKENS]] == [""] * (HOVER_TOKENS - len(before)) + before
+        assert pages.texts[places[HOVER_TOKENS]] == words[tokens[position]]
+    xyz = (
+        np.stack([array(shown[axis]) - float(middle) for axis, middle in zip("xyz", shown["origin"], strict=True)], 1)
+        * shown["unit"]
+    )
+    # Half a grain of the 8,000 that a frame has to a side.
+    assert np.abs(xyz - table.select("x", "y", "z").to_numpy()).max() <= 4.6 * shown["unit"]
+    steps, measured = array(shown["importance"]["steps"]), table["importance"].is_not_null().to_numpy()
+    assert measured.any() and (steps[~measured] == NOT_MEASURED).all() and (~measured).any()
+    importance = steps[measured] / 32_767 * shown["importance"]["most"]
+    assert importance == pytest.approx(table["importance"].to_numpy()[measured], abs=shown["importance"]["most"] / 30_000)
+
+
+def test_points_on_a_task_have_their_sentence(store: Store, pages: ExpertPages) -> None:
+    shown, table = page(store, pages, RING)["tasks"][1], drawn(store, 1)
+    assert np.cumsum(array(shown["window"])).tolist() == table["window"].to_list()
+    months = store.tasks()[1]
+    sentences = sentences_payload(store.table("windows"), store.table("vocabulary"), months)
+    of_task = store.table("windows").filter(pl.col("task") == 1).sort("window")
+    assert array(sentences["template"]).tolist() == of_task["template"].to_list()
+
+
+def test_more_context_is_the_window_round_the_same_firing(store: Store, pages: ExpertPages) -> None:
+    (corpus,), (wide,) = page(store, pages, RING)["corpora"], pages.windows([RING])[str(RING)]
+    assert wide["task"] == corpus["task"] == 0
+    assert [one["stratum"] for one in wide["contexts"]] == [one["stratum"] for one in corpus["contexts"]]
+    cut = 2 * CONTEXT_TOKENS + 1
+    for short, whole in zip(corpus["contexts"], wide["contexts"], strict=True):
+        tokens, end = array(whole["tokens"]), 0
+        for narrow, length, at, levels in zip(
+            array(short["tokens"]).reshape(-1, cut), whole["length"], whole["at"], short["around"], strict=True
+        ):
+            window, end = tokens[end : end + length], end + length
+            assert at <= WINDOW_TOKENS and length - at - 1 <= WINDOW_TOKENS
+            inside = window[max(0, at - CONTEXT_TOKENS) : at + CONTEXT_TOKENS + 1]
+            assert [place for place in narrow if place] == inside.tolist() and narrow[CONTEXT_TOKENS] == window[at]
+            assert len(levels) == cut - 1 and set(levels) <= set("0123")
+        assert end == len(tokens)
+    levels = store.contexts(strongest=1, per_band=0).filter((pl.col("expert") == RING) & (pl.col("task") == 0))["around"][0]
+    assert corpus["contexts"][0]["around"][0] == "".join(map(str, levels))
+
+
+def test_importance_is_told_of_every_source_and_rates_of_every_place(store: Store, pages: ExpertPages) -> None:
+    shown, tasks = page(store, pages, RING), store.tasks()
+    measured = store.table("task_importance").filter(pl.col("expert") == RING)
+    on = shown["importance_on"]
+    assert on["task"] == [0, *measured["task"].sort()]
+    assert on["rows"] == [tasks[0].importance_tokens, *measured.sort("task")["rows"]]
+    assert on["importance"][0] == pytest.approx(store.experts().filter(pl.col("expert") == RING)["importance"][0], rel=1e-4)
+    places = store.table("position_rates").filter(pl.col("expert") == RING)
+    assert shown["corpora"][0]["positions"]["firings"] == places["firings"].to_list()
 
 
 def test_axes_have_their_shares_and_a_corpus_what_few_of_them_keep(store: Store, pages: ExpertPages) -> None:

@@ -28,14 +28,14 @@
 
   // Of each stratum the windows of its contexts, in their order.
   async function windows(record, task) {
-    const { texts, experts } = await load(`windows/${Math.floor(record.row / record.manifest.shards.experts)}`);
+    const experts = await load(`windows/${Math.floor(record.row / record.manifest.shards.experts)}`);
     const { contexts } = experts[record.expert].find((one) => one.task === task);
     return Promise.all(contexts.map(async ({ tokens, length, at }) => {
       const indices = await unpack(tokens);
       let end = 0;
       return length.map((long, place) => {
         end += long;
-        return { words: Array.from(indices.subarray(end - long, end), (index) => texts[index]), at: at[place] };
+        return { words: Array.from(indices.subarray(end - long, end), (index) => record.texts[index]), at: at[place] };
       });
     }));
   }

@@ -26,23 +26,23 @@
   }
 
   class Points {
-    #stored; #texts; #norm; #importance; #window; #sentences; #corpus;
+    #stored; #texts; #norm; #importance; #window; #sentences; #columns;
 
-    // stored: of the payload's `tasks[]`; texts: the payload's own; sentences: of a labelled task; corpus: of a corpus, the tokens
-    // around each firing (`hover`), its `position` and `document`.
-    constructor(task, stored, texts, { sentences: read = null, corpus = null }) {
+    // stored: of the payload's `tasks[]`; texts: of all tokens; columns: what it has packed, of a corpus also the tokens around each
+    // firing (`hover`), its `position` and `document`; sentences: of a labelled task.
+    constructor(task, stored, texts, columns, read) {
       this.task = task;
       this.kept = stored.kept;
-      [this.x, this.y, this.z] = ["x", "y", "z"].map((axis) => array(stored[axis]));   // in steps
+      [this.x, this.y, this.z] = [columns.x, columns.y, columns.z];   // in steps
       this.unit = stored.unit;       // residual-stream units to a step
       this.origin = stored.origin;   // in steps: where the expert is silent
       this.means = means(stored.means);
       this.#stored = stored;
       this.#texts = texts;
       this.#norm = array(stored.norm.steps);
-      this.#importance = stored.importance && array(stored.importance.steps);
-      this.#window = stored.window && array(stored.window);
-      [this.#sentences, this.#corpus] = [read, corpus];
+      this.#importance = columns.importance;
+      this.#window = columns.window && summed(columns.window);
+      [this.#sentences, this.#columns] = [read, columns];
     }
 
     get count() { return this.#norm.length; }
@@ -57,10 +57,10 @@
     }
 
     // The tokens before the firing in its window, or in its sentence.
-    position(at) { return (this.#sentences ? this.#of("position", at) : this.#corpus.position?.[at]) ?? NaN; }
+    position(at) { return (this.#sentences ? this.#of("position", at) : this.#columns.position?.[at]) ?? NaN; }
 
     // The document's number; corpora only.
-    document(at) { return this.#corpus?.document?.[at] ?? NaN; }
+    document(at) { return this.#columns.document?.[at] ?? NaN; }
 
     // The template's number; labelled tasks only.
     template(at) { return (this.#sentences && this.#of("template", at)) ?? NaN; }
@@ -78,7 +78,7 @@
     context(at) {
       if (!this.#sentences) {
         const width = 2 * AROUND + 1;
-        return split(Array.from(this.#corpus.hover.subarray(at * width, (at + 1) * width), (index) => this.#texts[index]), AROUND);
+        return split(Array.from(this.#columns.hover.subarray(at * width, (at + 1) * width), (index) => this.#texts[index]), AROUND);
       }
       if (!this.task.has_text) return null;
       const { texts, length, tokens, position, starts, row } = this.#sentences;
@@ -94,8 +94,17 @@
   }
 
   async function open(task, stored, texts) {
-    if (!task.labels.name.length) return new Points(task, stored, texts, { corpus: await unpacked(stored, ["hover", "position", "document"]) });
-    return new Points(task, stored, texts, { sentences: await sentences(await load(`tasks/${task.task}`)) });
+    const [columns, read] = await Promise.all([
+      unpacked({ ...stored, importance: stored.importance?.steps }, ["x", "y", "z", "window", "importance", "hover", "position", "document"]),
+      task.labels.name.length ? load(`tasks/${task.task}`).then(sentences) : null,
+    ]);
+    return new Points(task, stored, texts, columns, read);
+  }
+
+  // Each number is stored as what it is more than the one before.
+  function summed(steps) {
+    let sum = 0;
+    return Uint32Array.from(steps, (step) => (sum += step));
   }
 
   atlas.points = { open, sentences };

@@ -1,12 +1,13 @@
 "use strict";
 // What the atlas holds of one expert, with what the manifest knows of it and of its tasks.
 (() => {
-  const { load } = atlas.payloads;
+  const { load, unpack } = atlas.payloads;
 
   class Record {
     #points = new Map();   // by task
 
-    constructor(manifest, row, { texts, experts }) {
+    // experts: of the payload; texts: of all tokens.
+    constructor(manifest, row, experts, texts) {
       this.manifest = manifest;
       this.row = row;
       this.expert = manifest.experts.expert[row];
@@ -55,7 +56,17 @@
 
   // The record of an expert, by its row of the manifest.
   async function open(manifest, row) {
-    return new Record(manifest, row, await load(`experts/${Math.floor(row / manifest.shards.experts)}`));
+    const [experts, texts] = await Promise.all([load(`experts/${Math.floor(row / manifest.shards.experts)}`), load("texts")]);
+    await Promise.all(experts[manifest.experts.expert[row]].corpora.flatMap(({ contexts }) => contexts).map(unpackContexts));
+    return new Record(manifest, row, experts, texts);
+  }
+
+  // Puts the tokens of each context in place of all of them end to end.
+  async function unpackContexts(stratum) {
+    if (Array.isArray(stratum.tokens)) return;
+    const tokens = Array.from(await unpack(stratum.tokens));
+    const width = tokens.length / stratum.norm.length;
+    stratum.tokens = stratum.norm.map((_, at) => tokens.slice(at * width, (at + 1) * width));
   }
 
   atlas.records = { open, rowsOf, hypothesis };
