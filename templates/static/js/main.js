@@ -29,9 +29,10 @@
     new atlas.facets.Facets(document, manifest, finder, classes),
     new atlas.searchbox.SearchBox(document),
   ];
+  const expertPage = new atlas.expert.Page(pages.expert, manifest);
   const others = {
-    expert: new atlas.expert.Page(pages.expert, manifest),
-    beside: new atlas.beside.Page(pages.beside, manifest),
+    expert: expertPage,
+    beside: new atlas.beside.Page(pages.beside, manifest, { finder, classes, lent: expertPage.stage }),
     token: new atlas.token.Page(pages.token, manifest, finder),
     task: new atlas.task.Page(pages.task, manifest, finder),
     cluster: new atlas.cluster.Page(pages.cluster, manifest, finder, classes),

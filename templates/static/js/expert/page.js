@@ -19,7 +19,12 @@
       for (const button of this.#reaches()) button.addEventListener("click", () => atlas.route.adjust({ reach: button.dataset.reachOf || null }));
     }
 
+    // Its stage, which two experts side by side borrow: there is no other scene but the one beside it.
+    get stage() { return this.#stage; }
+
     async show(state, { arrived, rows }) {
+      if (this.#stage.element.parentElement !== this.#part("body")) this.#part("body").prepend(this.#stage.element);
+      this.#stage.turnWith(null, "");
       const row = this.#manifest.experts.expert.indexOf(state.expert);
       if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
       this.#steps(row, rows);
@@ -135,6 +140,7 @@
 
     // The shape of what the scene shows; a labelled task that it hardly fires on has none.
     #shape(number_) {
+      if (this.#root.hidden) return;   // the stage is lent
       const { shapes } = this.#record.data;
       const others = shapes.filter(({ task }) => task !== number_).map((shape) => ({ name: this.#record.source(shape.task), shape }));
       this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#record.source(number_), others));

@@ -194,6 +194,7 @@
     project() { return camera.projection(this.view, this.cloud.axes.length, this.width, this.height); }
 
     look(view) {
+      if (view !== this.view) this.#says.turned?.(view);
       this.view = view;
       this.#frame ??= requestAnimationFrame(() => this.#see());
     }

@@ -9,8 +9,8 @@
   const SAID = 4000;   // ms that a word on what was passed on stays
 
   class Stage {
-    #root; #manifest; #onSource; #on; #tip; #key; #chosen; #scene = null; #projections = null;
-    #turn = 0; #record = null; #drawn = null; #selected = []; #byKey = false; #saying = null;
+    #root; #manifest; #onSource; #beside = null; #pins = ""; #on; #tip; #key; #chosen; #scene = null; #projections = null;
+    #turn = 0; #record = null; #state = null; #drawn = null; #selected = []; #byKey = false; #saying = null;
 
     // onSource hears of the task whose points are shown.
     constructor(root, manifest, onSource) {
@@ -20,6 +20,7 @@
       this.#chosen = new atlas.chosen.Chosen(this.#part("chosen"));
       this.#on = {
         camera: (text) => route.adjust({ camera: text }),
+        turned: (view) => this.#beside?.turn(view),
         hover: (index, spot) => this.#hover(index, spot),
         pin: (index) => this.#pin(index),
         select: (indices) => this.#select(indices),
@@ -36,13 +37,20 @@
       atlas.scheme.changes.addEventListener("change", () => { if (this.#record && root.checkVisibility()) this.#again(); });
     }
 
+    get element() { return this.#root; }
+
+    // Turns as another stage is turned, and turns it; in the address its pins are told from those of the other by what stands before them.
+    turnWith(other, pins) { [this.#beside, this.#pins] = [other, pins]; }
+
+    turn(view) { if (this.#drawn?.cloud && !this.#drawn.isFlat && this.#root.checkVisibility()) this.#scene?.look(view); }
+
     #part(name) { return this.#root.querySelector(`[data-${name}]`); }
 
     #parts(name) { return this.#root.querySelectorAll(`[data-${name}]`); }
 
     #again() {
       this.#drawn = null;
-      return this.show(this.#record, route.state);
+      return this.show(this.#record, this.#state);
     }
 
     // --- controls ---
@@ -109,6 +117,7 @@
     // Shows an expert's cloud as the address asks; what is drawn already stays.
     async show(record, state) {
       const turn = ++this.#turn;
+      this.#state = state;
       this.#root.hidden = !record.data.tasks.length;
       if (this.#root.hidden) return this.#onSource(record.data.shapes[0]?.task);
       if (record !== this.#record) this.#offer(record);
@@ -224,18 +233,22 @@
       this.#tip.style.top = `${above < EDGE ? spot.top + ASIDE : above}px`;
     }
 
-    #pin(index) { route.adjust({ pin: index === null || String(index) === route.state.pin ? null : String(index) }); }
+    #pin(index) {
+      const pin = `${this.#pins}${index}`;
+      route.adjust({ pin: index === null || pin === route.state.pin ? null : pin });
+    }
 
     #select(indices) {
       this.#selected = indices;
-      this.#view().recolour(this.#looks(route.state));
-      this.#held(route.state);
+      this.#view().recolour(this.#looks(this.#state));
+      this.#held(this.#state);
     }
 
     // The panels of the pinned and the selected points.
     #held({ pin }) {
       const { points } = this.#drawn;
-      const at = /^\d+$/.test(pin ?? "") && Number(pin) < points.count ? Number(pin) : null;
+      const [own, number] = /^([a-z]*)(\d+)$/.exec(pin ?? "")?.slice(1) ?? [null];
+      const at = own === this.#pins && Number(number) < points.count ? Number(number) : null;
       this.#view().pin(at);
       atlas.chosen.showPinned(this.#part("pinned"), points, at, () => this.#pin(null));
       this.#chosen.show(points, this.#selected, { clear: () => this.#select([]), pin: (index) => this.#pin(index) });
