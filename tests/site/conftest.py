@@ -18,18 +18,6 @@ Open = Callable[[str], Page]
 WITHOUT_WEBGL = """const real = HTMLCanvasElement.prototype.getContext;
 HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
   return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
-};
-const { setTransform, fillText } = CanvasRenderingContext2D.prototype;
-const isScene = ({ canvas }) => canvas.closest?.("[data-scene]");   // not a neighbour's picture
-globalThis.written = [];
-CanvasRenderingContext2D.prototype.setTransform = function (...rest) {   // a picture begins
-  if (isScene(this)) globalThis.written = [];
-  return setTransform.apply(this, rest);
-};
-CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
-  const half = this.measureText(text).width / 2;
-  if (isScene(this)) globalThis.written.push([text, x - half, x + half, y]);
-  return fillText.call(this, text, x, y);
 };"""
 
 
@@ -72,9 +60,7 @@ def quiet_page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def without_webgl(quiet_page: Page) -> Page:
-    """That page in a browser without WebGL. `written` holds the names in the scene, each with its left and right end and its
-    line, in px from the scene's middle.
-    """
+    """That page in a browser without WebGL."""
     quiet_page.add_init_script(WITHOUT_WEBGL)
     return quiet_page
 

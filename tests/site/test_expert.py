@@ -294,31 +294,6 @@ def test_the_scheme_reaches_the_scene(open_at: Open) -> None:
     page.wait_for_function("() => document.querySelector('[data-scene]')._fullLayout.font.color === '#e6e8ea'")
 
 
-@pytest.mark.usefixtures("without_webgl")
-def test_without_webgl_the_cloud_is_drawn_flat(open_at: Open) -> None:
-    page = open_at("#/expert/0")
-    expect_coloured(page, 500)
-    picture = page.get_by_role("group", name=re.compile("Cloud of expert 0, coloured by Months"))
-    # Of the canvas alone: the frame of what has the keyboard is no turn.
-    canvas, pixels = picture.locator("canvas"), "canvas => canvas.toDataURL()"
-    before = canvas.evaluate(pixels)
-    picture.focus()
-    page.keyboard.press("ArrowLeft")
-    assert canvas.evaluate(pixels) != before
-
-
-def test_without_webgl_no_name_lies_over_another(without_webgl: Page, open_at: Open) -> None:
-    without_webgl.set_viewport_size({"width": 390, "height": 844})
-    page = open_at("#/expert/2")
-    expect(page.get_by_role("group", name=re.compile("Cloud of expert 2, coloured by Months"))).to_have_attribute(
-        "data-ready", "", timeout=20_000
-    )
-    written = page.evaluate("written")
-    assert 1 < len(written) < 12
-    for at, (_, left, right, line) in enumerate(written):
-        assert not any(left < end and start < right and abs(line - below) < 12 for _, start, end, below in written[at + 1 :])
-
-
 def test_without_scripts_the_page_says_what_it_is(browser: Browser, site: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

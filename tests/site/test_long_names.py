@@ -125,7 +125,7 @@ def test_names_in_the_scene_stay_inside_it_and_long_ones_are_cut(open_long: Open
 def test_without_webgl_they_do_too(open_long: Open, without_webgl: Page) -> None:
     without_webgl.set_viewport_size(PHONE)  # type: ignore[arg-type]
     page = open_long("#/expert/1?colour=cells")
-    expect(page.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
-    written = page.evaluate("written")
-    assert written and all(text == "a monocyte of the classical…" for text, *_ in written)
-    assert all(-195 <= left and right <= 195 for _, left, right, _ in written)
+    expect(page.locator("[data-projections]")).to_have_attribute("data-ready", "", timeout=20_000)
+    names = page.locator("[data-projections] [data-name]").evaluate_all(SPANS)
+    assert names and all(text == "a monocyte of the classical…" for text, _, _ in names)
+    assert all(0 <= left and right <= 390 for _, left, right in names)

@@ -157,9 +157,14 @@
     const target = of.shape === "ring" ? (label) => turn(targets[0][label], targets[1][label]) : (label) => targets[part][label];
     const value = (at) => target(points.label(at));
     if (of.shape !== "ring") return along(title, of.description, points, value, colours, target);
-    const ticks = [0, 0.25, 0.5, 0.75, 1].map((at) => ({ at, text: `${360 * at}°` }));
-    const axis = { low: 0, high: 1, ticks, ...shades(colours, "cycle"), title: `${title}: the angle of ${of.description}`, note: null };
+    const axis = { low: 0, high: 1, ticks: round(task.labels.name, target), ...shades(colours, "cycle"), title: `${title}: the angle of ${of.description}`, note: null };
     return { ...amounts(title, axis, points, value, colours, target), tell: (at) => `${title} at ${Math.round(360 * value(at))}°` };
+  }
+
+  // Some labels that stand round a ring, each at its angle, so far apart that their names have room.
+  function round(names, target) {
+    const all = names.map((text, label) => ({ at: target(label), text })).sort((one, other) => one.at - other.at);
+    return all.reduce((kept, tick) => (kept.length && tick.at - kept.at(-1).at < 1 / TICKS ? kept : [...kept, tick]), []);
   }
 
   const turned = ({ light, dark }, share) => ({ light: light.cycle[Math.floor(share * light.cycle.length)], dark: dark.cycle[Math.floor(share * dark.cycle.length)] });

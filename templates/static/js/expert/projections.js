@@ -196,6 +196,7 @@
     recolour({ colours, means: marked }) {
       this.#cloud = { ...this.#cloud, colours, means: { ...this.#cloud.means, colours: marked } };
       this.#draw();
+      this.#box.dataset.ready = "";
     }
 
     pin(index) {
