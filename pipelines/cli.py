@@ -12,7 +12,7 @@ from pipelines.progress import Stopped
 
 COMMANDS = (
     *("demo", "build", "train", "harvest", "merge", "probe", "geometry", "evaluate", "assemble", "bake"),
-    *("serve", "check", "figure", "scores", "shapes", "neighbours", "trace", "tasks", "inspect"),
+    *("serve", "check", "figure", "embed", "scores", "shapes", "neighbours", "trace", "tasks", "inspect"),
 )
 """In the order of `atlas --help`."""
 EXTRAS = {

@@ -72,4 +72,5 @@ def command(
 def _linked(config: FigureConfig, link: Link) -> FigureConfig:
     """Return how the page that a link leads to shows the cloud."""
     view: View = "gate" if link.view == "gate" else "model"
-    return replace(config, colour=link.colour, view=view, camera=link.camera, only=link.only, without=link.without)
+    join = config.join or link.join
+    return replace(config, colour=link.colour, view=view, camera=link.camera, only=link.only, without=link.without, join=join)

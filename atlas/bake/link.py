@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -19,10 +20,16 @@ class Link:
     view: str | None = None
     """'gate', or None: as the model sees it."""
     camera: str | None = None
+    pin: str | None = None
+    """Number of the point whose context stays in sight."""
     only: tuple[str, ...] = ()
     """Entries of the key that alone are coloured."""
     without: tuple[str, ...] = ()
     """Entries that are not."""
+    flat: bool = False
+    """Projections in place of the scene."""
+    join: bool = False
+    """Class means joined in label order even where the order is not supported."""
 
     @classmethod
     def read(cls, text: str) -> Link:
@@ -40,12 +47,19 @@ class Link:
         given = parse_qs(query)
         # As the page chooses: the task that is asked for, else that which the list was narrowed by.
         labels = [label.partition(":")[0] for label in given.get("label", [])]
-        colour = next(iter([*given.get("colour", []), *labels, *given.get("task", [])]), None)
+        colours = [*given.get("colour", []), *labels, *given.get("task", [])]
         return cls(
             expert=int(found[1]),
-            colour=colour,
-            view=next(iter(given.get("seen", [])), None),
-            camera=next(iter(given.get("camera", [])), None),
+            colour=_first(colours),
+            view=_first(given.get("seen", [])),
+            camera=_first(given.get("camera", [])),
+            pin=_first(given.get("pin", [])),
             only=tuple(given.get("only", [])),
             without=tuple(given.get("without", [])),
+            flat=given.get("flat") == ["1"],
+            join=given.get("join") == ["1"],
         )
+
+
+def _first(values: Sequence[str]) -> str | None:
+    return values[0] if values else None

@@ -12,18 +12,17 @@ from atlas.errors import ConfigError
 
 Array = npt.NDArray[Any]
 
-FRONT = ((0.55, 0.55, 1.55), (0.0, 1.0, 0.0))
-"""Where the page first looks from, and what is up there: the first two axes face the reader, the third leans in."""
 PRESETS = {
-    "front": FRONT,
+    # The first two axes face the reader, the third leans in.
+    "front": ((0.55, 0.55, 1.55), (0.0, 1.0, 0.0)),
     "1": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
     "2": ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0)),
     "3": ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
-    "reset": FRONT,
 }
-"""The page's own cameras: the first one, and along each axis."""
+"""The page's views, by their names in an address: where the eye is, and what is up."""
+FIRST = "front"
 STRAIGHT = "3"
-"""How a cloud with fewer than three axes is seen."""
+"""The first view of what has fewer than three axes, and the only one of these."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,17 @@ class Camera:
     """What points at the reader."""
 
     @classmethod
-    def read(cls, text: str) -> Camera:
-        """Return the camera that an address names: a preset, or the ten numbers eye, centre, up and zoom, joined by "_".
+    def read(cls, text: str, axes: int = 3) -> Camera:
+        """Return the camera that an address names: a view, or the ten numbers eye, centre, up and zoom, joined by "_".
 
-        Centre and zoom only say how the scene is cut; a figure shows the whole cloud.
+        Centre and zoom only say how the scene is cut; a figure shows the whole cloud. A cloud of fewer than three `axes` is seen
+        straight on in every view.
 
         Raises:
             ConfigError: it is neither.
         """
         if text in PRESETS:
-            return cls._at(*map(np.array, PRESETS[text]))
+            return cls._at(*map(np.array, PRESETS[text if axes == 3 else STRAIGHT]))
         try:
             numbers = np.array([float(number) for number in text.split("_")])
         except ValueError:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from atlas.bake.colours import LINE, MUTED, PANEL, TEXT, Scheme, ordered
 from atlas.errors import ConfigError, StorageError
-from atlas.figure.camera import STRAIGHT, Camera
+from atlas.figure.camera import FIRST, Camera
 from atlas.figure.cloud import Bar, Cloud, read_cloud
 from atlas.figure.config import FigureConfig
 from atlas.figure.placing import Name, Placed, place
@@ -70,7 +70,7 @@ def figure(atlas_path: Path, expert: int, out: Path, config: FigureConfig) -> Fi
     width, height = config.size
     with Store(atlas_path) as store:
         cloud = read_cloud(store, expert, config)
-    camera = Camera.read(config.camera or ("front" if len(cloud.axis_names) == 3 else STRAIGHT))
+    camera = Camera.read(config.camera or FIRST, len(cloud.axis_names))
     return _Drawing(cloud, camera, config, (width, height)).write(out)
 
 

@@ -8,9 +8,9 @@ from atlas.errors import ConfigError
 
 def test_a_link_says_how_a_cloud_is_seen() -> None:
     link = Link.read(
-        "https://a.example/atlas/#/expert/12?colour=my+task%3Anorm&seen=gate&camera=1_2_3_0_0_0_0_1_0_1.6&only=May&only=June"
+        "https://a.example/atlas/#/expert/12?colour=my+task%3Anorm&seen=gate&camera=1_2_3_0_0_0_0_1_0_1.6&pin=7&only=May&only=June&join=1"
     )
-    assert link == Link(12, "my task:norm", "gate", "1_2_3_0_0_0_0_1_0_1.6", ("May", "June"), ())
+    assert link == Link(12, "my task:norm", "gate", "1_2_3_0_0_0_0_1_0_1.6", "7", ("May", "June"), (), join=True)
 
 
 def test_a_link_without_a_colouring_has_the_task_that_the_list_was_narrowed_by() -> None:

@@ -89,6 +89,7 @@
     return new TYPES[dtype](await new Response(stream).arrayBuffer());
   }
 
-  atlas.receive = (name, payload) => arrivals.get(name)?.resolve(payload);
+  // In a page that stands alone, payloads come before they are asked for.
+  atlas.receive = (name, payload) => arrival(name).resolve(payload);
   atlas.payloads = { load, isHere, script, array, unpack };
 })();

@@ -116,6 +116,7 @@
   function write(how) {
     clearTimeout(writing);
     writing = null;
+    if (location.protocol === "about:") return;   // a page that was written into a frame (srcdoc) has no address
     if (how === "replaceState" && location.hash !== stands) return;   // another was pasted, and its hashchange is on the way
     history[how](null, "", address(current));
     stands = location.hash;

@@ -1,0 +1,49 @@
+"""`atlas embed`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from pipelines.options import AtlasOptions, atlas_options, linked_expert, not_empty
+from pipelines.progress import say
+
+
+@click.command("embed")
+@click.argument("expert", type=click.IntRange(min=0), required=False)
+@atlas_options
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write, with the suffix .html."
+)
+@click.option(
+    "--link",
+    callback=not_empty,
+    metavar="ADDRESS",
+    help="Begin with what the address of an expert's page shows: expert, colouring, view, camera, pinned point.",
+)
+@click.option(
+    "--task", callback=not_empty, metavar="NAME", help="Begin with this task.  [default: what the expert's page shows first]"
+)
+@click.option(
+    "--site", callback=not_empty, metavar="URL", help="Address of the published site, to lead back to.  [default: none]"
+)
+def command(expert: int | None, source: AtlasOptions, out: Path, link: str | None, task: str | None, site: str | None) -> None:
+    """Write the cloud of EXPERT as one page that opens alone, for a blog or a notebook; print the file.
+
+    \b
+    Example:
+        atlas embed 12 --task months --out months.html
+        atlas embed --link 'https://…/#/expert/12?colour=months' --site https://… --out months.html
+    """
+    from atlas.bake.embed import EmbedConfig, embed
+    from atlas.bake.link import Link
+
+    address = None if link is None else Link.read(link)
+    number = linked_expert(expert, address)
+    begin = address or Link(number)
+    begin = replace(begin, colour=task or begin.colour)
+    size = embed(source.path, number, out, EmbedConfig(begin, site))
+    say(f"Embedded expert {number} in {size / 1e6:.1f} MB.")
+    click.echo(out)

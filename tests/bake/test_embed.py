@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlas.bake.embed import SCRIPTS, STYLES, EmbedConfig, embed
+from atlas.bake.link import Link
+from atlas.bake.templates import templates_root
+from atlas.errors import ConfigError, NotInAtlas, StorageError
+from synthetic import write_synthetic
+
+MONTHS = EmbedConfig(Link(0, "months"))
+
+
+@pytest.fixture(scope="module")
+def atlas_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_synthetic(tmp_path_factory.mktemp("embedded") / "atlas.duckdb")
+
+
+class Parsed(HTMLParser):
+    """The scripts of a page as a browser parts them, and its policy."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self.policy = ""
+        self.loads: list[str] = []
+        self._inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.loads += [value for name in ("src", "href") if (value := given.get(name))]
+        self.policy = given["content"] or "" if given.get("http-equiv") == "Content-Security-Policy" else self.policy
+        self._inside = tag == "script"
+        self.scripts += [""] * self._inside
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.scripts[-1] += data
+
+
+def test_the_policy_knows_every_script_and_nothing_is_loaded(atlas_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    assert embed(atlas_path, 0, out, MONTHS) == len(out.read_bytes()) < 2_500_000
+    page = Parsed(out.read_text(encoding="utf-8"))
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in page.scripts]
+    assert "default-src 'none'; script-src " + " ".join(f"'sha256-{digest}'" for digest in digests) + ";" in page.policy
+    assert "unsafe-eval" not in page.policy and page.loads == ["data:,"]
+    embed(atlas_path, 0, tmp_path / "again.html", MONTHS)
+    assert (tmp_path / "again.html").read_bytes() == out.read_bytes()
+
+
+def test_only_what_the_expert_needs_is_there(atlas_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    embed(atlas_path, 0, out, MONTHS)
+    names = re.findall(r"atlas\.receive\(\"([^\"]+)\"", out.read_text(encoding="utf-8"))
+    assert names == ["atlas", "figure", "texts", "tasks/1", "tasks/2", "experts/0", "embed"]
+
+
+def test_scripts_and_styles_stand_in_the_order_of_the_site() -> None:
+    index = (templates_root() / "index.html.jinja").read_text(encoding="utf-8")
+    folders = re.findall(r'\("(\w+)", \[(.*?)\]\)', index)
+    of_site = ["base/scheme", *(f"{folder}/{name}" for folder, names in folders for name in re.findall(r"\w+", names))]
+    assert [name for name in of_site if name in SCRIPTS] == list(SCRIPTS)
+    (styles,) = re.findall(r'for name in \[("theme".*?)\]', index)
+    assert [name for name in re.findall(r"\w+", styles) if name in STYLES] == list(STYLES)
+
+
+@pytest.mark.parametrize(
+    ("expert", "name", "given", "error", "said"),
+    [
+        (99, "p.html", {}, NotInAtlas, "There is no expert 99. This atlas has experts 0 to 39."),
+        (3, "p.html", {}, NotInAtlas, "Expert 3 has no points"),
+        (0, "p.html", {"link": Link(0, "planets")}, NotInAtlas, "no points on 'planets'. It has some on synthetic, months"),
+        (0, "p.txt", {}, ConfigError, "is a file with the suffix .html"),
+        (0, "nowhere/p.html", {}, StorageError, "cannot be written: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_embedded_is_said_in_a_line(
+    atlas_path: Path, tmp_path: Path, expert: int, name: str, given: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as refused:
+        embed(atlas_path, expert, tmp_path / name, EmbedConfig(**given))
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_site_has_an_address() -> None:
+    with pytest.raises(ConfigError, match="--site is 'javascript:alert"):
+        EmbedConfig(site="javascript:alert(1)")
