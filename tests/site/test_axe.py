@@ -94,6 +94,10 @@ def expert(page: Page) -> None:
     page.locator("[data-scene][data-ready]").wait_for()
 
 
+def prompt(page: Page) -> None:
+    expect(page.get_by_role("grid")).to_be_visible()
+
+
 def whole_map(page: Page) -> None:
     expect(page.get_by_role("application")).to_be_visible()
 
@@ -122,6 +126,7 @@ STATES = {
     "expert": State("#/expert/0", expert),
     "fidelity": State("#/fidelity", heading("Fidelity")),
     "about": State("#/about", heading("About")),
+    "prompt": State("#/prompt/1?only=8", prompt),
 }
 
 

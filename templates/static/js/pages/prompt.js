@@ -3,7 +3,7 @@
 (() => {
   const { make, count, number, aligned, token, trouble } = atlas.words;
   const { route } = atlas;
-  const AT_FIRST = 60;   // experts
+  const [AT_FIRST, LEAST, CELLS] = [60, 12, 6000];   // experts that are shown at first: so many, or as many as make so many cells, but no fewer
   const NEAREST = 5;     // silent experts beside a token
   const ORDERS = {
     tokens: (one, other) => other.fires - one.fires || other.strongest - one.strongest,
@@ -13,7 +13,7 @@
   };
 
   class Page {
-    #root; #manifest; #norms; #prompt = null; #number = null; #turn = 0; #order = "tokens"; #withSilent = false; #most = AT_FIRST;
+    #root; #manifest; #norms; #prompt = null; #number = null; #turn = 0; #order = "tokens"; #withSilent = false; #isWhole = false; #drawn = null;
 
     constructor(root, manifest) {
       [this.#root, this.#manifest] = [root, manifest];
@@ -23,7 +23,7 @@
       });
       this.#part("order").addEventListener("change", ({ target }) => { this.#order = target.value; this.#again(); });
       this.#part("silent").addEventListener("change", ({ target }) => { this.#withSilent = target.checked; this.#again(); });
-      this.#part("more").firstElementChild.addEventListener("click", () => { this.#most = Infinity; this.#again(); this.#part("norms").querySelector('[tabindex="0"]').focus({ preventScroll: true }); });
+      this.#part("more").firstElementChild.addEventListener("click", () => { this.#isWhole = true; this.#again(); this.#part("norms").querySelector('[tabindex="0"]').focus({ preventScroll: true }); });
       this.#part("ask").addEventListener("submit", (event) => {
         event.preventDefault();
         const asked = this.#part("asked").value.trim();
@@ -45,7 +45,7 @@
         try {
           const read = await atlas.norms.decoded(await atlas.payloads.load(`prompts/${prompt}`));
           if (turn !== this.#turn) return;
-          [this.#prompt, this.#number, this.#most] = [read, prompt, AT_FIRST];
+          [this.#prompt, this.#number, this.#isWhole] = [read, prompt, false];
         } catch (error) {
           if (turn === this.#turn) trouble(this.#root, error.message);
           return;
@@ -95,13 +95,24 @@
 
     // --- the table ---
 
+    // The lines anew, but where they would be the same: a table that is there keeps the keyboard.
     #draw() {
-      const asked = this.#find(route.state.only[0] ?? "");
-      const shown = this.#prompt.experts.filter(({ fires }) => fires || this.#withSilent).sort((one, other) => (other.fires > 0) - (one.fires > 0) || ORDERS[this.#order](one, other) || this.#numberOf(one) - this.#numberOf(other));
-      const lines = asked ? [asked, ...shown.filter((one) => one !== asked)] : shown;
-      this.#norms.draw(this.#prompt, lines.slice(0, this.#most));
-      this.#part("more").hidden = lines.length <= this.#most;
+      const [asked] = route.state.only;
+      const drawn = JSON.stringify([this.#number, this.#order, this.#withSilent, this.#isWhole, asked, route.link({ expert: 0 })]);
+      if (drawn === this.#drawn) return;
+      this.#drawn = drawn;
+      const lines = this.#lines(this.#find(asked ?? ""));
+      const most = this.#isWhole ? lines.length : Math.max(LEAST, Math.min(AT_FIRST, Math.floor(CELLS / this.#prompt.width)));
+      this.#norms.draw(this.#prompt, lines.slice(0, most));
+      this.#part("more").hidden = lines.length <= most;
       this.#part("more").firstElementChild.textContent = `Show all ${count(lines.length)} experts`;
+    }
+
+    // The experts that fire, and the silent ones below them if they are wanted; the one that is asked for comes first.
+    #lines(asked) {
+      const shown = this.#prompt.experts.filter((one) => one !== asked && (one.fires || this.#withSilent));
+      shown.sort((one, other) => (other.fires > 0) - (one.fires > 0) || ORDERS[this.#order](one, other) || this.#numberOf(one) - this.#numberOf(other));
+      return asked ? [asked, ...shown] : shown;
     }
 
     #again() {
