@@ -60,8 +60,8 @@
     const spun = (vector) => rotated(vector, [0, 1, 0], yaw);
     const away = spun(minus(view.eye, view.center));
     const { right, up, near } = frame({ eye: away, center: [0, 0, 0], up: spun(view.up) });
-    const [height, most] = [Math.asin(Math.max(-1, Math.min(1, near[1]))), Math.PI / 2];
-    const angle = up[1] < -1e-9 ? pitch : Math.max(-most, Math.min(most, height + pitch)) - height;
+    const [height, most] = [Math.atan2(near[1], Math.hypot(near[0], near[2])), Math.PI / 2];
+    const angle = up[1] < -1e-4 ? pitch : Math.max(-most, Math.min(most, height + pitch)) - height;
     return { ...view, eye: plus(view.center, rotated(away, right, -angle)), up: rotated(up, right, -angle) };
   }
 
