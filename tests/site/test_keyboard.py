@@ -87,6 +87,14 @@ def help_itself(page: Page, keys: list[str]) -> None:
     expect(page.get_by_role("button", name="Help and keys")).to_be_focused()
 
 
+def defined(page: Page, keys: list[str]) -> None:
+    page.get_by_role("group", name="Importance").locator("summary").focus()
+    press(page, *keys)
+    expect(page.get_by_role("dialog", name="Importance", exact=True)).to_be_visible()
+    press(page, "Esc")
+    expect(page.get_by_role("dialog", name="Importance", exact=True)).to_be_hidden()
+
+
 def back(page: Page, keys: list[str]) -> None:
     link(page, 2).click()
     expect(page.get_by_role("heading", name=re.compile("^Expert 2 "))).to_be_visible()
@@ -214,6 +222,7 @@ CHECKS: dict[str, dict[str, Callable[[Page, list[str]], None]]] = {
         "Search": search,
         "From the search to the first expert found": to_results,
         "This help": help_itself,
+        "What the number is that has the focus or lies under the pointer": defined,
         "Back to the list": back,
         "Close what is open; else clear the search; else leave the field; else choose no expert": escape,
     },

@@ -18,7 +18,8 @@
     sheet ??= document.body.appendChild(make("div", { popover: "auto", class: "definition", role: "dialog", tabindex: "-1", "data-definition": "" }));
     const text = make("div", { class: "definition-text" });
     text.innerHTML = html;   // made by the bake, from our own words
-    sheet.replaceChildren(make("h2", {}, title), text);
+    const isFirst = text.querySelector("p").firstChild?.textContent === title;   // as a paragraph of its own begins
+    sheet.replaceChildren(...(isFirst ? [] : [make("h2", {}, title)]), text);
     sheet.setAttribute("aria-label", title);
     if (!from.contains(document.activeElement)) from.focus({ preventScroll: true });   // to which the browser goes back
     sheet.showPopover();

@@ -74,7 +74,7 @@
     const rows = importances.task.map((task, at) => row(record.task(task).title, bar(importances.importance[at] / most), percent(importances.importance[at]), count(importances.rows[at])));
     return [
       table(["Measured on", "", term("importance", "Importance"), term("importance", "Rows")], rows),
-      make("p", { class: "note" }, "The share of the rows’ variance that goes unexplained without it: of a corpus of its held-out rows, of a task of the rows on which its labels end. Shares of different rows are not parts of one whole."),
+      make("p", { class: "note" }, "The share of the rows’ variance that goes unexplained without it: of a corpus, of its held-out rows; ", term("importance on a task", "of a task"), ", of all its rows. Shares of different rows are not parts of one whole."),
     ];
   }
 

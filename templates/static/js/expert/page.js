@@ -53,8 +53,8 @@
       trouble(this.#root, row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
       this.#part("body").hidden = row < 0;
       this.#part("neighbours").closest("section").hidden = true;   // of another expert
-      const rests = row < 0 || columns.silent[row] ? "" : ` (${columns.measure[row]} ${number(columns.value[row])})`;
-      this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), rests]));
+      const rests = row < 0 || columns.silent[row] ? [] : [" (", atlas.definitions.term(measured(columns, row), columns.measure[row]), ` ${number(columns.value[row])})`];
+      this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), ...rests]));
     }
 
     // The way on: through the experts that the list shows, in its order.
@@ -146,6 +146,12 @@
       this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#record.source(number_), others));
       this.#lead();
     }
+  }
+
+  // The term that defines what a title rests on.
+  function measured({ measure, basis }, row) {
+    if (measure[row] === "lift") return basis[row] === "tokens" ? "lift of a token" : "lift";
+    return measure[row] === "firings" ? "firing" : "all-row r²";
   }
 
   atlas.expert = { Page };
