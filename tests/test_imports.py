@@ -23,6 +23,7 @@ BESIDE_COMPUTE = [
     Path("atlas/checkpoints.py"),
     Path("atlas/errors.py"),
     Path("atlas/stages.py"),
+    Path("atlas/trace.py"),
     Path("atlas/train.py"),
 ]
 """Modules that a bare GPU machine runs too."""
