@@ -16,18 +16,21 @@ from synthetic import MONTHS, Size, synthetic_tables
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
-DOTS = """paths => Object.fromEntries(paths.map((path) => [path.getAttribute("stroke"), path.getAttribute("d").split("h.01").length - 1]))"""
+DOTS = """paths => Object.fromEntries(paths.map((path) => [
+  path.getAttribute("stroke"), path.getAttribute("d").split("h.01").length - 1,
+]))"""
 POINTS = "[data-panel]:first-child path[stroke-opacity]"
 COLOURED = """async ({ of, way }) => {
   const manifest = atlas.columns.decoded(await atlas.payloads.load("atlas"));
   const task = manifest.tasks.find(({ name }) => name === of.task);
-  const has = (column) => (at) => of[column]?.[at] ?? NaN;
+  const columns = ["norm", "importance", "position", "document", "template"];
+  const read = Object.fromEntries(columns.map((name) => [name, (at) => of[name]?.[at] ?? NaN]));
   const points = {
-    task, count: of.count, isLabelled: task.kind === "labelled", norm: has("norm"), importance: has("importance"), position: has("position"),
-    document: has("document"), template: has("template"), label: (at) => of.label[at], context: (at) => ({ firing: of.token[at] }),
+    ...read, task, count: of.count, isLabelled: task.kind === "labelled",
+    label: (at) => of.label[at], context: (at) => ({ firing: of.token[at] }),
   };
   const made = atlas.colouring.of(points, way, manifest);
-  return { title: made.title, axis: made.axis, entries: made.entries, colours: made.colours("light"), told: made.tell(0), palette: manifest.colours.light };
+  return { axis: made.axis, entries: made.entries, colours: made.colours("light"), palette: manifest.colours.light };
 }"""
 """What a way makes of points that are given column by column."""
 

@@ -18,7 +18,9 @@ from synthetic import Size, synthetic_tables
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
-PANELS = """panels => panels.map((panel) => [...panel.querySelectorAll("circle[fill]:not([fill=none])")].map((mark) => [Number(mark.getAttribute("cx")), Number(mark.getAttribute("cy"))]))"""
+PANELS = """panels => panels.map((panel) => [...panel.querySelectorAll("circle:not([fill=none])")].map((mark) => [
+  Number(mark.getAttribute("cx")), Number(mark.getAttribute("cy")),
+]))"""
 """Where class means are drawn, by panel."""
 GIVEN = """async ({ expert, task }) => {
   const manifest = atlas.columns.decoded(await atlas.payloads.load("atlas"));
@@ -27,9 +29,13 @@ GIVEN = """async ({ expert, task }) => {
   const { means, origin, unit } = points;
   const gate = record.data.gate?.matrix ? atlas.views.gate(points, record.data.gate) : null;
   const plain = ({ x, y, z }) => [x, y, z].map((axis) => Array.from(axis));
-  return { means: plain(means), xyz: plain(points), origin, unit, gate: record.data.gate, seen: gate && { ...gate, xyz: plain(gate), means: plain(gate.means) } };
+  const seen = gate && { ...gate, xyz: plain(gate), means: plain(gate.means) };
+  return { means: plain(means), xyz: plain(points), origin, unit, gate: record.data.gate, seen };
 }"""
-BOXES = """names => names.map((name) => { const { left, right, top, bottom } = name.getBoundingClientRect(); return [left, right, top, bottom]; })"""
+BOXES = """names => names.map((name) => {
+  const { left, right, top, bottom } = name.getBoundingClientRect();
+  return [left, right, top, bottom];
+})"""
 
 
 def drawn(page: Page) -> Locator:

@@ -108,7 +108,7 @@
     const [x, y] = [panel.x(origin[across]), panel.y(origin[up])];
     const [left, right, top, bottom] = [panel.left, panel.left + panel.wide, panel.top, panel.top + panel.high];
     const isLine = axes.length === 1;
-    group.append(draw("path", { d: isLine ? `M${px(left)} ${px(y)}H${px(right)}M${px(x)} ${px(y - 6)}V${px(y + 6)}` : `M${px(left)} ${px(y)}H${px(right)}M${px(x)} ${px(top)}V${px(bottom)}`, stroke: palette.axis, fill: "none", "stroke-width": 1 }));
+    group.append(draw("path", { d: isLine ? `M${px(left)} ${px(y)}H${px(right)}M${px(x)} ${px(y - 6)}V${px(y + 6)}` : `M${px(left)} ${px(y)}H${px(right)}M${px(x)} ${px(top)}V${px(bottom)}`, stroke: palette.line, fill: "none", "stroke-width": 1 }));
   }
 
   // What the axes are called, at their ends.
@@ -159,14 +159,19 @@
     return { svg, panels: drawn, height };
   }
 
-  // The colours of the page around an element.
-  function palette(element) {
-    const probe = make("span", { hidden: "" });
-    element.append(probe);
-    const read = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
-    const found = Object.fromEntries(["text", "muted", "line", "ground"].map((name) => [name, read(name)]));
-    probe.remove();
-    return { ...found, axis: found.line };
+  const palettes = new Map();   // by scheme: the answer costs a layout
+
+  // The colours of the page that a picture is drawn in.
+  function palette() {
+    const scheme = atlas.scheme.name();
+    if (!palettes.has(scheme)) {
+      const probe = make("span", { hidden: "" });
+      document.body.append(probe);
+      const read = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+      palettes.set(scheme, Object.fromEntries(["text", "muted", "line", "ground"].map((name) => [name, read(name)])));
+      probe.remove();
+    }
+    return palettes.get(scheme);
   }
 
   class Projections {
@@ -230,12 +235,12 @@
     }
 
     // The picture by itself, on its ground.
-    svg({ width }) { return standalone(this.#cloud, width, palette(this.#box)); }
+    svg({ width }) { return standalone(this.#cloud, width, palette()); }
 
     #draw() {
       this.#width = this.#box.clientWidth;
       if (!this.#cloud || !this.#width) return;
-      const { svg, panels } = picture(this.#cloud, this.#width, palette(this.#box));
+      const { svg, panels } = picture(this.#cloud, this.#width, palette());
       svg.setAttribute("aria-hidden", "true");   // the box has its name
       this.#overlay = draw("g");
       svg.append(this.#overlay);

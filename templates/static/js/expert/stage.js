@@ -100,7 +100,7 @@
         csv: () => passing.csv(record),
         json: () => passing.json(record),
         png: async () => passing.bytes(await this.#view().png(PICTURE)),
-        svg: () => passing.svg(cloud, colouring, { scheme: atlas.scheme.name(), colours: atlas.projections.palette(this.#root), title: cloud.title, caption: this.#part("drawn").textContent }),
+        svg: () => passing.svg(cloud, colouring, { scheme: atlas.scheme.name(), colours: atlas.projections.palette(), title: cloud.title, caption: this.#part("drawn").textContent }),
       }[kind];
       passing.give(await made(), name);
       this.#say(`Saved as ${name}.`);
@@ -161,7 +161,7 @@
     #looks(state) {
       const { points, colouring } = this.#drawn;
       const scheme = atlas.scheme.name();
-      const out = atlas.projections.palette(this.#root).line;
+      const out = atlas.projections.palette().line;
       const colours = colouring.colours(scheme);
       const kept = ways.kept(colouring, state);
       if (colouring.of) colouring.of.forEach((place, at) => { if (!kept[place]) colours[at] = out; });
@@ -189,7 +189,9 @@
       this.#part("scene").hidden = isFlat;
       this.#part("projections").hidden = !isFlat;
       for (const part of this.#parts("turning")) part.hidden = isFlat;
-      for (const button of this.#parts("camera")) button.hidden = Number(button.dataset.camera) > this.#record.data.axes.length;
+      const turns = this.#record.data.axes.length > 2;   // else it is seen straight on
+      this.#part("along").hidden = isFlat || !turns;
+      this.#part("spin").hidden = !turns;
       this.#part("flat").setAttribute("aria-pressed", String(isFlat));
       this.#part("flat").hidden = !hasWebGL();
       this.#part("joining").hidden = !canJoin;
