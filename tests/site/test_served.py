@@ -26,9 +26,9 @@ REPORT = """addEventListener("securitypolicyviolation", (event) =>
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Where the site is served, with the headers that a host would send."""
-    with serving(site, Headers.read(config_path())) as server:
-        yield server.url
+    """Where the site is served, with the headers that a host would send: below a path, since a host's root is one of those."""
+    with serving(site.parent, Headers.read(config_path())) as server:
+        yield f"{server.url}{site.name}/index.html"
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def served(browser: Browser, address: str) -> Iterator[Page]:
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(error.message))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    ours = (address, "data:", f"blob:{address}")
+    folder = address.removesuffix("index.html")
+    host = folder.removesuffix("site/")
+    ours = (folder, "data:", f"blob:{host}")
     page.on("request", lambda request: None if request.url.startswith(ours) else complaints.append(request.url))
     page.on("response", lambda response: complaints.append(response.url) if response.status >= 400 else None)
     yield page
