@@ -194,8 +194,9 @@
     project() { return camera.projection(this.view, this.cloud.axes.length, this.width, this.height); }
 
     look(view) {
-      if (view !== this.view) this.#says.turned?.(view);
+      const isTurned = view !== this.view;
       this.view = view;
+      if (isTurned) this.#says.turned?.(view);
       this.#frame ??= requestAnimationFrame(() => this.#see());
     }
 
