@@ -29,7 +29,7 @@
   function showPinned(root, points, at, unpin) {
     root.hidden = at === null;
     if (at === null) return root.replaceChildren();
-    const button = make("button", { type: "button", class: "plain" }, "Unpin");
+    const button = make("button", { type: "button", class: "quiet" }, "Unpin");
     button.addEventListener("click", unpin);
     root.replaceChildren(make("p", { class: "held" }, make("b", {}, "Pinned"), ` ${facts(points, at).join(" · ")} `, button), ...context(points, at));
   }
@@ -60,7 +60,7 @@
       this.#list = make("ol");
       this.#list.addEventListener("click", ({ target }) => { const button = target.closest("button"); if (button) pin(Number(button.dataset.at)); });
       this.#shown = 0;
-      const clearing = make("button", { type: "button", class: "plain" }, "Clear");
+      const clearing = make("button", { type: "button", class: "quiet" }, "Clear");
       clearing.addEventListener("click", clear);
       const more = make("button", { type: "button" });
       more.addEventListener("click", () => this.#more(more, MORE));
@@ -82,7 +82,7 @@
       const points = this.#points;
       const label = points.isLabelled ? points.task.labels.name[points.label(at)] : null;
       const name = `Pin this point, norm ${number(points.norm(at))}${label === null ? "" : `, ${label}`}`;
-      const button = make("button", { type: "button", class: "plain norm", "data-at": at, "aria-label": name, title: "Pin" }, aligned(points.norm(at)));
+      const button = make("button", { type: "button", class: "quiet norm", "data-at": at, "aria-label": name, title: "Pin" }, aligned(points.norm(at)));
       return make("li", {}, button, ...(context(points, at).length ? context(points, at) : [label]));
     }
   }

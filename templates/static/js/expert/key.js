@@ -52,7 +52,7 @@
       this.#items = colouring.of ? entries.map((entry) => ({ ...entry, element: this.#entry(entry) })) : [];
       const plain = colouring.of ? [] : entries.map(({ text, count: amount, ...colours }) => make("li", {}, coloured(make("span", { class: "swatch" }), colours), `${text} `, make("span", { class: "amount" }, count(amount))));
       const list = make("ul", { "aria-label": `Key: ${colouring.title}` }, ...plain, ...this.#items.map(({ element }) => element));
-      if (this.#items.length) list.append(make("li", {}, make("button", { type: "button", class: "plain", "data-all": "" }, "Show all")));
+      if (this.#items.length) list.append(make("li", {}, make("button", { type: "button", class: "quiet", "data-all": "" }, "Show all")));
       this.#root.replaceChildren(
         ...(colouring.axis ? [axis(colouring.axis)] : []),
         ...(entries.length ? [list] : []),
@@ -63,7 +63,7 @@
     #entry({ text, at, count: amount, ...colours }) {
       return make("li", { "data-at": at },
         make("button", { type: "button", "data-only": "", "aria-pressed": "false", title: "Isolate" }, coloured(make("span", { class: "swatch" }), colours), make("span", { class: "text" }, ...token(text)), make("span", { class: "amount" }, count(amount))),
-        make("button", { type: "button", class: "plain", "data-without": "", "aria-pressed": "false", "aria-label": `Hide ${text}` }, "hide"));
+        make("button", { type: "button", class: "quiet", "data-without": "", "aria-pressed": "false", "aria-label": `Hide ${text}` }, "hide"));
     }
 
     #pressed(button) {
