@@ -21,7 +21,7 @@ from pipelines.progress import say
     "--link",
     callback=not_empty,
     metavar="ADDRESS",
-    help="Begin with what the address of an expert's page shows: expert, colouring, view, camera, pinned point.",
+    help="Begin with what the address of an expert's page shows: expert, colouring, view, camera, pinned point.  [default: none]",
 )
 @click.option(
     "--task", callback=not_empty, metavar="NAME", help="Begin with this task.  [default: what the expert's page shows first]"

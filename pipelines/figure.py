@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     "--link",
     callback=not_empty,
     metavar="ADDRESS",
-    help="Draw what the address of an expert's page shows: expert, task, view, camera, labels. Options come before it.",
+    help="Draw what the address of an expert's page shows, as far as no option says otherwise: expert, task, view, camera, labels.  "
+    "[default: none]",
 )
 @click.option(
     "--task",

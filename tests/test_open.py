@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import polars as pl
 import pytest
 
 import atlas
+from atlas.bake.embed import EmbedConfig, embed
 from atlas.errors import AtlasMissing
 from synthetic import HOSTILE, VOCABULARY, synthetic_tables, write_synthetic
 
@@ -31,9 +33,13 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The variables of a notebook in which every block of the document was run, in order, beside a synthetic atlas."""
     folder = tmp_path_factory.mktemp("notebook")
     write_synthetic(folder / "atlas.duckdb")
+    embed(folder / "atlas.duckdb", 12, folder / "expert-12.html", EmbedConfig())
     variables: dict[str, Any] = {}
+    display = ModuleType("IPython.display")
+    display.IFrame = display.HTML = lambda *_given, **_named: None  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setitem(sys.modules, "IPython.display", display)
         for block in BLOCKS:
             exec(compile(block, "docs/notebooks.md", "exec"), variables)
     variables["a"].close()
@@ -44,6 +50,10 @@ def test_measures_of_codes_from_elsewhere_tell_a_ring_from_noise(notebook: dict[
     found, order, worst = (notebook[name] for name in ("found", "order", "worst"))
     assert found.all_rows[0] > 0.7 > 0.1 > found.all_rows[1]
     assert order.p_adjusted[0] < 0.05 < order.p_adjusted[1] and worst[0] > 0 > worst[1]
+
+
+def test_an_experts_page_is_written_into_a_frame(notebook: dict[str, Any]) -> None:
+    assert "&lt;!doctype html&gt;" in notebook["page"] and '"' not in notebook["page"]
 
 
 def test_importing_atlas_loads_nothing_heavy() -> None:
@@ -73,7 +83,7 @@ def test_a_missing_atlas_says_what_to_run() -> None:
 
 
 def test_the_document_has_its_queries() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 9
     named = set(re.findall(r"`a\.(\w+)", DOCUMENT))
     with_methods = {name for name in named if hasattr(atlas.store.Store, name)}
     assert named == with_methods >= {"tables", "table", "experts", "points", "provenance", "run_log", "sql", "close"}
