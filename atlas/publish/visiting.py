@@ -212,7 +212,7 @@ class Visit:
     def scene(self) -> None:
         """Wait until the scene is drawn, and count its coloured pixels."""
         self.must('() => document.querySelector("[data-scene][data-ready]")', "the scene was never drawn", kind="scene")
-        scene = self._page.locator("[data-scene]")
+        scene = self._page.locator("[data-scene][data-ready]")
         deadline = time.monotonic() + PATIENCE / 3
         while not self._heard:
             picture = base64.b64encode(scene.screenshot()).decode()

@@ -171,7 +171,7 @@ def chip(page: Page, about: str | re.Pattern[str]) -> Locator:
 
 
 def expect_drawn(page: Page) -> None:
-    expect(page.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
+    expect(page.locator("[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
 
 
 def shown_lift(page: Page) -> list[float]:
@@ -727,7 +727,7 @@ def test_a_filtered_phone_is_no_wider_than_its_glass(open_at: Open, quiet_page: 
 
 
 OVERLAPS = """() => {
-  const shown = [...document.querySelectorAll("[data-scene] .annotation-text")]
+  const shown = [...document.querySelectorAll("[data-page=expert] [data-scene] .name")]
     .filter((name) => name.checkVisibility({ visibilityProperty: true }))
     .map((name) => [name.textContent, name.getBoundingClientRect()]);
   const over = shown.flatMap(([one, a], at) => shown.slice(at + 1)
@@ -737,7 +737,7 @@ OVERLAPS = """() => {
 }"""
 
 
-PLACES = """() => [...document.querySelectorAll("[data-scene] .annotation-text")]
+PLACES = """() => [...document.querySelectorAll("[data-page=expert] [data-scene] .name")]
   .map((name) => { const { left, top } = name.getBoundingClientRect(); return `${left} ${top}`; }).join()"""
 
 
@@ -746,10 +746,10 @@ def test_the_names_of_class_means_do_not_lie_over_each_other(open_at: Open, quie
     quiet_page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     page = open_at(f"#/expert/{expert}")
     expect_drawn(page)
-    scene = page.locator("[data-scene]")
+    scene = page.locator("[data-page=expert] [data-scene]")
     before = ""
     for _ in range(3):
-        # Plotly writes the names anew some frames after a turn.
+        # They are placed in the frame after a turn.
         anew = f"before => {{ const now = ({PLACES})(); return now !== before && now; }}"
         before = page.wait_for_function(anew, arg=before).json_value()
         shown, over = page.evaluate(OVERLAPS)

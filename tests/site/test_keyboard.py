@@ -217,6 +217,77 @@ def own_note(page: Page, keys: list[str]) -> None:
     expect(page.get_by_role("textbox", name="Note on expert 5", exact=True)).not_to_be_visible()
 
 
+def cloud(page: Page) -> Locator:
+    """The cloud of expert 0, as it is first seen, with the focus."""
+    page.evaluate("atlas.route.set({ expert: 0 })")
+    scene = page.get_by_role("group", name=re.compile("^Cloud of expert 0,"))
+    expect(scene).to_have_attribute("data-ready", "", timeout=20_000)
+    scene.focus()
+    return scene
+
+
+def turned(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    seen = ""
+    for key in keys[::2]:
+        press(page, key)
+        page.wait_for_function("seen => atlas.route.state.camera && atlas.route.state.camera !== seen", arg=seen)
+        seen = page.evaluate("atlas.route.state.camera")
+
+
+def nearer(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    press(page, keys[0])
+    page.wait_for_function("() => Number(atlas.route.state.camera?.split('_')[9]) === 2")
+    press(page, keys[1])
+    page.wait_for_function("() => atlas.route.state.camera === null")
+
+
+def at_first(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    press(page, "2")
+    page.wait_for_function("() => atlas.route.state.camera === '2'")
+    press(page, *keys)
+    page.wait_for_function("() => atlas.route.state.camera === null")
+
+
+def along(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    for key in keys:
+        press(page, key)
+        page.wait_for_function("key => atlas.route.state.camera === key", arg=key)
+
+
+def from_point_to_point(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    tip = page.locator("[data-tip]")
+    press(page, keys[0])
+    expect(tip).to_be_visible()
+    strongest = tip.inner_text()
+    press(page, keys[0])
+    expect(tip).not_to_have_text(strongest, use_inner_text=True)
+    press(page, keys[1])
+    expect(tip).to_have_text(strongest, use_inner_text=True)
+
+
+def pinned(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    press(page, ".", *keys)
+    page.wait_for_function("() => atlas.route.state.pin !== null")
+
+
+def all_in_sight(page: Page, keys: list[str]) -> None:
+    cloud(page)
+    press(page, *keys)
+    expect(page.locator("[data-page=expert] [data-chosen]")).to_be_visible()
+
+
+def let_go(page: Page, keys: list[str]) -> None:
+    pinned(page, ["Enter"])
+    press(page, *keys)
+    page.wait_for_function("() => atlas.route.state.pin === null")
+
+
 CHECKS: dict[str, dict[str, Callable[[Page, list[str]], None]]] = {
     "Everywhere": {
         "Search": search,
@@ -243,6 +314,16 @@ CHECKS: dict[str, dict[str, Callable[[Page, list[str]], None]]] = {
         "The next one": stepped(1),
         "Bookmark the expert, or no longer": own_bookmark,
         "Write a note on it": own_note,
+    },
+    "On a cloud that has the focus": {
+        "Turn the cloud; move one without a third axis": turned,
+        "Nearer, farther": nearer,
+        "As it was at first": at_first,
+        "Look along the first, second, third axis": along,
+        "To the next point, the one before; the strongest first": from_point_to_point,
+        "Pin the point": pinned,
+        "Choose all points in sight": all_in_sight,
+        "Give up a rectangle; else stop the spin; else unpin": let_go,
     },
 }
 

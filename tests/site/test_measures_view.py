@@ -41,7 +41,7 @@ def score(page: Page, title: str) -> Locator:
 
 
 def drawn(page: Page) -> None:
-    expect(page.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
+    expect(page.locator("[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
 
 
 def test_classes_stand_behind_the_orders_with_a_measure_and_references_of_their_own(open_every: Open) -> None:
@@ -82,7 +82,7 @@ def test_places_of_several_numbers_are_an_arrangement_and_are_not_joined(open_ev
     expect(score(page, "lineage")).to_contain_text("arrangement supported")
     drawn(page)
     expect(page.get_by_text("Their arrangement is supported; there is no order to join them in.")).to_be_visible()
-    joined = "document.querySelector('[data-scene]').data[2].x.length"
+    joined = "document.querySelector('[data-page=expert] .space').data[3].x.filter((one) => one !== null).length"
     assert page.evaluate(joined) == 0
     page.get_by_label("Colour by").select_option("Numbers 0–99")
     expect(page.get_by_text("joined in label order.")).to_be_visible()
@@ -214,11 +214,11 @@ def test_the_place_in_a_line_is_said_in_one(open_every: Open) -> None:
 def test_a_row_without_text_is_told_by_its_label_and_number(open_every: Open) -> None:
     page = open_every("#/expert/4?colour=cells")
     drawn(page)
-    box = page.locator("[data-scene]").bounding_box()
+    box = page.locator("[data-page=expert] [data-scene]").bounding_box()
     assert box
     places = [(0.3 + 0.4 * (step % 40) / 40, 0.4 + 0.05 * (step // 40)) for step in range(120)]
     point_out(page, [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in places])
-    expect(page.locator("[data-tip]")).to_have_text(re.compile(r"^(T cell|B cell|monocyte|platelet) · row \d+ · norm [\d.]+$"))
+    expect(page.locator("[data-tip]")).to_have_text(re.compile(r"^(T cell|B cell|monocyte|platelet) · row \d+ · norm [\d.]+"))
     expect(score(page, "lineage")).to_contain_text(re.compile(r"n 40 rows, fires in \d+"))
 
 
@@ -246,7 +246,9 @@ def test_nothing_of_it_is_wider_than_a_phone(open_every: Open, quiet_page: Page)
             expect(page.get_by_role("status")).to_have_text("40 experts")
         else:
             drawn(page)
-            page.locator("[data-scene]").evaluate("scene => scene.removeAttribute('data-ready')")  # the next one's is waited for
+            page.locator("[data-page=expert] [data-scene]").evaluate(
+                "scene => scene.removeAttribute('data-ready')"
+            )  # the next one's is waited for
         painted(page)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route

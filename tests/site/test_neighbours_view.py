@@ -17,11 +17,11 @@ Open = Callable[[str], Page]
 
 PAINTED = """wanted => wanted === [...document.querySelector("ul.near").querySelectorAll("canvas")].filter(canvas =>
   canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)).length"""
-SCENE = "document.querySelector('[data-scene]')"
+SCENE = "document.querySelector('[data-page=expert] [data-scene] .space')"
 
 
 def drawn(page: Page) -> None:
-    expect(page.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
+    expect(page.locator("[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
 
 
 def test_the_shape_follows_what_the_scene_shows(open_at: Open) -> None:
@@ -93,10 +93,10 @@ def test_other_dimensions_have_a_scene(d_code: int, axes: int, said: str, quiet_
     page.goto((made.folder / "index.html").as_uri() + "#/expert/0")
     drawn(page)
     expect(page.locator("[data-drawn]")).to_contain_text(said)
-    names = page.evaluate(f"{SCENE}.layout.scene.annotations.map(({{ text }}) => text).filter(text => text.startsWith('axis'))")
+    names = page.locator("[data-page=expert] [data-scene] .name.axis").all_text_contents()
     assert [name.split(" · ")[0] for name in names] == [f"axis {axis}" for axis in range(1, axes + 1)]
     assert all(name.endswith("%") for name in names)
-    eye = page.evaluate(f"{SCENE}._fullLayout.scene.camera.eye")
+    eye = page.evaluate(f"{SCENE}.layout.scene.camera.eye")
     assert ((eye["x"], eye["y"]) == (0, 0)) is (d_code < 3)
     high = page.evaluate(f"Array.from({SCENE}._fullData[0].y).reduce((most, y) => Math.max(most, y)) - {SCENE}._fullData[1].y[0]")
     assert high > 0
