@@ -11,6 +11,13 @@
     return make("button", { type: "button", class: "term", "data-term": name }, text);
   }
 
+  // Nodes of a sentence, in which each of these phrases is such a name where it first stands. terms: by phrase.
+  function within(sentence, terms) {
+    const left = new Set(Object.keys(terms));
+    const phrases = RegExp(`(?<![\\p{L}\\p{N}])(${[...left].join("|")})(?![\\p{L}\\p{N}])`, "u");
+    return sentence.split(phrases).map((part, at) => (at % 2 && left.delete(part) ? term(terms[part], part) : part));
+  }
+
   async function open(name, from) {
     const turn = ++asked;
     const { title, html } = await defined(name);
@@ -57,10 +64,10 @@
     if (own) return own;
     const cell = element.closest("td, th");
     const head = cell?.closest("table").tHead?.rows[0].cells[cell.cellIndex];
-    return [head, ...(cell?.parentElement.cells ?? [])].map(within).find(Boolean) ?? null;
+    return [head, ...(cell?.parentElement.cells ?? [])].map(inCell).find(Boolean) ?? null;
   }
 
-  const within = (cell) => (cell?.matches("[data-term]") ? cell : cell?.querySelector("[data-term]"));
+  const inCell = (cell) => (cell?.matches("[data-term]") ? cell : cell?.querySelector("[data-term]"));
 
   // Opens what the number near at hand is; false where there is none.
   function tell() {
@@ -75,5 +82,5 @@
     if (name) open(name.dataset.term, name);
   });
 
-  atlas.definitions = { term, tell };
+  atlas.definitions = { term, within, tell };
 })();

@@ -3,7 +3,7 @@
 (() => {
   const { make, count, number, percent, probability } = atlas.words;
   const { bar, row, table } = atlas.tables;
-  const { term } = atlas.definitions;
+  const { term, within } = atlas.definitions;
   const STATISTICS = {
     loop: "Hole: closes at ÷ opens at",
     gap: "Widest gap ÷ rms",
@@ -13,6 +13,12 @@
     bend: "Bend",
   };
 
+  // What sentences say, by the term that defines it.
+  const CLASSES = ["line or ray", "curve", "ring", "sheet", "clusters"];
+  const SAID = { ...Object.fromEntries(CLASSES.map((name) => [name, name])), "Unclear": "unclear", "adjusted p": "p of a shape", "structureless clouds": "null" };
+  const BY_CHANCE = { "structureless": "expected number of false ones" };
+  const NEEDED = { "axes": "dimensions needed", "axis": "dimensions needed", "mean contribution": "dimensions needed", "importance": "importance" };
+
   const THIN = ["thickness", "flatness"];
   const BENT = " Bend: the share of variance off the first axis that follows from the place along it.";
   const BOUNDARY = ` Of “${STATISTICS.thickness}” and “${STATISTICS.flatness}” the median is the boundary, from which on a cloud is too thick for a line or a sheet.`;
@@ -20,7 +26,7 @@
   // shape: of the payload, or undefined where the source has none; others: [{ name, shape }] of the other sources.
   function shape(shown, source, others) {
     if (!shown) return [make("p", {}, `No shape on ${source}: it fires on fewer than half of its labels.`), ...elsewhere(others)];
-    const sentences = shown.said.map((sentence, at) => make("p", at ? { class: "note" } : {}, sentence));
+    const sentences = shown.said.map((sentence, at) => make("p", at ? { class: "note" } : {}, ...within(sentence, at ? BY_CHANCE : SAID)));
     if (shown.class === null) return [...sentences, ...elsewhere(others)];
     return [...sentences, make("p", { class: "note" }, shown.measured, " Their ", term("spectrum", "variance along their own axes"), ", which are not the scene’s:"), spectrum(shown), make("p", { class: "note" }, ...described(shown)), tests(shown.tests), ...elsewhere(others)];
   }
@@ -65,7 +71,7 @@
   function needed({ said, shares }) {
     const named = shares.map((share, axes) => [axes === 0 ? "mean" : axes === 1 ? "and 1 axis" : `and ${axes} axes`, share]);
     const kept = make("p", { class: "note" }, "The share of its importance that is ", term("importance kept", "kept"), ", by the fewest axes first:");
-    return [make("p", {}, said), ...(shares.length ? [kept, bars("Share of importance that is kept", named)] : [])];
+    return [make("p", {}, ...within(said, NEEDED)), ...(shares.length ? [kept, bars("Share of importance that is kept", named)] : [])];
   }
 
   // importances: columns task, importance and rows, of corpora and of labelled tasks on which it fires.

@@ -11,20 +11,23 @@
 
   function show(record) {
     const { labels, task_stats } = record.data;
-    const [open, closed] = [[], []];
+    const [open, closed, all, tested] = [[], [], rowsOf(labels), rowsOf(task_stats)];
+    const { task: seen } = atlas.colouring.read(record.manifest, atlas.stage.asked(atlas.route.state));
     for (const number_ of new Set(labels.task)) {
       const task = record.task(number_);
-      const rows = rowsOf(labels).filter((row) => row.task === number_);
+      const rows = all.filter((row) => row.task === number_);
       const covered = rows.filter(({ fires }) => fires >= 0.5).length;
-      const stats = rowsOf(task_stats).find((row) => row.task === number_);
+      const stats = tested.find((row) => row.task === number_);
       const body = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${task.title}, label by label` },
         table(["Label", "", term("fires", "Fires"), term("fires", "Rows"), term("lift", "Lift"), "", term("preference", "Preference")], []));
       const list = body.querySelector("tbody");
       const sorted = (by) => list.replaceChildren(...order(rows, by).map((row) => line(task, row, stats?.preference_band)));
-      sorted("label");
       const details = make("details", {}, make("summary", {}, `${task.title}: fires on at least half the rows of ${covered} of ${task.labels.name.length} labels`),
         ...(rows.length > SHORT ? [chooser(task, sorted)] : []), body, make("p", { class: "note" }, ...onTask(stats)));
-      details.open = number_ === record.field("title_task") || task.name === atlas.stage.asked(atlas.route.state);
+      details.open = number_ === record.field("title_task") || task === seen;
+      // A hundred labels are written when they are first seen.
+      if (details.open) sorted("label");
+      else details.addEventListener("toggle", () => sorted("label"), { once: true });
       (covered || details.open ? open : closed).push(details);
     }
     // Of most tasks an expert fires on a few stray rows: they are one line together.

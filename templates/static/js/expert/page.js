@@ -4,6 +4,11 @@
   const { make, number, token, trouble } = atlas.words;
   const SPACE = 8;      // px above a section that is led to
   const WIDEST = 560;   // px of a score's strip
+  // What sentences say, by the term that defines it.
+  const SAID = {
+    "R²": "all-row r²", "adjusted p": "adjusted p", "labels left out": "left-out-label r²", "random projections": "best random projection",
+    "supported": "order supported", "lift": "lift", "dense": "dense", "of the tokens": "rate", "goes unexplained": "importance",
+  };
 
   class Page {
     #root; #manifest; #stage; #neighbours; #shown = 0; #record = null; #expert = null; #evident = null; #ways;
@@ -54,7 +59,20 @@
       this.#part("body").hidden = row < 0;
       this.#part("neighbours").closest("section").hidden = true;   // of another expert
       const rests = row < 0 || columns.silent[row] ? [] : [" (", atlas.definitions.term(measured(columns, row), columns.measure[row]), ` ${number(columns.value[row])})`];
+      this.#part("places").replaceChildren(...(row < 0 ? [] : this.#places(row)));
       this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), ...rests]));
+    }
+
+    // The pages of what it belongs to: its title's task, and its cluster on the map.
+    #places(row) {
+      const { experts, map, tasks } = this.#manifest;
+      const task = tasks.find(({ task: number_ }) => number_ === experts.title_task[row]);
+      const cluster = map ? atlas.payloads.array(map.cluster)[row] - 1 : -1;
+      const link = (to, text) => make("a", { href: atlas.route.link(to) }, ...token(text));
+      return [
+        ...(task ? ["Task: ", link({ ofTask: task.name }, task.title)] : []), ...(task && cluster >= 0 ? [" · "] : []),
+        ...(cluster >= 0 ? ["Cluster: ", link({ ofCluster: cluster }, map.clusters.name[cluster])] : []),
+      ];
     }
 
     // The way on: through the experts that the list shows, in its order.
@@ -72,7 +90,7 @@
 
     #fill(state) {
       const { data } = this.#record;
-      this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, sentence)));
+      this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, ...atlas.definitions.within(sentence, SAID))));
       this.#section("scores", data.scores.task.length || data.newline.task.length, () => atlas.readings.show(this.#record, Math.min(WIDEST, this.#part("findings").clientWidth)));
       this.#part("corpora").hidden = data.corpora.length < 2;
       this.#part("evidence").replaceChildren(...data.corpora.map(({ task }) => make("option", { value: this.#record.task(task).name }, this.#record.task(task).title)));
