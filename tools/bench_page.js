@@ -103,6 +103,22 @@
     return until(() => performance.now() - last > quiet).then(() => observer.disconnect());
   }
 
+  // What a cloud takes: from the next event of a type until its scene has said for the last time that it stands, and a frame more is
+  // painted: the library draws in the frame after.
+  function stands(type) {
+    let [at, last] = [null, null];
+    const observer = new MutationObserver(() => { if (at !== null) last = { now: performance.now(), frame: number + 1 }; });
+    observer.observe(document.querySelector("[data-scene]"), { attributes: true, attributeFilter: ["data-ready"] });
+    addEventListener(type, (event) => { at = event.timeStamp; }, { capture: true, once: true });
+    return until(() => last && performance.now() - last.now > QUIET && frames.get(last.frame)?.end).then((painted) => {
+      observer.disconnect();
+      return painted - at;
+    });
+  }
+
+  let lost = 0;   // WebGL contexts of canvases in the page that the browser took away
+  addEventListener("webglcontextlost", () => { lost += 1; }, { capture: true });
+
   const longer = (since) => longest.filter(({ startTime }) => startTime > since).map(({ duration }) => duration);
-  globalThis.bench = { usable, change, painted, settled, frame, longer, get number() { return number; } };
+  globalThis.bench = { usable, change, stands, painted, settled, frame, longer, get number() { return number; }, get lost() { return lost; } };
 })();

@@ -1,7 +1,8 @@
-"""What a site's first page costs a reader, beside a page built the reference's way: the table of docs/benchmarks/site.md.
+"""What a site's pages cost a reader, beside a page built the reference's way: the tables of docs/benchmarks/site.md.
 
     .venv/bin/python tools/bench_site.py make --experts 16384 --work /tmp/atlas-16384   # once: an atlas and its site
     .venv/bin/python tools/bench_site.py measure /tmp/atlas-2048 /tmp/atlas-16384 /tmp/atlas-131072
+    .venv/bin/python tools/bench_site.py expert /tmp/atlas-2048                       # an expert's page, in the site of a folder
     .venv/bin/python tools/bench_site.py open site                                    # of any site: to its list, to a scene
     .venv/bin/python tools/bench_site.py reference                                    # the page built the reference's way
 
@@ -23,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
@@ -197,7 +199,7 @@ def look(page: Page, view: int, expert: int) -> None:
         f"#/?q={word}&view=table",
         f"#/token/{word}",
         f"#/?map=importance&place={view},-{view},3",
-        f"#/expert/{expert}?colour=norm",
+        f"#/expert/{expert}?colour=months:norm",
         "#/?sort=rate&view=table",
         "#/?shape=ring&map=shape",
         f"#/?importance=0.001..&at={expert}",
@@ -278,9 +280,68 @@ def open_reference(path: Path, into: Measured) -> None:
 def open_expert(site: Path, expert: int) -> float:
     """Return the milliseconds until the drawn scene of an expert's page, opened directly."""
     with opened(address_of(site, f"#/expert/{expert}")) as (_, page):
-        page.wait_for_function("() => document.querySelector('[data-scene][data-ready]')", polling="raf")
-        taken: float = page.evaluate("() => performance.now()")
-        return taken
+        return scene_stands(page)
+
+
+@dataclass
+class Clouds:
+    """What was measured of experts' pages; milliseconds, one of each run or event."""
+
+    cold: list[float] = field(default_factory=list)
+    step: list[float] = field(default_factory=list)
+    colour: list[float] = field(default_factory=list)
+    pages: int = 0
+    lost: int = 0
+    """WebGL contexts over these pages."""
+
+
+STEPS_ON, COLOURINGS = 20, 20
+
+
+def stands(page: Page, event: str, act: Callable[[], Any]) -> float:
+    """Return the milliseconds from the event that `act` brings about until the cloud that it asks for is painted."""
+    page.evaluate("event => { bench.told = bench.stands(event); }", event)
+    act()
+    taken: float = page.evaluate("() => bench.told")
+    return taken
+
+
+def use_experts(site: Path, expert: int, into: Clouds) -> None:
+    """Open an expert's page, go on from one to the next in the list, and colour a cloud otherwise, as a reader would."""
+    with opened(address_of(site, f"#/expert/{expert}")) as (_, page):
+        into.cold.append(scene_stands(page))
+        page.evaluate("() => bench.settled(500)")
+        following = page.locator("[data-page=expert] [data-step='1']")
+        for _ in range(STEPS_ON):
+            into.step.append(stands(page, "click", following.click))
+            page.evaluate("() => bench.settled(200)")
+        colours = page.locator("[data-page=expert] [data-colour]")
+        source = colours.input_value().rpartition(":")[0] or colours.input_value()
+        ways = [way for way in colours.evaluate(WAYS) if way == source or way.startswith(f"{source}:")]
+        for _ in range(COLOURINGS):
+            way = ways[(ways.index(colours.input_value()) + 1) % len(ways)]
+            into.colour.append(stands(page, "change", partial(colours.select_option, way)))
+
+
+WAYS = "select => [...select.options].map(({ value }) => value)"
+
+
+def scene_stands(page: Page) -> float:
+    """Return the milliseconds from the start of the navigation until an expert's scene is drawn, and a frame more is painted."""
+    page.wait_for_function("() => document.querySelector('[data-scene][data-ready]')", polling="raf")
+    taken: float = page.evaluate("async () => { await bench.frame(); await bench.frame(); return performance.now(); }")
+    return taken
+
+
+def leaf_through(site: Path, experts: Sequence[int], into: Clouds) -> None:
+    """Look at one expert's cloud after another in one page, and count the WebGL contexts that are lost meanwhile."""
+    with opened(address_of(site)) as (_, page):
+        page.evaluate("() => bench.usable()")
+        for expert in experts:
+            go = "route => { document.querySelector('[data-scene]').removeAttribute('data-ready'); location.hash = route; }"
+            page.evaluate(go, f"#/expert/{expert}")
+            page.wait_for_function(SCENE_IS_DRAWN)
+        into.pages, into.lost = len(experts), page.evaluate("() => bench.lost")
 
 
 # --- what is printed ---
@@ -347,13 +408,36 @@ def measure(works: Sequence[Path], runs: int, views: int) -> None:
     print(table(sites))
 
 
+def with_a_cloud(site: Path) -> list[int]:
+    """Return the numbers of the experts that have one, in the list's first order."""
+    return [expert.number for expert in Expert.all_of(Site.open(site).manifest()) if expert.cloud_task is not None]
+
+
+def measure_experts(work: Path, runs: int, pages: int) -> None:
+    """Print what experts' pages cost: to be drawn, to be coloured otherwise, and on disk."""
+    site, told = work / "site", Clouds()
+    drawn = with_a_cloud(site)
+    for run in range(runs):
+        use_experts(site, drawn[0], told)
+        say(f"{run + 1} of {runs}")
+    if pages:
+        leaf_through(site, random.Random(0).choices(drawn, k=pages), told)
+    rows = {
+        "an expert's page, the library cold: to its drawn scene": spread(told.cold),
+        "on to the next expert: to its drawn scene": spread(told.step),
+        "another colouring: to the painted cloud": spread(told.colour),
+        "WebGL contexts lost": f"{told.lost} over {told.pages} pages",
+        "the site on disk": per_expert(site, len(Expert.all_of(Site.open(site).manifest()))),
+    }
+    print("\n".join([f"| | {work.name} |", "|---|---|", *(f"| {name} | {words} |" for name, words in rows.items())]))
+
+
 def measure_opening(site: Path, runs: int) -> None:
     told = Measured()
     for _ in range(runs):
         open_page(site, told)
     print(f"list: {median(told.open) / 1e3:.2f} s, {median(told.bytes) / MEGABYTE:.2f} MB")
-    drawn = [expert.number for expert in Expert.all_of(Site.open(site).manifest()) if expert.cloud_task is not None]
-    if drawn:
+    if drawn := with_a_cloud(site):
         print(f"scene: {median(open_expert(site, drawn[0]) for _ in range(runs)) / 1e3:.2f} s")
 
 
@@ -380,16 +464,21 @@ def main() -> None:
     measuring = steps.add_parser("measure")
     measuring.add_argument("works", type=Path, nargs="+", metavar="DIR")
     measuring.add_argument("--views", type=int, default=300, help="of the tour; 0 for none")
+    leafing = steps.add_parser("expert")
+    leafing.add_argument("work", type=Path, metavar="DIR")
+    leafing.add_argument("--pages", type=int, default=500, help="to leaf through in one page; 0 for none")
     opening = steps.add_parser("open")
     opening.add_argument("site", type=Path)
     reference = steps.add_parser("reference")
-    for step in (measuring, opening, reference):
+    for step in (measuring, leafing, opening, reference):
         step.add_argument("--runs", type=int, default=7)
     given = parser.parse_args()
     if given.step == "make":
         make(given.experts, given.work, full=given.full)
     elif given.step == "measure":
         measure(given.works, given.runs, given.views)
+    elif given.step == "expert":
+        measure_experts(given.work, given.runs, given.pages)
     elif given.step == "open":
         measure_opening(given.site, given.runs)
     else:

@@ -19,12 +19,12 @@ LEVEL = 9
 """Of compression: the best."""
 WIDEST = 1 << 32
 """The least whole number that no array of the page holds."""
-_NAMES = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4"}
+_NAMES = {np.dtype(name): name for name in ("i1", "u1", "i2", "u2", "i4", "u4", "f4")}
 
 
 def typed(array: Array) -> Typed:
     """Return an array in Plotly's form, `{"dtype", "bdata"}`, little-endian."""
-    return {"dtype": _NAMES[array.dtype.name], "bdata": base64.b64encode(_bytes(array)).decode("ascii")}
+    return {"dtype": _NAMES[array.dtype], "bdata": base64.b64encode(_bytes(array)).decode("ascii")}
 
 
 def packed(array: Array, *, repeats: bool = True) -> Typed:
@@ -35,7 +35,7 @@ def packed(array: Array, *, repeats: bool = True) -> Typed:
     strategy = zlib.Z_DEFAULT_STRATEGY if repeats else zlib.Z_HUFFMAN_ONLY
     gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, wbits=31, memLevel=9, strategy=strategy)
     squeezed = gzip.compress(_bytes(array)) + gzip.flush()
-    return {"dtype": _NAMES[array.dtype.name], "gzip": base64.b64encode(squeezed).decode("ascii")}
+    return {"dtype": _NAMES[array.dtype], "gzip": base64.b64encode(squeezed).decode("ascii")}
 
 
 def narrow(array: Array) -> Array:
@@ -51,7 +51,7 @@ def short(number: float) -> float:
 
 
 def _bytes(array: Array) -> bytes:
-    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 @dataclass(frozen=True)

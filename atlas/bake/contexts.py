@@ -97,10 +97,9 @@ class Words:
             # No word goes on from one window into the next.
             texts[(np.cumsum(lengths) - 1)[lengths > 0]] += "\n"
             ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-            found = [
-                (match.start(), match.end(), known.setdefault(match[0], len(known))) for match in WORD.finditer("".join(texts))
-            ]
-            begin, end, at = np.array(found, np.int64).reshape(-1, 3).T
+            found = list(WORD.finditer("".join(texts)))
+            begin, end = np.array([match.span() for match in found], np.int64).reshape(-1, 2).T
+            at = np.array([known.setdefault(match[0], len(known)) for match in found], np.int64)
             first.append(place + np.searchsorted(ends, begin, side="right"))
             last.append(place + np.searchsorted(ends, end - 1, side="right"))
             word.append(at)

@@ -103,7 +103,7 @@ class Corpus:
 
     def _strata(self, expert: int) -> list[tuple[str, int, int]]:
         """Return each stratum that has contexts, and where among the expert's it begins and ends."""
-        strata = self.contexts.column(expert, "stratum").to_list()
+        strata = self.contexts.column(expert, "stratum").tolist()
         return [(name, strata.index(name), strata.index(name) + strata.count(name)) for name in STRATA if name in strata]
 
     def _around(self, window: Array, position: Array, reach: int) -> Array:
@@ -111,7 +111,7 @@ class Corpus:
         return np.maximum(self.windows.around(window, position, before=reach, after=reach), NO_TOKEN)
 
     def _places(self, expert: int) -> tuple[Array, Array]:
-        window, position = (self.contexts.column(expert, name).to_numpy() for name in ("window", "position"))
+        window, position = (self.contexts.column(expert, name) for name in ("window", "position"))
         return window, position
 
 

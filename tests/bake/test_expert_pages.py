@@ -12,7 +12,7 @@ import pytest
 
 from atlas.bake.corpora import CONTEXT_TOKENS, HOVER_TOKENS, WINDOW_TOKENS
 from atlas.bake.experts import GAIN, LEADING, ExpertPages
-from atlas.bake.points import NOT_MEASURED, points_of
+from atlas.bake.points import GRAIN, NOT_MEASURED, points_of
 from atlas.bake.sentences import sentences_payload
 from atlas.publish.manifest import array
 from atlas.store import Store, write_atlas
@@ -114,8 +114,8 @@ def test_points_on_a_corpus_have_their_place_document_and_importance(store: Stor
         np.stack([array(shown[axis]) - float(middle) for axis, middle in zip("xyz", shown["origin"], strict=True)], 1)
         * shown["unit"]
     )
-    # Half a grain of the 8,000 that a frame has to a side.
-    assert np.abs(xyz - table.select("x", "y", "z").to_numpy()).max() <= 4.6 * shown["unit"]
+    # Half a grain, and the roundings of point and origin to steps.
+    assert np.abs(xyz - table.select("x", "y", "z").to_numpy()).max() <= (GRAIN / 2 + 1.1) * shown["unit"]
     steps, measured = array(shown["importance"]["steps"]), table["importance"].is_not_null().to_numpy()
     assert measured.any() and (steps[~measured] == NOT_MEASURED).all() and (~measured).any()
     importance = steps[measured] / 32_767 * shown["importance"]["most"]
