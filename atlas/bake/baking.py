@@ -16,6 +16,7 @@ from atlas.bake.about import about_html
 from atlas.bake.amounts import amounts
 from atlas.bake.clouds import Cloud, cloud_payload, cloud_task
 from atlas.bake.colours import data_colours
+from atlas.bake.data import write_data
 from atlas.bake.definitions import definitions, measures_path
 from atlas.bake.evidence import Evidence
 from atlas.bake.experts import ExpertPages
@@ -23,7 +24,6 @@ from atlas.bake.fidelity import fidelity_payload, is_evaluated
 from atlas.bake.figures import skeletons
 from atlas.bake.folder import GENERATOR, PAGE, replacing, require_usable
 from atlas.bake.front import first_experts, front_page
-from atlas.bake.data import write_data
 from atlas.bake.importance import importance_payload
 from atlas.bake.labels import labels_payload
 from atlas.bake.licences import licences

@@ -17,7 +17,7 @@ LEFT_OUT = ("run_log",)
 
 
 def copy_tables(source: Path, folder: Path) -> list[str]:
-    """Write an atlas into a folder: as DATABASE, as a Parquet file per table, and SCHEMA; return the tables, in the schema's order.
+    """Write an atlas into a folder: as DATABASE, as a Parquet file per table, and SCHEMA; return the tables, in order.
 
     A table of LEFT_OUT is empty in the database, which is a new file and so holds nothing of its rows, and has no Parquet file.
     Parquet files of the same rows are the same bytes; a database's are not, since DuckDB does not clear all that it writes.

@@ -126,6 +126,7 @@
     show(state, { counts }) {
       this.#last = counts;
       this.#form.elements.marked.checked = state.marked;
+      this.#lead(state);
       for (const facet of this.#facets) {
         facet.show(state);
         facet.next(counts);
@@ -133,6 +134,19 @@
       // The counts that are in sight come in one go, and are painted with the list.
       cancelAnimationFrame(this.#drawing);
       this.#drawing = requestAnimationFrame(() => this.#draw());
+    }
+
+    // The pages of the one task and the one cluster that are chosen.
+    #lead({ task, cluster: [cluster, ...others] }) {
+      const name = this.#manifest.map?.clusters.name[others.length ? undefined : cluster];
+      const pages = { ofTask: [task, this.#finder.task(task)?.title], ofCluster: [Number(cluster), name && atlas.clusters.short(name)] };
+      for (const [page, [which, title]] of Object.entries(pages)) {
+        const link = this.#form.querySelector(`[data-leads="${page}"]`);
+        link.hidden = title === undefined;
+        if (title === undefined) continue;
+        link.href = route.link({ [page]: which });
+        link.textContent = `The page of ${title}`;
+      }
     }
 
     #draw() {
