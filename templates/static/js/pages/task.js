@@ -96,7 +96,7 @@
       this.#part("facts").replaceChildren(...facts(task).map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
       this.#link(task);
       const read = atlas.leaders.leaders(this.#manifest, task, of, important?.rows.length ? important : null);
-      this.#part("leaders").replaceChildren(...(read.length ? read : [make("p", { class: "note" }, "No hypothesis is tested on it.")]));
+      this.#part("leaders").replaceChildren(...(task.hypotheses.length ? [] : [make("p", { class: "note" }, "No hypothesis is tested on it.")]), ...read);
       // By what they matter, or where that is not known by how much of it they fire on.
       const weight = ({ row, sum }) => this.#found.importance.get(row) ?? sum - task.labels.name.length;
       this.#ordered = [...firing].sort((one, other) => weight(other) - weight(one) || one.row - other.row);
