@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--link",
     callback=not_empty,
     metavar="ADDRESS",
-    help="Draw what the address of an expert's page shows, as far as no option says otherwise: expert, task, view, camera, labels.  "
+    help="Draw what the address of an expert's page shows, where no option says otherwise: expert, task, view, camera, labels.  "
     "[default: none]",
 )
 @click.option(
