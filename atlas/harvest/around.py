@@ -22,21 +22,22 @@ def around(seen: Observed, chosen: Int64[Tensor, "chosen"], n_experts: int) -> I
     A level is 0 where the expert is silent, and beyond the window; else 1 where its norm is below half of that of the firing in
     the middle, 2 where it is below it, 3 where it is not.
     """
-    # Only of experts with a chosen firing: sorting all firings would cost more than the rest.
-    has_chosen = torch.zeros(n_experts, dtype=torch.bool, device=chosen.device)
-    has_chosen[seen.expert.index_select(0, chosen)] = True
-    own = has_chosen.index_select(0, seen.expert).nonzero()[:, 0]
-    by_expert = own.index_select(0, torch.sort(seen.expert.index_select(0, own), stable=True).indices)
-    at = torch.empty_like(seen.expert)
-    at[by_expert] = torch.arange(1, len(by_expert) + 1, device=at.device)
+    windows = seen.windows()
+    n_windows = int(windows[-1]) + 1
+    owner = seen.expert * n_windows + windows.index_select(0, seen.row)
+    # Only of an expert's windows with a chosen firing: sorting all firings would cost more than the rest.
+    has_chosen = torch.zeros(n_experts * n_windows, dtype=torch.bool, device=chosen.device)
+    has_chosen[owner.index_select(0, chosen)] = True
+    own = has_chosen.index_select(0, owner).nonzero()[:, 0]
+    own = own.index_select(0, torch.sort(owner.index_select(0, own), stable=True).indices)
+    at = torch.empty_like(owner)
+    at[own] = torch.arange(1, len(own) + 1, device=at.device)
     at = at.index_select(0, chosen)
 
-    windows = seen.windows()
-    row = seen.row.index_select(0, by_expert)
-    owner = seen.expert.index_select(0, by_expert) * len(windows) + windows.index_select(0, row)
     # A firing's neighbours in this order are its expert's next ones in the text; none is near the two ends.
-    place = torch.nn.functional.pad(owner * _APART + seen.tokens.position.index_select(0, row), (1, 1), value=-_APART)
-    norm = torch.nn.functional.pad(seen.norm.index_select(0, by_expert), (1, 1))
+    position = seen.tokens.position.index_select(0, seen.row.index_select(0, own))
+    place = torch.nn.functional.pad(owner.index_select(0, own) * _APART + position, (1, 1), value=-_APART)
+    norm = torch.nn.functional.pad(seen.norm.index_select(0, own), (1, 1))
 
     levels = torch.zeros_like(chosen)
     for step in (-1, 1):

@@ -241,9 +241,11 @@ def accumulate(
     for block in found:
         firings = smixae.firings(block.x)
         told(block, firings)
-        held_out = block.tokens.held_out
-        is_measured = {"none": torch.zeros_like(held_out), "held out": held_out, "all": torch.ones_like(held_out)}[measured]
-        waiting.append(Encoded(block.tokens, firings, kept.update_errors(block.x, firings, is_measured, smixae)))
+        gain = torch.full_like(firings.code[:, 0], torch.nan)
+        if measured != "none":
+            held_out = block.tokens.held_out
+            gain = kept.update_errors(block.x, firings, held_out if measured == "held out" else torch.ones_like(held_out), smixae)
+        waiting.append(Encoded(block.tokens, firings, gain))
         if sum(len(one.tokens.document) for one in waiting) >= OBSERVED_ROWS:
             # What is around a firing is of its window, so that a batch ends where one does.
             whole, rest = before_last_window(joined(waiting))
