@@ -31,6 +31,8 @@ DPI = 600
 """Of a PNG: what journals ask of drawings with lines and text."""
 POINT, MEAN = 1.5, 4.5
 """Diameters in points."""
+ANCHOR = 1.0
+"""Radius in points of what is no mark but has a name, as the end of an axis: no other name may cover it."""
 HAIR = 0.4
 """Width of axes and leaders in points."""
 EDGE = 3.0
@@ -202,10 +204,10 @@ class _Drawing:
         cloud = self._cloud
         ends, means = self._at(cloud.axes[:, 1]), self._at(cloud.means)
         texts = [_shown(text) for text in [*cloud.mean_names, *cloud.axis_names]]
-        places = [*((x, y, MEAN / 2 + HAIR) for x, y in means), *((x, y, 0.0) for x, y in ends)]
+        places = [*((x, y, MEAN / 2 + HAIR) for x, y in means), *((x, y, ANCHOR) for x, y in ends)]
         if cloud.sphere is not None:
             texts.append("threshold")
-            places.append((*self._at(np.zeros((1, 3)))[0] + [0, cloud.sphere * self._scale], 0.0))
+            places.append((*self._at(np.zeros((1, 3)))[0] + [0, cloud.sphere * self._scale], ANCHOR))
         measured = [_measured(text, self._config) for text in texts]
         names = [Name(x, y, wide, high, radius) for (x, y, radius), (wide, high, _) in zip(places, measured, strict=True)]
         drawn = np.concatenate([self._at(cloud.xyz), *map(_along, [self._at(cloud.path), *map(self._at, cloud.axes)])])
