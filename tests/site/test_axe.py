@@ -94,12 +94,34 @@ def expert(page: Page) -> None:
     page.locator("[data-scene][data-ready]").wait_for()
 
 
+def selected(page: Page) -> None:
+    page.locator("[data-projections][data-ready]").wait_for()
+    press("^Select all")(page)
+
+
+def task(page: Page) -> None:
+    page.get_by_text("The same as a table").click()
+    expect(page.locator("[data-task-table] tbody tr").first).to_be_visible()
+    page.locator(".passage").first.wait_for()
+
+
+def beside(page: Page) -> None:
+    expect(page.locator("[data-projections] svg:visible").last).to_be_visible()
+    expect(page.locator("[data-beside-facts] tr").first).to_be_visible()
+
+
 def prompt(page: Page) -> None:
     expect(page.get_by_role("grid")).to_be_visible()
 
 
 def whole_map(page: Page) -> None:
     expect(page.get_by_role("application")).to_be_visible()
+
+
+def definition(page: Page) -> None:
+    expert(page)
+    page.get_by_role("button", name="adjusted p").last.click()
+    expect(page.get_by_role("dialog", name="Adjusted p")).to_be_visible()
 
 
 @dataclass(frozen=True)
@@ -124,6 +146,11 @@ STATES = {
     "bookmarks": State("#/", bookmarks),
     "token": State("#/token/the", heading("the")),
     "expert": State("#/expert/0", expert),
+    "expert, flat": State("#/expert/0?colour=months&flat=1&only=May&pin=3", selected),
+    "a definition": State("#/expert/0", definition, ("phone",)),
+    "task": State("#/task/months", task),
+    "cluster": State("#/cluster/0", heading("Cluster")),
+    "two experts": State("#/beside/0/8?flat=1", beside),
     "fidelity": State("#/fidelity", heading("Fidelity")),
     "about": State("#/about", heading("About")),
     "prompt": State("#/prompt/1?only=8", prompt),

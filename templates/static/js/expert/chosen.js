@@ -81,9 +81,10 @@
     #item(at) {
       const points = this.#points;
       const label = points.isLabelled ? points.task.labels.name[points.label(at)] : null;
-      const name = `Pin this point, norm ${number(points.norm(at))}${label === null ? "" : `, ${label}`}`;
-      const button = make("button", { type: "button", class: "quiet norm", "data-at": at, "aria-label": name, title: "Pin" }, aligned(points.norm(at)));
-      return make("li", {}, button, ...(context(points, at).length ? context(points, at) : [label]));
+      const norm = aligned(points.norm(at));
+      const name = `Pin the point of norm ${norm}${label === null ? "" : `, ${label}`}`;
+      const button = make("button", { type: "button", class: "quiet norm", "data-at": at, "aria-label": name, title: "Pin" }, norm);
+      return make("li", {}, button, ...(points.task.has_text ? context(points, at) : [label]));
     }
   }
 

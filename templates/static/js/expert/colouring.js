@@ -50,7 +50,9 @@
   const none = ({ light, dark }) => ({ light: light.none, dark: dark.none });
   const category = ({ light, dark }, at) => ({ light: light.categories[at], dark: dark.categories[at] });
 
-  // entries: { text, light, dark } in the order of the key; of: the place of each point's entry; ofLabel(label): of a label's, null if it has none.
+  // entries: { text, light, dark } in the order of the key; of: the place of each point's entry; ofLabel(label): of a label's, null if it has
+  // none. A class mean is of a group of labels: means(groups, scheme) are their colours, and place(labels) is the entry of one, null where it
+  // has no colour or entry of its own.
   function categories(title, entries, of, ofLabel = () => null) {
     const counts = new Uint32Array(entries.length);
     for (const place of of) counts[place] += 1;
@@ -61,8 +63,8 @@
       of,
       tell: (at) => entries[of[at]].text,
       colours: (scheme) => Array.from(of, (place) => entries[place][scheme]),
-      place: ofLabel,
-      means: (labels, scheme) => labels.map((label) => entries[ofLabel(label)]?.[scheme] ?? null),
+      place: (labels) => shared(labels.map(ofLabel)),
+      means: (groups, scheme) => groups.map((labels) => entries[shared(labels.map(ofLabel))]?.[scheme] ?? null),
     };
   }
 
@@ -84,9 +86,12 @@
       tell: (at) => (Number.isNaN(value(at)) ? `${title} not measured` : `${title} ${number(value(at))}`),
       colours: (scheme) => Array.from({ length: points.count }, (_, at) => shade(value(at), scheme)),
       place: () => null,
-      means: (labels, scheme) => labels.map((label) => (ofLabel ? shade(ofLabel(label), scheme) : null)),
+      means: (groups, scheme) => groups.map((labels) => (ofLabel ? shade(labels.reduce((sum, label) => sum + ofLabel(label), 0) / labels.length, scheme) : null)),
     };
   }
+
+  // What all of them are, null where they differ.
+  const shared = (values) => (values.every((value) => value === values[0]) ? values[0] : null);
 
   function ticked(low, high, isWhole = false) {
     if (!(high > low)) return [{ at: 0, text: number(low) }];
@@ -135,7 +140,8 @@
     const { name, colours: { light, dark } } = task.labels;
     const entries = name.map((text, at) => ({ text, light: light[at], dark: dark[at] }));
     const made = categories(task.title, entries, Int32Array.from({ length: points.count }, (_, at) => points.label(at)), (label) => label);
-    return task.labels_per_mean > 1 ? { ...made, axis: inOrder(task) } : made;
+    if (task.labels_per_mean === 1) return made;
+    return { ...made, axis: inOrder(task), means: (groups, scheme) => groups.map((of) => entries[of[of.length >> 1]][scheme]) };
   }
 
   // Of labels too many to be named in the scene, the colours in label order.
@@ -158,7 +164,9 @@
     const value = (at) => target(points.label(at));
     if (of.shape !== "ring") return along(title, of.description, points, value, colours, target);
     const axis = { low: 0, high: 1, ticks: round(task.labels.name, target), ...shades(colours, "cycle"), title: `${title}: the angle of ${of.description}`, note: null };
-    return { ...amounts(title, axis, points, value, colours, target), tell: (at) => `${title} at ${Math.round(360 * value(at))}°` };
+    // Of several labels there is no angle in between.
+    const made = amounts(title, axis, points, value, colours, task.labels_per_mean === 1 ? target : null);
+    return { ...made, tell: (at) => `${title} at ${Math.round(360 * value(at))}°` };
   }
 
   // Some labels that stand round a ring, each at its angle, so far apart that their names have room.

@@ -119,8 +119,9 @@
     const right = panel.left + panel.wide;
     group.append(written(axes[across], right, Math.min(panel.top + panel.high - 4, y + (axes.length === 1 ? BELOW : LINE)), { ...look, anchor: "end" }));
     if (axes.length === 1) return;
-    const isLeft = x < panel.left + panel.wide / 2;
-    group.append(written(axes[up], isLeft ? x + 4 : x - 4, panel.top + FONT - 2, { ...look, anchor: isLeft ? "start" : "end" }));
+    const wide = measured(axes[up]);
+    const aside = x < panel.left + panel.wide / 2 ? x + 4 : x - 4 - wide;
+    group.append(written(axes[up], Math.max(panel.left, Math.min(right - wide, aside)), panel.top + FONT - 2, { ...look, anchor: "start" }));
   }
 
   function sphere(group, panel, { sphere: radius, origin, axes }, palette) {

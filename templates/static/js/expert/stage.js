@@ -169,9 +169,9 @@
         const chosen = new Set(this.#selected);
         for (let at = 0; at < colours.length; at += 1) if (!chosen.has(at)) colours[at] = out;
       }
-      const { label } = points.means;
-      const means = colouring.means(label, scheme).map((colour, at) => {
-        const place = colouring.place(label[at]);
+      const groups = marked(points);
+      const means = colouring.means(groups, scheme).map((colour, at) => {
+        const place = colouring.place(groups[at]);
         return place !== null && !kept[place] ? out : colour ?? this.#manifest.colours[scheme].none;
       });
       return { colours, means };
@@ -259,6 +259,11 @@
 
   let webgl = null;
   const hasWebGL = () => (webgl ??= atlas.scene.hasWebGL());   // asked once: the answer costs a context
+
+  // The labels of each class mean.
+  function marked({ task: { labels, labels_per_mean: several }, means }) {
+    return means.label.map((first) => Array.from({ length: Math.min(several, labels.name.length - first) }, (_, at) => first + at));
+  }
 
   const strongest = (points) => Array.from({ length: points.count }, (_, at) => at).sort((one, other) => points.norm(other) - points.norm(one));
 
