@@ -33,7 +33,12 @@ class Traced(NamedTuple):
 
 @click.command("trace")
 @click.argument("text", required=False)
-@click.option("--file", "source", callback=not_empty, help="Prompts, a record each: named as a corpus is for `atlas harvest`.")
+@click.option(
+    "--file",
+    "source",
+    callback=not_empty,
+    help="Prompts, a record each, named as for atlas harvest.  [default: none]",
+)
 @subject_options
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Most experts of each token.")
 @format_option

@@ -55,7 +55,8 @@ def checkout(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     bake(write_synthetic(root / "work" / "atlas.duckdb"), root / "site")
     metadata = {"model_name": str(models["gpt2"]), "hook_name": tiny.HOOKS["gpt2"], "context_size": 48}
     # Rows of this model are two hundredths long, so that little passes a threshold of more.
-    tiny.checkpoint(root / "path" / "to" / "checkpoint", metadata, threshold=0.02, n_experts=4)
+    for folder in ("path/to/checkpoint", "work/train/checkpoint"):
+        tiny.checkpoint(root / folder, metadata, threshold=0.02, n_experts=4)
     text = "\n".join(json.dumps({"text": text}) for text in tiny.documents())
     (root / "text.jsonl").write_text(text, encoding="utf-8")
     feelings = ("joy", "fear", "anger", "calm")

@@ -50,9 +50,10 @@ def prompt_payload(
 
 
 def stepped(norms: Array, threshold: float) -> Array:
-    """Return norms as whole steps, of which the threshold has STEPS; exactly the norms above it have more."""
+    """Return norms as whole steps, of which the threshold has STEPS: exactly those above it have more, those below half none."""
     steps = np.rint(norms / threshold * STEPS)
-    return narrow(np.where(norms > threshold, np.maximum(steps, STEPS + 1), np.minimum(steps, STEPS)))
+    steps = np.where(norms > threshold, np.maximum(steps, STEPS + 1), np.minimum(steps, STEPS))
+    return narrow(np.where(steps < STEPS / 2, 0, steps))
 
 
 def prompt_titles(payloads: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def test_norms_come_back_with_the_rows_of_their_experts(payloads: list[dict[str,
         norms = decoded(payload["norms"]).reshape(len(rows), len(texts)) / payload["steps"] * payload["threshold"]
 
         assert rows.tolist() == [e // 2 if e % 2 else 20 + e // 2 for e in near]
-        np.testing.assert_allclose(norms, every[near], atol=THRESHOLD / STEPS)
+        np.testing.assert_allclose(norms, np.where(every[near] < THRESHOLD / 2, 0, every[near]), atol=THRESHOLD / STEPS)
         assert 0 < len(near) < 40
 
 

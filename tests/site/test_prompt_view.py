@@ -116,13 +116,19 @@ def test_the_table_is_one_stop_in_which_arrows_go_from_cell_to_cell(open_at: Ope
     page.keyboard.press("ArrowRight")
     cell = grid(page).locator("tbody tr").first.locator("td").nth(1)
     norm = norms(5)[1]
-    said = f"norm {norm:.3g}, {norm:.3g} " + ("times the threshold: fires" if norm > THRESHOLD else "of the threshold: silent")
+    assert norm > THRESHOLD
+    said = f"norm {norm:.3g}, {norm:.3g} times the threshold: fires"
     expect(cell).to_be_focused()
     expect(cell).to_have_attribute("aria-label", re.compile(f"^Expert 5, .*: {said}$"))
     expect(page.locator("[data-prompt-read]")).to_have_text(re.compile(f"^Expert 5, .*: {said} · on “ year” · threshold 1$"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=3, name="token 1")).to_be_visible()
     expect(cell).to_be_focused()
+    for silent in ("below half of the threshold: silent", "norm 0.881, 0.881 of the threshold: silent"):
+        page.keyboard.press("ArrowRight")
+        if silent.startswith("below"):
+            page.keyboard.press("ArrowRight")
+        expect(page.locator("[data-prompt-read]")).to_contain_text(f": {silent} · on")
     page.keyboard.press("Home")
     expect(grid(page).get_by_role("link").first).to_be_focused()
     page.keyboard.press("Tab")

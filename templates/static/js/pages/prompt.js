@@ -140,6 +140,7 @@
     #told(at, position) {
       const { norm, share, fires } = this.#prompt;
       const own = share(at, position);
+      if (own === 0) return "below half of the threshold: silent";
       const size = `norm ${number(norm(at, position))}, ${number(own)} of the threshold`;
       return fires(at, position) ? `norm ${number(norm(at, position))}, ${number(own)} times the threshold: fires` : `${size}: silent`;
     }
