@@ -29,7 +29,7 @@ def names(page: Page, side: str) -> str:
 
 def test_two_experts_share_colours_and_camera_and_are_told_apart_in_words(open_at: Open) -> None:
     page = open_at("#/expert/0")
-    expect(page.locator("[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=60_000)
+    expect(page.locator("section[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=60_000)
     page.evaluate("location.hash = '#/beside/0/8'")
     shown(page)
     expect(page.get_by_role("heading", name="Experts 0 and 8")).to_be_focused()
@@ -76,8 +76,8 @@ def test_a_pin_is_of_one_side_and_pairs_can_be_swapped_and_changed(open_at: Open
     page.go_back()
     shown(page)
     page.evaluate("location.hash = '#/expert/8'")  # which has its stage back
-    expect(page.locator("[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=60_000)
-    expect(page.locator("[data-page=expert] [data-drawn]")).to_contain_text("Months")
+    expect(page.locator("section[data-page=expert] [data-scene]")).to_have_attribute("data-ready", "", timeout=60_000)
+    expect(page.locator("section[data-page=expert] [data-drawn]")).to_contain_text("Months")
 
 
 def test_without_webgl_there_are_projections_and_a_narrow_page_has_one_above_the_other(without_webgl: Page, site: Path) -> None:
