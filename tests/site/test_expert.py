@@ -157,7 +157,7 @@ def test_evidence_is_shown(open_at: Open) -> None:
     for quarter in ("Highest quarter by norm", "Second quarter", "Third quarter", "Lowest quarter"):
         expect(page.get_by_role("group", name=quarter).get_by_role("listitem")).to_have_count(5)
     expect(page.locator("[data-contexts] mark[data-middle]")).to_have_count(40)
-    tokens = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Token"))
+    tokens = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Token", exact=True))
     expect(tokens.get_by_role("row")).to_have_count(13)
     # 5 of 120: Wilson's interval is 1.79 to 9.39 %.
     expect(tokens.get_by_role("row").nth(1)).to_contain_text(re.compile(r"4\.2\s%\s\(1\.8–9\.4\)\s*5"))
@@ -256,7 +256,7 @@ def test_a_second_corpus_has_a_cloud_and_evidence_of_its_own(quiet_page: Page, t
     expect(page.locator("[data-norms] figcaption")).to_contain_text(
         re.compile(r"^2,290 firings, on 0\.72\s% of the tokens, in 30 of 30 documents\.")
     )
-    page.get_by_label("Contexts, tokens and norms on").select_option("More words at random")
+    page.get_by_label("Contexts, tokens, norms and positions on").select_option("More words at random")
     expect(page).to_have_url(re.compile("corpus=second"))
     expect(page.locator("[data-norms] figcaption")).to_contain_text(
         re.compile(r"^691 firings, on 0\.72\s% of the tokens, in 30 of 30 documents\.")
@@ -269,14 +269,14 @@ def test_a_second_corpus_has_a_cloud_and_evidence_of_its_own(quiet_page: Page, t
     expect(page.get_by_text("120 firings on More words at random, coloured by norm.")).to_be_visible()
     expect_coloured(page)
     page.reload()
-    expect(page.get_by_label("Contexts, tokens and norms on")).to_have_value("second")
+    expect(page.get_by_label("Contexts, tokens, norms and positions on")).to_have_value("second")
     expect(page.get_by_label("Colour by")).to_have_value("second")
 
 
 def test_one_corpus_leaves_nothing_to_choose(open_at: Open) -> None:
     page = open_at("#/expert/0")
     expect(page.get_by_role("group", name="Strongest")).to_be_visible()
-    expect(page.get_by_label("Contexts, tokens and norms on")).to_be_hidden()
+    expect(page.get_by_label("Contexts, tokens, norms and positions on")).to_be_hidden()
 
 
 def test_hostile_titles_stay_text(open_at: Open) -> None:

@@ -22,7 +22,7 @@
     const turn = ++asked;
     const { title, html } = await defined(name);
     if (turn !== asked || !from.isConnected) return;
-    sheet ??= document.body.appendChild(make("div", { popover: "auto", class: "definition", role: "dialog", tabindex: "-1", "data-definition": "" }));
+    sheet ??= document.body.appendChild(make("div", { popover: "auto", class: "definition", role: "dialog", tabindex: "0", "data-definition": "" }));
     const text = make("div", { class: "definition-text" });
     text.innerHTML = html;   // made by the bake, from our own words
     const isFirst = text.querySelector("p").firstChild?.textContent === title;   // as a paragraph of its own begins
