@@ -22,8 +22,8 @@ MARGIN = 1.04
 def skeletons() -> dict[Scheme, dict[str, Any]]:
     """Return the figure that every cloud is drawn in, by scheme. Coordinates are whole steps of an expert's frame.
 
-    The traces are points, class means, the line through class means, and the three axes. `layout.scene.annotations`
-    holds two samples: a class mean's label and an axis' name.
+    The traces are points, class means, the line through class means, and the three axes; sizes of marks are px. The page
+    adds names, camera and whatever moves.
     """
     return {scheme: _skeleton(scheme) for scheme in SCHEMES}
 
@@ -37,7 +37,7 @@ def labels_per_mean(task: Task) -> int:
 
 
 def _skeleton(scheme: Scheme) -> dict[str, Any]:
-    points = go.Scatter3d(mode="markers", hoverinfo="none", marker={"size": 3, "opacity": 0.75})
+    points = go.Scatter3d(mode="markers", hoverinfo="skip", marker={"size": 3, "opacity": 0.75})
     means = go.Scatter3d(
         mode="markers",
         hoverinfo="skip",
@@ -54,7 +54,7 @@ def _skeleton(scheme: Scheme) -> dict[str, Any]:
         paper_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 12, "color": TEXT[scheme]},
         showlegend=False,
-        hovermode="closest",
+        hovermode=False,
         scene={
             "xaxis": axis,
             "yaxis": axis,
@@ -62,17 +62,9 @@ def _skeleton(scheme: Scheme) -> dict[str, Any]:
             "aspectmode": "manual",
             "aspectratio": {"x": ZOOM, "y": ZOOM, "z": ZOOM},
             "bgcolor": "rgba(0,0,0,0)",
-            "dragmode": "orbit",
-            # The first two axes face the reader, as in the list; the third leans in.
-            "camera": {
-                "projection": {"type": "orthographic"},
-                "up": {"x": 0, "y": 1, "z": 0},
-                "eye": {"x": 0.55, "y": 0.55, "z": 1.55},
-            },
-            "annotations": [
-                {"showarrow": False, "yshift": 13, "font": {"size": 12, "color": TEXT[scheme]}},
-                {"showarrow": False, "font": {"size": 12, "color": MUTED[scheme]}},
-            ],
+            "dragmode": False,
+            "hovermode": False,
+            "camera": {"projection": {"type": "orthographic"}},
         },
     )
     built = go.Figure(data=[points, means, joined, axes], layout=layout)

@@ -78,7 +78,7 @@
   // Of the skeleton's marks only what colours and sizes them is the expert's.
   function marked(trace, places, colours, size) {
     const sizes = size.map?.((one) => one / UNIT) ?? size / UNIT;
-    return { ...trace, ...places, hoverinfo: "skip", marker: { ...trace.marker, size: sizes, color: colours } };
+    return { ...trace, ...places, marker: { ...trace.marker, size: sizes, color: colours } };
   }
 
   function traces(skeleton, cloud) {
@@ -154,9 +154,9 @@
         this.#box.prepend(this.#plot);
       }
       const { layout } = this.#figure;
-      const scene = { ...layout.scene, annotations: [], dragmode: false, hovermode: false, camera: plotted(this.view), aspectmode: "manual", aspectratio: this.#ratio() };
+      const scene = { ...layout.scene, camera: plotted(this.view), aspectratio: this.#ratio() };
       const config = { displayModeBar: false, scrollZoom: false, plotGlPixelRatio: PIXELS };
-      await Plotly.react(this.#plot, traces(this.#figure, this.cloud), { ...layout, scene, width: this.width, height: this.height, hovermode: false }, config);
+      await Plotly.react(this.#plot, traces(this.#figure, this.cloud), { ...layout, scene, width: this.width, height: this.height }, config);
       if (turn !== this.#drawn || this.#lost) return;
       const { glplot } = this.#gl;
       glplot.oncontextloss = () => this.#lose();
