@@ -27,8 +27,8 @@ def measures_path() -> Path:
 def definitions(text: str) -> dict[str, dict[str, str]]:
     """Return by term, in lower case, its `title` and the `html` of its definition.
 
-    A term is what stands in bold, or first in a row of a table. It is defined by the rest of its row, or by its paragraph, from the
-    sentence in which it stands to the next one that begins with a term. Links are left out, markup is shown as text.
+    A term is what stands in bold, or first in a row of a table. It is defined by the rest of its row, or by its paragraph, from
+    the sentence in which it stands to the next one that begins with a term. Links are left out, markup is shown as text.
 
     Raises:
         ValueError: a term is defined twice.
