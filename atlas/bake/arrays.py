@@ -19,12 +19,13 @@ LEVEL = 9
 """Of compression: the best."""
 WIDEST = 1 << 32
 """The least whole number that no array of the page holds."""
-_NAMES = {np.dtype(name): name for name in ("i1", "u1", "i2", "u2", "i4", "u4", "f4")}
+_NAMES = {np.dtype(f"<{name}"): name for name in ("i1", "u1", "i2", "u2", "i4", "u4", "f4")}
 
 
 def typed(array: Array) -> Typed:
     """Return an array in Plotly's form, `{"dtype", "bdata"}`, little-endian."""
-    return {"dtype": _NAMES[array.dtype], "bdata": base64.b64encode(_bytes(array)).decode("ascii")}
+    array = _little(array)
+    return {"dtype": _NAMES[array.dtype], "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
 
 
 def packed(array: Array, *, repeats: bool = True) -> Typed:
@@ -32,9 +33,10 @@ def packed(array: Array, *, repeats: bool = True) -> Typed:
 
     What never `repeats`, such as coordinates, is spared the search for it; then it pays where few of the bytes' values are used.
     """
+    array = _little(array)
     strategy = zlib.Z_DEFAULT_STRATEGY if repeats else zlib.Z_HUFFMAN_ONLY
     gzip = zlib.compressobj(LEVEL, zlib.DEFLATED, wbits=31, memLevel=9, strategy=strategy)
-    squeezed = gzip.compress(_bytes(array)) + gzip.flush()
+    squeezed = gzip.compress(array.tobytes()) + gzip.flush()
     return {"dtype": _NAMES[array.dtype], "gzip": base64.b64encode(squeezed).decode("ascii")}
 
 
@@ -50,8 +52,8 @@ def short(number: float) -> float:
     return float(f"{number:.5g}")
 
 
-def _bytes(array: Array) -> bytes:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+def _little(array: Array) -> Array:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 @dataclass(frozen=True)
