@@ -130,7 +130,7 @@ def test_previous_and_next_follow_the_sort(open_at: Open) -> None:
     page.get_by_role("link", name="Previous: expert 11").click()
     expect(page.get_by_role("heading", name="Expert 11")).to_be_visible()
     page.get_by_role("link", name="All experts").click()
-    expect(page.get_by_label("Sort by")).to_have_value("number")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("number")
 
 
 def test_the_ends_of_the_list_have_no_step_beyond(open_at: Open) -> None:

@@ -189,7 +189,7 @@ def test_a_search_finds_what_the_obvious_one_finds(open_at: Open) -> None:
         search_box(page).fill(" ".join(words))
         assert 0 < len(matching(*words)) < 40
         expect_experts(page, matching(*words))
-        expect(page.get_by_label("Sort by")).to_have_value("match")
+        expect(page.get_by_role("combobox", name="Sort by")).to_have_value("match")
 
 
 def test_a_word_is_found_however_it_is_written(open_at: Open) -> None:
@@ -309,11 +309,11 @@ def test_labels_are_sorted_by_lift(open_at: Open) -> None:
     open_months(page)
     label(page, "September").check()
     expect_experts(page, by_lift(["September"], "any"))
-    expect(page.get_by_label("Sort by")).to_have_value("lift")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("lift")
     lifts = firing("September")
     assert shown_lift(page) == pytest.approx([lifts[expert] for expert in by_lift(["September"], "any")], rel=0.005)
     expect(items(page).first).to_contain_text("September")
-    page.get_by_label("Sort by").select_option("expert number")
+    page.get_by_role("combobox", name="Sort by").select_option("expert number")
     expect_experts(page, sorted(lifts))
 
 
@@ -478,7 +478,7 @@ def test_reload_and_a_pasted_address_bring_a_view_back(open_at: Open) -> None:
     label(page, "October").check()
     every_label(page).check()
     facet(page, "Label").get_by_role("slider").fill("0.6")
-    page.get_by_label("Sort by").select_option("expert number")
+    page.get_by_role("combobox", name="Sort by").select_option("expert number")
     search_box(page).fill("in")
     both = by_lift(["September", "October"], "all", 0.6)
     wanted = sorted(expert for expert in both if rank(expert, "in"))
@@ -491,7 +491,7 @@ def test_reload_and_a_pasted_address_bring_a_view_back(open_at: Open) -> None:
         expect_experts(page, wanted)
         expect(label(page, "September")).to_be_checked()
         expect(every_label(page)).to_be_checked()
-        expect(page.get_by_label("Sort by")).to_have_value("number")
+        expect(page.get_by_role("combobox", name="Sort by")).to_have_value("number")
         page.goto("about:blank")
         open_at(f"#{address}")
 
@@ -525,7 +525,7 @@ def test_back_undoes_typing_at_once_and_choices_one_by_one(open_at: Open) -> Non
     order.check()
     supported = [expert for expert in months if expert in SUPPORTED[1] | SUPPORTED[2]]
     expect_experts(page, supported)
-    page.get_by_label("Sort by").select_option("expert number")
+    page.get_by_role("combobox", name="Sort by").select_option("expert number")
     expect_experts(page, sorted(supported))
     score = page.get_by_role("slider", name="Best score, at least")
     for _ in range(3):
@@ -540,7 +540,7 @@ def test_back_undoes_typing_at_once_and_choices_one_by_one(open_at: Open) -> Non
     expect(score).to_have_attribute("aria-valuetext", "any")
     page.go_back()
     expect_experts(page, supported)
-    expect(page.get_by_label("Sort by")).to_have_value("match")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("match")
     page.go_back()
     expect_experts(page, months)
     expect(order).not_to_be_checked()
@@ -634,7 +634,7 @@ def test_a_value_that_means_nothing_is_as_if_it_were_not_given(open_at: Open) ->
         expect(chip(page, "order")).to_be_visible()
         expect_experts(page, [expert for expert in ALL if expert in SUPPORTED[1] | SUPPORTED[2]])
         expect(chips(page)).to_have_count(1)
-        expect(page.get_by_label("Sort by")).to_have_value("importance")
+        expect(page.get_by_role("combobox", name="Sort by")).to_have_value("importance")
 
 
 # --- what is loaded ---

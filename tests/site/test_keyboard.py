@@ -367,7 +367,7 @@ def test_keys_leave_alone_what_others_use(listed: Page) -> None:
         press(listed, key)
         chosen(listed, None)
     # A select and a slider have the arrows themselves.
-    sort = listed.get_by_label("Sort by")
+    sort = listed.get_by_role("combobox", name="Sort by")
     sort.focus()
     press(listed, "j")
     chosen(listed, None)

@@ -113,7 +113,7 @@ def test_another_view_of_a_long_list_begins_at_its_top(quiet_page: Page, long_li
     pane.evaluate("pane => pane.scrollTo(0, 5000)")
     link = page.get_by_role("link", name=re.compile(r"^Expert 1[3-7]\d:"))
     expect(link.first).to_be_attached()
-    page.get_by_label("Sort by").select_option("importance")
+    page.get_by_role("combobox", name="Sort by").select_option("importance")
     expect(page.locator("[data-experts] li").first).to_have_attribute("aria-posinset", "1")
     assert pane.evaluate("pane => pane.scrollTop") == 0
     supported = [expert for expert in range(MANY) if kind(expert) in ("ring", "line")]
@@ -246,12 +246,12 @@ def test_the_keyboard_stays_in_the_list_when_its_expert_is_scrolled_away(quiet_p
 
 def test_sorting_stands_in_the_address_and_survives_a_reload(open_at: Open) -> None:
     page = open_at("")
-    page.get_by_label("Sort by").select_option("expert number")
+    page.get_by_role("combobox", name="Sort by").select_option("expert number")
     expect(page).to_have_url(re.compile(r"#/\?sort=number$"))
     expect_numbers(page, list(range(40)))
     page.reload()
     expect_numbers(page, list(range(40)))
-    expect(page.get_by_label("Sort by")).to_have_value("number")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("number")
 
 
 def test_an_unknown_sort_is_the_default(open_at: Open) -> None:
@@ -260,7 +260,7 @@ def test_an_unknown_sort_is_the_default(open_at: Open) -> None:
     importance = {expert: value for task, expert, value in rows if task == 0}
     page = open_at("#/?sort=constructor")
     expect_numbers(page, sorted(importance, key=lambda expert: (-importance[expert], expert)))
-    expect(page.get_by_label("Sort by")).to_have_value("importance")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("importance")
 
 
 def test_clouds_are_drawn_and_coloured_by_their_titles_task(open_at: Open) -> None:
@@ -397,7 +397,7 @@ def test_the_whole_list_can_be_walked_by_keyboard(open_at: Open) -> None:
     expect(page.get_by_role("link", name="Skip to the experts")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("Sort by")).to_be_focused()
+    expect(page.get_by_role("combobox", name="Sort by")).to_be_focused()
     for name in ("Order: largest first", "Gallery", "Table", "Download as CSV", "Download as JSON", "How to read it"):
         page.keyboard.press("Tab")
         expect(page.get_by_role("button", name=name)).to_be_focused()
@@ -442,7 +442,7 @@ def test_the_skip_link_leaves_the_address_alone(open_at: Open) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("Sort by")).to_be_focused()
+    expect(page.get_by_role("combobox", name="Sort by")).to_be_focused()
     expect(page).to_have_url(re.compile(r"#/\?sort=number$"))
     page = open_at("#/expert/0")
     page.get_by_role("link", name="Skip to the experts").press("Enter")
@@ -476,4 +476,4 @@ def test_the_title_leads_to_the_whole_list(open_at: Open) -> None:
     expect(page.get_by_role("heading", name="Expert 0")).to_be_visible()
     page.get_by_role("heading", level=1).get_by_role("link").click()
     expect(page.get_by_role("status")).to_have_text("40 experts")
-    expect(page.get_by_label("Sort by")).to_have_value("importance")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("importance")

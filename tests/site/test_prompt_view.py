@@ -48,7 +48,7 @@ def test_about_leads_to_a_prompt_whose_table_says_what_fires(open_at: Open) -> N
         assert [cell.inner_text() for cell in cells.locator("td").all()] == pytest.approx(expected)
 
     page.get_by_label("also silent ones").check()
-    page.locator(".prompt-page").get_by_label("Sort by").select_option("number")
+    page.locator(".prompt-page").get_by_role("combobox", name="Sort by").select_option("number")
     expect(grid(page).locator("tbody th")).to_have_count(len(fired) + len(near))
     assert experts_of(grid(page)) == [*fired, *near]
     page.get_by_role("link", name="Next prompt").click()

@@ -92,7 +92,7 @@ def test_a_head_sorts_and_a_second_press_turns_it_round(open_at: Open, tables: d
     expect(page).to_have_url(re.compile("sort=rate"))
     rates = by_expert(tables, "expert_stats", "rate")
     assert experts(page) == falling(rates, first)
-    expect(page.get_by_label("Sort by")).to_have_value("rate")
+    expect(page.get_by_role("combobox", name="Sort by")).to_have_value("rate")
     page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "ascending")
     expect(page).to_have_url(re.compile("sort=-rate"))
