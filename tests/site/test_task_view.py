@@ -140,3 +140,10 @@ def test_every_task_has_a_page_and_one_that_is_not_there_is_said(quiet_page: Pag
     page.goto((site / "index.html").as_uri() + "#/about")
     page.get_by_role("link", name="Months").click()
     expect(page.get_by_role("heading", level=2)).to_have_text("Months")
+    page.goto((site / "index.html").as_uri() + "#/?task=months&cluster=0")
+    expect(page.get_by_role("link", name="The page of Months")).to_have_count(0)  # filters are in a drawer on a phone
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_role("link", name="The page of Months").first.click()
+    expect(page.get_by_role("heading", level=2)).to_have_text("Months")
+    page.goto((site / "index.html").as_uri() + "#/expert/0")
+    expect(page.locator("[data-places]").get_by_role("link")).to_have_text(["Months", "Months"])
