@@ -359,7 +359,7 @@ def test_a_folder_may_have_any_name(name: str, small_site: Path, tmp_path: Path,
 def test_a_scene_that_draws_nothing_is_found(copy: Path, see: See) -> None:
     edit(copy, "assets/*/js/expert/scene.js", "traces(this.#figure, this.cloud),", "traces(this.#figure, this.cloud).slice(3),")
 
-    faults = see(copy, experts=1)
+    faults = see(copy, experts=1, patience=AMPLE)  # the library has to load before nothing can be drawn
     assert kinds(faults) == {"scene"}
     assert "drew no pixel" in faults[0].what
 

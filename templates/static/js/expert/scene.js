@@ -103,7 +103,7 @@
   const plotted = ({ eye, center, up }) => ({ eye: seen(eye), center: seen(center), up: seen(up), projection: { type: "orthographic" } });
 
   class Scene {
-    #box; #says; #hand; #glass; #asked = null; #shown = null; #figure = null; #plot = null; #lost = false; #drawn = 0; #told = null; #frame = null; #moving = null; #spinning = null; #size = [1, 1];
+    #box; #says; #hand; #glass; #asked = null; #shown = null; #figure = null; #plot = null; #lost = false; #drawn = 0; #told = null; #aimed = null; #frame = null; #moving = null; #spinning = null; #size = [1, 1];
     cloud = null; view = null; hovered = null; pinned = null;
 
     // says: camera(text or null as it is at first), hover(index or null, { left, top } of it on the page), pin(index or null), select(indices);
@@ -165,7 +165,7 @@
       glplot.gl.readPixels = () => {};
       const { means, origin, axes: names } = this.cloud;
       this.#glass.show({ means, axes: names, ends: axes(origin, names.length).slice(0, names.length).map(([, end]) => end) });
-      this.#shown = this.#asked;
+      [this.#shown, this.#aimed] = [this.#asked, this.view];
       this.#see();
       this.#box.dataset.ready = "";
     }
@@ -204,8 +204,11 @@
       cancelAnimationFrame(this.#frame);
       this.#frame = null;
       if (!this.#isDrawn) return;
-      this.#gl.setViewport({ camera: plotted(this.view), aspectratio: this.#ratio() });
-      this.#gl.glplot.redraw();
+      if (this.view !== this.#aimed) {   // what lies over the cloud may change alone
+        this.#gl.setViewport({ camera: plotted(this.view), aspectratio: this.#ratio() });
+        this.#gl.glplot.redraw();
+        this.#aimed = this.view;
+      }
       this.#glass.see(this.project(), this.#points, this.width, this.height);
     }
 
@@ -218,6 +221,7 @@
       const { clientWidth: width, clientHeight: height } = this.#box;
       if (!width || !height || !this.#isDrawn || (width === this.width && height === this.height)) return;
       this.#measure();
+      this.#aimed = null;
       Plotly.relayout(this.#plot, { width, height }).then(() => this.#see());
     }
 
