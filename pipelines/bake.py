@@ -32,8 +32,9 @@ def run(atlas: Path, site: SiteOptions) -> Path:
     from atlas.bake import bake
 
     report = bake(atlas, site.out, _config(site))
+    size = f"{report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB"
     data = f"; the data behind it, {report.data_bytes / 1e6:.1f} MB" if site.with_data else ""
-    say(f"Baked {report.experts:,} experts into {site.out}: {report.payloads:,} payloads, {report.payload_bytes / 1e6:.1f} MB{data}")
+    say(f"Baked {report.experts:,} experts into {site.out}: {size}{data}")
     return site.out / "index.html"
 
 
