@@ -41,7 +41,7 @@ def test_every_number_has_a_term_and_every_term_a_definition(quiet_page: Page, e
     seen: set[str] = set()
     for expert in (0, 1, 5, 9):
         quiet_page.goto((every_task / "index.html").as_uri() + f"#/expert/{expert}")
-        expect(quiet_page.locator("[data-neighbours] ul").first).to_be_visible()
+        expect(quiet_page.locator("[data-neighbours] ul").first).to_be_visible(timeout=20_000)
         seen |= set(quiet_page.evaluate(TERMS))
         assert set(quiet_page.evaluate(UNNAMED)) <= set(WORDS)
     quiet_page.goto((every_task / "index.html").as_uri() + "#/fidelity")
