@@ -89,7 +89,10 @@ def test_the_wheel_carries_all_that_the_commands_read(wheel: Path) -> None:
         (metadata,) = (packed.read(name).decode() for name in names if name.endswith("METADATA"))
     sources = [path for top in ("atlas", "pipelines", "templates") for path in (ROOT / top).rglob("*") if path.is_file()]
     expected = {path.relative_to(ROOT).as_posix() for path in sources if "__pycache__" not in path.parts}
-    expected = {f"atlas/{name}" if name.startswith("templates/") else name for name in expected} | {"atlas/netlify.toml", "atlas/measures.md"}
+    expected = {f"atlas/{name}" if name.startswith("templates/") else name for name in expected} | {
+        "atlas/netlify.toml",
+        "atlas/measures.md",
+    }
     assert {name for name in names if ".dist-info/" not in name} == expected
     about = Parser().parsestr(metadata)
     assert about["Name"] == "expert-atlas"

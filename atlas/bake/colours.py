@@ -44,7 +44,7 @@ CYCLE: dict[Scheme, tuple[float, float, float]] = {"light": (0.59, 0.11, 0.7), "
 
 
 def data_colours() -> dict[str, dict[str, Any]]:
-    """Return, by scheme, the `categories`, the `ramp` of a number, the `cycle` of an angle, and the colour of what is in `none`."""
+    """Return, by scheme, the `categories`, the `ramp` of a number, the `cycle` of an angle, and the colour of `none` of these."""
     return {
         scheme: {
             "categories": CATEGORIES[scheme],

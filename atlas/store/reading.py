@@ -209,7 +209,7 @@ class Store:
         return self._frame("norms")
 
     def importance(self) -> pl.DataFrame:
-        """Return experts' importance on each corpus and labelled task that they fire on, and on how many `rows` it is measured."""
+        """Return experts' importance on each corpus and labelled task that they fire on, and the `rows` it is measured on."""
         return self._frame("importance")
 
     def neighbours(self) -> pl.DataFrame:
