@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
 
+# What is drawn, which is not what Plotly was last asked for.
+DRAWN = "document.querySelector('[data-page=\"expert\"] .js-plotly-plot')._fullLayout.scene._scene.glplot.camera.eye"
 CAMERA = "document.querySelector('[data-page=\"expert\"] .js-plotly-plot')._fullLayout.scene.camera.eye"
 
 
@@ -43,9 +45,13 @@ def test_from_a_word_to_a_link_that_shows_the_same(open_at: Open, browser: Brows
     expect(expert.get_by_role("heading", level=2)).to_contain_text(f"Expert {number[0]}")
     # … seen along an axis, by norm, with one firing pinned …
     expect(expert.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
+    expert.get_by_role("button", name="Look along axis 2").click()
+    expect(page).to_have_url(re.compile("camera=2"))
     by_position = expert.locator("[data-colour] option", has_text="position").first.get_attribute("value")
     expert.get_by_label("Colour by").select_option(by_position)
-    expert.get_by_role("button", name="Look along axis 2").click()
+    expect(expert.locator("[data-drawn]")).to_contain_text("coloured by position")
+    painted(page)
+    assert page.evaluate(DRAWN)[1] > 1.5
     expert.locator("[data-scene]").press(".")
     expert.locator("[data-scene]").press("Enter")
     pinned = expert.locator("[data-pinned]")

@@ -185,6 +185,8 @@
       for (const cloud of [this.#asked, this.cloud]) if (cloud) Object.assign(cloud, { colours, means: { ...cloud.means, colours: means } });
       if (!this.#isDrawn) return;
       await Plotly.restyle(this.#plot, { "marker.color": [colours, means] }, [POINTS, MEANS]);
+      this.#aimed = null;   // Plotly has put back the camera that the cloud was first drawn with
+      this.#see();
       this.#box.dataset.ready = "";
     }
 
