@@ -24,6 +24,8 @@
   const three = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
   const minus = (text) => text.replace("-", "−");
   const count = (number) => grouped.format(number);
+  // A number with what is counted: "1 firing", "2 firings".
+  const counted = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
   const number = (value) => minus(Math.abs(value) >= 1000 ? grouped.format(Math.round(Number(value.toPrecision(3)))) : three.format(value));
   // With trailing zeros, for numbers that stand under each other.
   const aligned = (value) => (Math.abs(value) >= 1000 ? number(value) : minus(value.toPrecision(3)));
@@ -86,5 +88,5 @@
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, number, aligned, probability, score, interval, percent, percents, token, trouble };
+  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, token, trouble };
 })();

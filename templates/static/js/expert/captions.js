@@ -1,14 +1,14 @@
 "use strict";
 // What is said of a cloud's picture: how many points, what is drawn, on which axes, in which units.
 (() => {
-  const { count, number, percent } = atlas.words;
+  const { count, counted, number, percent } = atlas.words;
   const DRAWN = 3;   // axes
   const STEPS = 32000;
 
   // view: { colouring, way, isGate, supported, isJoined }.
   function caption(record, points, { colouring, way, isGate, supported, isJoined }) {
     const { task, count: shown, kept, isLabelled } = points;
-    const many = shown < kept ? `${count(shown)} of ${count(kept)} firings` : `${count(shown)} firings`;
+    const many = shown < kept ? `${count(shown)} of ${counted(kept, "firing")}` : counted(shown, "firing");
     const where = isLabelled ? `at the labels of ${task.title}` : `on ${record.source(task.task)}`;
     const by = way === "label" ? "" : `, coloured by ${colouring.title}`;
     return `${many} ${where}${by}${marks(points, supported, isJoined)}. ${drawn(record, points, isGate)}`;

@@ -1,7 +1,7 @@
 "use strict";
 // The points that a reader holds on to: the pinned one, and those that an area was drawn round.
 (() => {
-  const { make, count, number, aligned, token } = atlas.words;
+  const { make, count, counted, number, aligned, token } = atlas.words;
   const AT_FIRST = 10;
   const MORE = 50;
   const COMMON = 5;   // labels or tokens that most of the chosen points have
@@ -48,14 +48,16 @@
 
   // The contexts of what was chosen, the strongest first.
   class Chosen {
-    #root; #points; #order = []; #list; #shown = 0;
+    #root; #points = null; #indices = null; #order = []; #list; #shown = 0;
 
     constructor(root) { this.#root = root; }
 
+    // The same points again leave the list as the reader has it.
     show(points, indices, { clear, pin }) {
+      if (points === this.#points && indices === this.#indices) return;
+      [this.#points, this.#indices] = [points, indices];
       this.#root.hidden = indices.length === 0;
       if (this.#root.hidden) return this.#root.replaceChildren();
-      this.#points = points;
       this.#order = [...indices].sort((one, other) => points.norm(other) - points.norm(one));
       this.#list = make("ol");
       this.#list.addEventListener("click", ({ target }) => { const button = target.closest("button"); if (button) pin(Number(button.dataset.at)); });
@@ -64,7 +66,7 @@
       clearing.addEventListener("click", clear);
       const more = make("button", { type: "button" });
       more.addEventListener("click", () => this.#more(more, MORE));
-      const said = `${count(indices.length)} of ${count(points.count)} points selected`;
+      const said = `${count(indices.length)} of ${counted(points.count, "point")} selected`;
       this.#root.replaceChildren(make("p", { class: "held", role: "status" }, make("b", {}, said), " ", clearing), common(points, indices), make("div", { class: "contexts" }, this.#list), more);
       this.#more(more, AT_FIRST);
     }

@@ -69,7 +69,10 @@
     #pressed(button) {
       if (!button) return;
       const { only, without } = atlas.route.state;
-      if ("all" in button.dataset) return atlas.route.adjust({ only: [], without: [] });
+      if ("all" in button.dataset) {
+        this.#items[0].element.querySelector("button").focus();   // the button goes
+        return atlas.route.adjust({ only: [], without: [] });
+      }
       const { text } = this.#items.find(({ element }) => element.contains(button));
       const turned = (list) => (list.includes(text) ? list.filter((one) => one !== text) : [...list, text]);
       atlas.route.adjust("only" in button.dataset ? { only: turned(only) } : { without: turned(without) });

@@ -12,7 +12,7 @@
   function show(record) {
     const { labels, task_stats } = record.data;
     const [open, closed, all, tested] = [[], [], rowsOf(labels), rowsOf(task_stats)];
-    const { task: seen } = atlas.colouring.read(record.manifest, atlas.stage.asked(atlas.route.state));
+    const seen = atlas.stage.asked(record.manifest, atlas.route.state);
     for (const number_ of new Set(labels.task)) {
       const task = record.task(number_);
       const rows = all.filter((row) => row.task === number_);

@@ -1,7 +1,7 @@
 "use strict";
 // What can be read from an expert's codes: its scores beside their references, and how it goes with the place in a line.
 (() => {
-  const { make, count, number, score, interval, percent } = atlas.words;
+  const { make, count, counted, number, score, interval, percent } = atlas.words;
   const { rowsOf, hypothesis } = atlas.records;
   const { folded } = atlas.tables;
   const { term } = atlas.definitions;
@@ -58,8 +58,8 @@
   function together({ group, ...row }) {
     const own = atlas.route.state.expert;
     const others = group.experts.filter((expert) => expert !== own);
-    const links = others.flatMap((expert, at) => [at === 0 ? "" : at === others.length - 1 ? " and " : ", ", make("a", { href: atlas.route.link({ expert }) }, String(expert))]);
-    const sides = others.flatMap((expert, at) => [at === 0 ? " Side by side with " : ", ", make("a", { href: atlas.route.link({ beside: [own, expert] }), "aria-label": `Experts ${own} and ${expert} side by side` }, String(expert))]);
+    const links = others.flatMap((expert, at) => [at === 0 ? "" : at === others.length - 1 ? " and " : ", ", make("a", atlas.route.way({ expert }), String(expert))]);
+    const sides = others.flatMap((expert, at) => [at === 0 ? " Side by side with " : ", ", make("a", { ...atlas.route.way({ beside: [own, expert] }), "aria-label": `Experts ${own} and ${expert} side by side` }, String(expert))]);
     const { measure } = hypothesis(row);
     return make("p", { class: "note together" }, term("group", "Read together"), ` with expert${others.length > 1 ? "s" : ""} `, ...links,
       `: ${measure} ${interval(group.all_rows, group.all_rows_low, group.all_rows_high)}; best alone ${score(group.alone)}.`, ...sides, ".");
@@ -76,12 +76,13 @@
   const laid = (shape) => (shape === "map" ? "arrangement" : "order");
   const called = (rows) => [...new Set(rows.map((row) => laid(hypothesis(row).shape)))].sort().reverse().join(" or ");
   const named = (task) => (task.has_text ? "sentences" : "rows");
+  const told = (task, rows) => counted(rows, task.has_text ? "sentence" : "row");
 
   // What the test asks for, and by task what did not have it.
   function untested(rows) {
     const tasks = [...new Set(rows.map((row) => row.task))].map((task) => {
       const here = rows.filter((row) => row.task === task);
-      return `${task.title} (${here.map((row) => hypothesis(row).title).join(", ")}): fires on ${count(here[0].active_rows)} ${named(task)}`;
+      return `${task.title} (${here.map((row) => hypothesis(row).title).join(", ")}): fires on ${told(task, here[0].active_rows)}`;
     });
     return `Not tested, because it fires on too few rows, or on fewer than three labels in five rows or more. ${tasks.join("; ")}.`;
   }
@@ -101,10 +102,10 @@
   function facts(row) {
     const { measure, shape, of_label, testable, references } = hypothesis(row);
     return [
-      [term("report set", "n"), ` ${count(row.task.report_rows)} ${named(row.task)}, fires in ${count(row.n_where_it_fires)}`],
+      [term("report set", "n"), ` ${told(row.task, row.task.report_rows)}, fires in ${count(row.n_where_it_fires)}`],
       [term("coverage", "covers"), ` ${row.covered} of ${row.task.labels.name.length} labels`],
-      ...(row.left_out_label === null ? [] : [[term("left-out-label r²", "left-out labels"), ` ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}${worst(row)}`]]),
-      ...(of_label ? [[term("adjusted p", "adjusted p"), ` ${number(row.p_order_adjusted)} over ${count(testable)} experts`]] : [["its target goes row by row, not by label"]]),
+      ...(row.left_out_label === null ? [] : [[term(shape === "classes" ? "left-out-label balanced accuracy" : "left-out-label r²", "left-out labels"), ` ${shape === "classes" ? "" : `${measure} `}${score(row.left_out_label)}${worst(row)}`]]),
+      ...(of_label ? [[term("adjusted p", "adjusted p"), ` ${number(row.p_order_adjusted)} over ${counted(testable, "expert")}`]] : [["its target goes row by row, not by label"]]),
       ...(row.p_within_halves === null ? [] : [[term("two halves", "labels shuffled within two halves"), ` p ${number(row.p_within_halves)}`]]),
       ...(shape === "classes" && references.chance !== undefined ? [["chance is simulated: clusters at random places"]] : []),
     ];
@@ -148,7 +149,7 @@
     const reached = `: ${measure} ${interval(row.mention_rows, row.mention_low, row.mention_high)}`;
     return [
       term("natural mentions", "On running text"),
-      `${reached} on ${count(row.mention_words)} words spelled as a label, in ${count(row.mention_documents)} held-out documents (fires on ${count(row.mention_active)}), by a fit to ${count(row.mention_others)} others.`,
+      `${reached} on ${counted(row.mention_words, "word")} spelled as a label, in ${counted(row.mention_documents, "held-out document")} (fires on ${count(row.mention_active)}), by a fit to ${counted(row.mention_others, "other")}.`,
     ];
   }
 
