@@ -28,7 +28,8 @@ def definitions(text: str) -> dict[str, dict[str, str]]:
     """Return by term, in lower case, its `title` and the `html` of its definition.
 
     A term is what stands in bold, or first in a row of a table. It is defined by the rest of its row, or by its paragraph, from
-    the sentence in which it stands to the next one that begins with a term. Links are left out, markup is shown as text.
+    the sentence in which it stands to the next one that begins with a term; a paragraph that ends in a colon has the list or
+    table that follows along. Links are left out, markup is shown as text.
 
     Raises:
         ValueError: a term is defined twice.
@@ -46,7 +47,7 @@ def definitions(text: str) -> dict[str, dict[str, str]]:
 def _terms(markdown: MarkdownIt, tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
     heads: list[str] = []
     cells: list[str] = []
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for at, (before, token) in enumerate(zip(tokens, tokens[1:], strict=False)):
         if before.type == "table_open":
             heads = []
         elif before.type == "tr_open":
@@ -55,7 +56,7 @@ def _terms(markdown: MarkdownIt, tokens: Sequence[Token]) -> Iterator[tuple[str,
             yield _plain(cells[0]), "".join(_told(head, cell) for head, cell in zip(heads[1:], cells[1:], strict=True) if cell)
         if token.type != "inline":
             continue
-        children = [child for child in token.children or () if child.type not in ("link_open", "link_close")]
+        children = _unlinked(token)
         if before.type == "th_open":
             heads.append(_html(markdown, children))
         elif before.type == "td_open":
@@ -63,12 +64,25 @@ def _terms(markdown: MarkdownIt, tokens: Sequence[Token]) -> Iterator[tuple[str,
         else:
             for piece in _pieces(children):
                 html = f"<p>{_html(markdown, piece)}</p>"
+                if html.endswith(":</p>"):
+                    html += _html(markdown, _block(tokens[at + 3 :]))
                 for title in _bold(piece):
                     yield title, html
 
 
 def _told(head: str, cell: str) -> str:
     return f"<p>{cell}</p>" if head in ("definition", "what it is") else f"<p>{head[:1].upper()}{head[1:]}: {cell}</p>"
+
+
+def _block(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Return the list or table that tokens begin with; nothing where they begin with something else."""
+    if not tokens or tokens[0].type not in ("ordered_list_open", "bullet_list_open", "table_open"):
+        return []
+    return tokens[: next(at for at, token in enumerate(tokens, start=1) if token.level == 0 and token.nesting < 0)]
+
+
+def _unlinked(token: Token) -> list[Token]:
+    return [child for child in token.children or () if child.type not in ("link_open", "link_close")]
 
 
 def _pieces(children: Sequence[Token]) -> Iterator[list[Token]]:
@@ -99,8 +113,12 @@ def _plain(html: str) -> str:
     return re.sub(r"<[^>]*>", "", html)
 
 
-def _html(markdown: MarkdownIt, children: Sequence[Token]) -> str:
+def _html(markdown: MarkdownIt, tokens: Sequence[Token]) -> str:
+    """Render inline tokens, or a whole block."""
     environment: dict[str, Any] = {}
     # Escaped by our renderer, which was given no HTML.
-    inline = Token("inline", "", 0, children=list(children))
-    return _SOURCE.sub("", markdown.renderer.render([inline], markdown.options, environment)).strip()
+    if tokens and tokens[0].block:
+        shown = [token.copy(children=_unlinked(token)) if token.type == "inline" else token for token in tokens]
+    else:
+        shown = [Token("inline", "", 0, children=list(tokens))]
+    return _SOURCE.sub("", markdown.renderer.render(shown, markdown.options, environment)).strip()

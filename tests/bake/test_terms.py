@@ -28,6 +28,16 @@ def test_a_row_of_a_table_and_an_item_of_a_list_define_their_first_words() -> No
     }
 
 
+def test_a_paragraph_that_ends_in_a_colon_has_what_follows_along() -> None:
+    found = definitions(
+        "**Classes**, the first:\n\n1. **ring**: [a](b.md) loop (`a.py`)\n2. *other*\n\n**Statistics**:\n\n| s | t |\n|---|---|\n| a | b |\n"
+    )
+    assert found["classes"]["html"].startswith("<p><strong>Classes</strong>, the first:</p><ol>")
+    assert "a loop" in found["classes"]["html"] and found["classes"]["html"].endswith("<em>other</em></li>\n</ol>")
+    assert found["ring"]["html"] == "<p><strong>ring</strong>: a loop</p>"
+    assert "<td>b</td>" in found["statistics"]["html"] and "<a" not in str(found) and ".py" not in str(found)
+
+
 def test_links_are_left_out_and_markup_is_text() -> None:
     found = definitions("**Null**: see [there](else.md), <script>alert(1)</script>\n")
     assert found["null"]["html"] == "<p><strong>Null</strong>: see there, &lt;script&gt;alert(1)&lt;/script&gt;</p>"
@@ -41,4 +51,4 @@ def test_a_term_that_is_defined_twice_is_refused() -> None:
 def test_measures_defines_each_term_once() -> None:
     found = definitions(measures_path().read_text(encoding="utf-8"))
     assert {"lift", "lift of a token", "importance", "all-row r²", "chance", "loop", "ring", "shades"} <= found.keys()
-    assert all(one["html"].startswith("<p>") for one in found.values())
+    assert all(one["html"].startswith("<p>") and not one["html"].endswith(":</p>") for one in found.values())

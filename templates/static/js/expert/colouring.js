@@ -6,6 +6,7 @@
   const TICKS = 5;
   const SHADES = 32;
   const BEYOND = 0.02;     // of the importances lie beyond the ends of their axis: a few large ones would leave one shade to all others
+  const MANY = 50;         // points of which that may be said; of fewer none lies beyond
   const QUARTERS = ["Highest quarter by norm", "Second quarter", "Third quarter", "Lowest quarter"];
   const LABEL = "label";
   const COMMON = { norm: "norm", importance: "importance", band: "quarter by norm", position: "position" };
@@ -115,10 +116,11 @@
   }
 
   // A true zero in the middle, a hue for each sign.
-  function diverging(title, unit, points, value, colours) {
-    const sizes = Array.from({ length: points.count }, (_, at) => Math.abs(value(at))).filter((size) => !Number.isNaN(size)).sort((one, other) => one - other);
-    const end = sizes[Math.floor((sizes.length - 1) * (1 - BEYOND))] || sizes.at(-1) || 1;
-    const beyond = sizes.filter((size) => size > end).length;
+  function diverging(title, unit, clouds, value, colours) {
+    const sizes = values(clouds, value).map(Math.abs).sort((one, other) => one - other);
+    const end = sizes[Math.floor((sizes.length - 1) * (sizes.length < MANY ? 1 : 1 - BEYOND))] || sizes.at(-1) || 1;
+    const own = values(clouds.slice(0, 1), value);
+    const beyond = own.filter((one) => Math.abs(one) > end).length;
     const mixed = ({ none: grey, categories: [plus, minus] }) => [...fade(minus, grey).reverse(), ...fade(plus, grey)];
     const note = beyond ? `${number(beyond)} of ${number(sizes.length)} points ${beyond === 1 ? "lies" : "lie"} beyond the ends.` : null;
     const axis = { low: -end, high: end, ticks: ticked(-end, end), light: mixed(colours.light), dark: mixed(colours.dark), title: `${title} (${unit})`, note };

@@ -7,7 +7,7 @@
   // What sentences say, by the term that defines it.
   const SAID = {
     "R²": "all-row r²", "adjusted p": "adjusted p", "labels left out": "left-out-label r²", "random projections": "best random projection",
-    "supported": "order supported", "lift": "lift", "dense": "dense", "of the tokens": "rate", "goes unexplained": "importance",
+    "supported": "order supported", "their lift": "lift of a token", "lift": "lift", "dense": "dense", "of the tokens": "rate", "goes unexplained": "importance",
   };
 
   class Page {

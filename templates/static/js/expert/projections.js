@@ -12,16 +12,13 @@
   const MARK = 4.5;        // px, a class mean's radius
   const NEAR = 12;         // px from the pointer to what it means
   const DRAG = 5;          // px
-  const NAME = 28;         // characters of a name that is drawn
-  const FONT = 12;
+  const { FONT, short } = atlas.names;
+  const BASE = 4;          // px from the middle of a name down to its line
   const LINE = 14;         // px from an axis to its name
   const BELOW = 38;        // px to the name of a single one, below its class means
   const FAMILY = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif";
 
-  const measured = (text) => pen.measureText(text).width;
-  const short = (text) => (Array.from(text).length > NAME ? `${Array.from(text).slice(0, NAME - 1).join("").trimEnd()}…` : text);
-  const pen = document.createElement("canvas").getContext("2d");
-  pen.font = `${FONT}px ${FAMILY}`;
+  const measured = (text) => atlas.names.width(text, FAMILY);
 
   // A cloud of one number: points that would lie over each other are piled up, and class means stand below them.
   function piled(cloud) {
@@ -79,26 +76,6 @@
     for (const [colour, drawn] of paths) if (drawn.length) group.append(draw("path", { d: drawn.join(""), stroke: colour, "stroke-width": DOT, "stroke-linecap": "round", "stroke-opacity": 0.75, fill: "none" }));
   }
 
-  // A place beside each mark where its name lies over no other and inside the panel; null where there is none.
-  function placed(names, panel) {
-    const taken = [];
-    return names.map(({ text, x, y }) => {
-      const half = measured(text) / 2;
-      const clear = MARK + 4;
-      const tries = [[x, y - clear], [x, y + clear + FONT - 2], [x + clear + half, y + 4], [x - clear - half, y + 4]];
-      for (const [wanted, base] of tries) {
-        const middle = Math.max(panel.left + half + 2, Math.min(panel.left + panel.wide - half - 2, wanted));
-        const box = { left: middle - half - 2, right: middle + half + 2, top: base - FONT, bottom: base + 3 };
-        const isInside = 2 * half + 4 <= panel.wide && box.top >= panel.top && box.bottom <= panel.top + panel.high;
-        if (isInside && taken.every((other) => box.right < other.left || box.left > other.right || box.bottom < other.top || box.top > other.bottom)) {
-          taken.push(box);
-          return [middle, base];
-        }
-      }
-      return null;
-    });
-  }
-
   const written = (text, x, y, { fill, anchor = "middle", ground = null, ...more }) => draw("text", {
     x: px(x), y: px(y), fill, "text-anchor": anchor, "font-size": FONT, ...(ground ? { stroke: ground, "stroke-width": 3, "stroke-linejoin": "round", "paint-order": "stroke" } : {}), ...more,
   }, text);
@@ -137,7 +114,10 @@
     const marks = text.map((one, at) => ({ text: short(one), x: panel.x(xs[at]), y: panel.y(ys[at]), colour: colours[at] }));
     if (line !== "none" && marks.length > 1) group.append(draw("path", { d: `M${marks.map((mark) => `${px(mark.x)} ${px(mark.y)}`).join("L")}${line === "closed" ? "Z" : ""}`, stroke: palette.muted, "stroke-width": 1.5, fill: "none" }));
     for (const mark of marks) group.append(draw("circle", { cx: px(mark.x), cy: px(mark.y), r: MARK, fill: mark.colour, stroke: palette.ground, "stroke-width": 2 }));
-    placed(marks, panel).forEach((place, at) => { if (place) group.append(written(marks[at].text, ...place, { fill: palette.text, ground: palette.ground, "data-name": "" })); });
+    const named = marks.map((mark) => ({ left: mark.x - panel.left, top: mark.y - panel.top, radius: MARK, width: measured(mark.text), before: null }));
+    atlas.names.place(named, panel.wide, panel.high).forEach((place, at) => {
+      if (place) group.append(written(marks[at].text, panel.left + place.left, panel.top + place.top + BASE, { fill: palette.text, ground: palette.ground, "data-name": "" }));
+    });
   }
 
   // The picture of a cloud: an SVG and, for each panel, where its points lie.

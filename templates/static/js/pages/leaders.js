@@ -46,7 +46,7 @@
     });
     return make("section", {}, make("h4", {}, "Most important on its rows"),
       make("p", { class: "note" }, `How much more of the variance of its ${count(tokens)} rows goes unexplained without the expert. ${count(rows.length)} experts fire on them.`),
-      ...listed(["Expert", "", term("importance", "Importance on it")], lines));
+      ...listed(["Expert", "", term("importance on a task", "Importance on it")], lines));
   }
 
   // The first rows; a button has the others, and `on` leads on.

@@ -204,9 +204,9 @@
       const name = [link, ", ", make("bdi", {}, ...token(title[row])), ": "];
       const found = this.#find(text);
       if (!found) return [...name, "below half of the threshold on every token, and so silent."];
-      const { tokens, norm, share } = this.#prompt;
+      const { tokens, width, special, norm, share } = this.#prompt;
       const most = [`norm ${number(norm(found.at, found.most))} on “`, make("bdi", { class: "token" }, ...token(tokens[found.most])), "”"];
-      if (found.fires) return [...name, `fires on ${count(found.fires)} of ${count(tokens.length)} tokens; the largest is `, ...most, `, ${number(share(found.at, found.most))} times the threshold. Its line is the first.`];
+      if (found.fires) return [...name, `fires on ${count(found.fires)} of ${counted(width - special.size, "token")}; the largest is `, ...most, `, ${number(share(found.at, found.most))} times the threshold. Its line is the first.`];
       return [...name, "silent: its largest is ", ...most, `, ${number(share(found.at, found.most))} of the threshold. Its line is the first.`];
     }
   }

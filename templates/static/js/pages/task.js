@@ -173,7 +173,7 @@
       if (!this.#part("twin").open) return;
       const { name } = this.#task.labels;
       const { scores, importance, important, rows } = this.#found;
-      const heads = ["Expert", "Labels it fires on in at least half of their rows", ...(important ? [term("importance", "Importance on it")] : []), "Best score"];
+      const heads = ["Expert", "Labels it fires on in at least half of their rows", ...(important ? [term("importance on a task", "Importance on it")] : []), "Best score"];
       this.#part("table").replaceChildren(atlas.tables.table(heads, rows.map(({ row, fires, at }) => {
         const covered = Array.from(fires.keys()).filter((label) => fires[label] >= HALF);
         const told = covered.length === name.length ? `all ${count(name.length)}` : covered.map((label) => `${name[label]} ${percent(fires[label])}`).join(", ") || `none; most on ${name[at]}, ${percent(fires[at])}`;
