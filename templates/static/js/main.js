@@ -94,6 +94,9 @@
     atlas.words.trouble(pages.list, missing ?? (state.strange === null ? null : `This atlas has no page “#/${state.strange}”. Here is the list of its experts.`));
     const arrived = place !== shown.place && shown.place !== null;
     const from = shown.place;
+    const left = from?.split(" ")[0];
+    if (left !== page) others[left]?.leave?.();
+    if (page !== "list") route.follow();
     shown = { place, finding: missing ? null : finding };
     turnTo(page, state);
     if (page !== "list") others[page].show(state, { arrived, rows: found.rows, found });

@@ -108,6 +108,14 @@
   const NOWHERE = Object.fromEntries([...Object.keys(PAGES), ...Object.keys(PLACES), "strange", ...OWN_KEYS, "marks"].map((key) => [key, DEFAULTS[key]]));
   const plain = (state) => ({ ...state, ...NOWHERE });
   const link = (changed) => address({ ...plain(current), ...changed });
+  // Attributes of a link that stays on the page: when the list is another, `follow` has it lead there with that one.
+  const way = (changed) => ({ href: link(changed), "data-way": JSON.stringify(changed) });
+  let ways = link({});
+  function follow() {
+    if (link({}) === ways) return;
+    ways = link({});
+    for (const one of document.querySelectorAll("[data-way]")) one.href = link(JSON.parse(one.dataset.way));
+  }
   // Where the experts of the list lie: the address of each is this, around its number.
   const around = () => ["#/expert/", behind(query({ ...current, at: null }, LINKED))];
   // Two states of one finding have the same experts in the same order.
@@ -156,5 +164,5 @@
     changes.dispatchEvent(new Event("change"));
   });
 
-  atlas.route = { DEFAULTS, RANGES, FOUND, PAGES, get state() { return current; }, link, around, finding, set, adjust, settle, changes };
+  atlas.route = { DEFAULTS, RANGES, FOUND, PAGES, get state() { return current; }, link, way, follow, around, finding, set, adjust, settle, changes };
 })();

@@ -53,7 +53,7 @@
 
     #beside(expert) {
       const own = atlas.route.state.expert;
-      return make("a", { class: "beside-it", href: atlas.route.link({ beside: [own, expert] }), "aria-label": `Experts ${own} and ${expert} side by side` }, "side by side");
+      return make("a", { class: "beside-it", ...atlas.route.way({ beside: [own, expert] }), "aria-label": `Experts ${own} and ${expert} side by side` }, "side by side");
     }
   }
 

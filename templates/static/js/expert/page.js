@@ -1,7 +1,7 @@
 "use strict";
 // An expert's page: what can be said, on what evidence, and its cloud.
 (() => {
-  const { make, number, token, trouble } = atlas.words;
+  const { make, number, token } = atlas.words;
   const SPACE = 8;      // px above a section that is led to
   const WIDEST = 560;   // px of a score's strip
   // What sentences say, by the term that defines it.
@@ -11,11 +11,12 @@
   };
 
   class Page {
-    #root; #manifest; #stage; #neighbours; #shown = 0; #record = null; #expert = null; #evident = null; #ways;
+    #root; #manifest; #opening; #stage; #neighbours; #named = null; #record = null; #evident = null; #shaped = null; #ways;
 
     constructor(root, manifest) {
       this.#root = root;
       this.#manifest = manifest;
+      this.#opening = new atlas.opening.Opening(root);
       this.#stage = new atlas.stage.Stage(this.#part("stage"), manifest, (task) => this.#shape(task));
       this.#neighbours = new atlas.neighbours.Neighbours(this.#part("neighbours"), manifest);
       this.#part("evidence").addEventListener("change", (event) => atlas.route.adjust({ corpus: event.target.value }));
@@ -28,35 +29,25 @@
     get stage() { return this.#stage; }
 
     async show(state, { arrived, rows }) {
-      if (this.#stage.element.parentElement !== this.#part("body")) this.#part("body").prepend(this.#stage.element);
-      this.#stage.turnWith(null, "");
       const row = this.#manifest.experts.expert.indexOf(state.expert);
       if (arrived) { scrollTo(0, 0); this.#part("heading").focus({ preventScroll: true }); }
       this.#steps(row, rows);
-      const turn = ++this.#shown;
-      try {
-        if (row !== this.#expert || row < 0) {
-          [this.#expert, this.#record] = [row, null];
-          this.#head(row, state);
-          if (row < 0) return;
-        }
-        if (!this.#record) {
-          const record = await atlas.records.open(this.#manifest, row);
-          if (turn !== this.#shown) return;
-          this.#record = record;
-          this.#fill(state);
-        }
-        this.#evidence(state);
-        await this.#stage.show(this.#record, state);
-      } catch (error) { if (turn === this.#shown) trouble(this.#root, error.message); }
+      if (state.expert !== this.#named) this.#head(row, state);
+      if (row < 0) return this.#opening.none("This atlas has no expert of that number. Choose one from the list of all experts.");
+      const isHere = await this.#opening.open(row, () => atlas.records.open(this.#manifest, row), (record) => this.#fill(record));
+      if (!isHere) return;
+      if (this.#stage.element.parentElement !== this.#part("body")) this.#part("body").prepend(this.#stage.element);
+      this.#stage.turnWith(null, "");
+      await this.#opening.shown(Promise.all([this.#evidence(state), this.#stage.show(this.#record, state)]));
     }
+
+    leave() { this.#opening.leave(); }
 
     #part(name) { return this.#root.querySelector(`[data-${name}]`); }
 
     #head(row, { expert }) {
       const columns = this.#manifest.experts;
-      trouble(this.#root, row < 0 ? "This atlas has no expert of that number. Choose one from the list of all experts." : null);
-      this.#part("body").hidden = row < 0;
+      this.#named = expert;
       this.#part("neighbours").closest("section").hidden = true;   // of another expert
       const rests = row < 0 || columns.silent[row] ? [] : [" (", atlas.definitions.term(measured(columns, row), columns.measure[row]), ` ${number(columns.value[row])})`];
       this.#part("places").replaceChildren(...(row < 0 ? [] : this.#places(row)));
@@ -68,7 +59,7 @@
       const { experts, map, tasks } = this.#manifest;
       const task = tasks.find(({ task: number_ }) => number_ === experts.title_task[row]);
       const cluster = map ? atlas.payloads.array(map.cluster)[row] - 1 : -1;
-      const link = (to, text) => make("a", { href: atlas.route.link(to) }, ...token(text));
+      const link = (to, text) => make("a", atlas.route.way(to), ...token(text));
       return [
         ...(task ? ["Task: ", link({ ofTask: task.name }, task.title)] : []), ...(task && cluster >= 0 ? [" · "] : []),
         ...(cluster >= 0 ? ["Cluster: ", link({ ofCluster: cluster }, map.clusters.name[cluster])] : []),
@@ -88,8 +79,10 @@
       }
     }
 
-    #fill(state) {
-      const { data } = this.#record;
+    #fill(record) {
+      const { data } = record;
+      [this.#record, this.#evident, this.#shaped] = [record, null, null];
+      this.#part("shape").closest("section").hidden = true;   // of another expert, until the stage says of which source
       this.#part("sayings").replaceChildren(...data.sayings.map((sentence) => make("p", {}, ...atlas.definitions.within(sentence, SAID))));
       this.#section("scores", data.scores.task.length || data.newline.task.length, () => atlas.readings.show(this.#record, Math.min(WIDEST, this.#part("findings").clientWidth)));
       this.#part("corpora").hidden = data.corpora.length < 2;
@@ -105,11 +98,15 @@
     #evidence(state) {
       const { corpora } = this.#record.data;
       const shown = corpora.find(({ task }) => this.#record.task(task).name === state.corpus) ?? corpora[0] ?? null;
-      const [before, now] = [this.#evident, { shown, reach: state.reach }];
-      this.#evident = now;
+      const before = this.#evident;
       if (before?.shown !== shown) this.#firings(shown);
-      if (before?.shown !== shown || before.reach !== now.reach) this.#contexts(now);
+      if (before?.shown !== shown || before.reach !== state.reach) {
+        const now = this.#evident = { shown, reach: state.reach };
+        now.written = this.#contexts(now, before?.shown !== shown);
+        now.written.catch(() => { if (now === this.#evident) this.#evident.reach = undefined; });   // to be read again
+      }
       this.#lead();
+      return this.#evident.written;
     }
 
     #firings(shown) {
@@ -120,17 +117,16 @@
       this.#section("needed", shown, () => atlas.geometry.needed(shown.kept));
     }
 
-    // As much of its contexts as is asked for. The stage does not wait for them.
-    async #contexts(now) {
+    // As much of its contexts as is asked for. The stage does not wait for them; until they are here, those of others make way for what is.
+    async #contexts(now, isOther) {
       const { shown, reach } = now;
       const isWide = atlas.evidence.REACHES[reach] !== undefined;
       for (const button of this.#reaches()) button.setAttribute("aria-pressed", String(button.dataset.reachOf === (isWide ? reach : "")));
       this.#root.querySelector('[data-section="contexts"]').hidden = !shown?.contexts.length;
       if (!shown?.contexts.length) return;
-      try {
-        const strata = await atlas.evidence.read(this.#record, shown, reach);
-        if (now === this.#evident) this.#part("contexts").replaceChildren(...atlas.evidence.contexts(strata, shown, isWide));
-      } catch (error) { if (now === this.#evident) trouble(this.#root, error.message); }
+      const write = (strata, isWhole) => { if (now === this.#evident) this.#part("contexts").replaceChildren(...atlas.evidence.contexts(strata, shown, isWhole)); };
+      if (isWide && isOther) write(await atlas.evidence.read(this.#record, shown, null), false);
+      write(await atlas.evidence.read(this.#record, shown, reach), isWide);
     }
 
     #reaches() { return this.#part("reach").querySelectorAll("button"); }
@@ -159,6 +155,8 @@
     // The shape of what the scene shows; a labelled task that it hardly fires on has none.
     #shape(number_) {
       if (this.#root.hidden) return;   // the stage is lent
+      if (number_ === this.#shaped) return;   // what the reader has opened stays open
+      this.#shaped = number_;
       const { shapes } = this.#record.data;
       const others = shapes.filter(({ task }) => task !== number_).map((shape) => ({ name: this.#record.source(shape.task), shape }));
       this.#section("shape", shapes.length, () => atlas.geometry.shape(shapes.find(({ task }) => task === number_), this.#record.source(number_), others));

@@ -44,7 +44,11 @@
 
     // Its points on a task that it has points of.
     points(number) {
-      if (!this.#points.has(number)) this.#points.set(number, atlas.points.open(this.task(number), this.data.tasks.find(({ task }) => task === number), this.texts));
+      if (!this.#points.has(number)) {
+        const points = atlas.points.open(this.task(number), this.data.tasks.find(({ task }) => task === number), this.texts);
+        this.#points.set(number, points);
+        points.catch(() => this.#points.delete(number));   // to be read again
+      }
       return this.#points.get(number);
     }
   }

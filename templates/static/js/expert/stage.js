@@ -10,7 +10,7 @@
 
   class Stage {
     #root; #manifest; #onSource; #beside = null; #pins = ""; #on; #tip; #key; #chosen; #scene = null; #projections = null;
-    #turn = 0; #record = null; #state = null; #drawn = null; #selected = []; #byKey = false; #saying = null;
+    #turn = 0; #record = null; #other = null; #state = null; #drawn = null; #selected = []; #byKey = false; #saying = null;
 
     // onSource hears of the task whose points are shown.
     constructor(root, manifest, onSource) {
@@ -19,7 +19,7 @@
       this.#key = new atlas.key.Key(this.#part("key"));
       this.#chosen = new atlas.chosen.Chosen(this.#part("chosen"));
       this.#on = {
-        camera: (text) => route.adjust({ camera: text }),
+        camera: (text) => this.#adjust({ camera: text }),
         turned: (view) => this.#beside?.turn(view),
         hover: (index, spot) => this.#hover(index, spot),
         pin: (index) => this.#pin(index),
@@ -34,7 +34,7 @@
         box.addEventListener("pointermove", () => { this.#byKey = false; }, true);
         box.addEventListener("keydown", () => { this.#byKey = true; }, true);
       }
-      atlas.scheme.changes.addEventListener("change", () => { if (this.#record && root.checkVisibility()) this.#again(); });
+      atlas.scheme.changes.addEventListener("change", () => { if (this.#record && root.checkVisibility()) this.show(this.#record, this.#state, this.#other); });
     }
 
     get element() { return this.#root; }
@@ -48,9 +48,10 @@
 
     #parts(name) { return this.#root.querySelectorAll(`[data-${name}]`); }
 
-    #again() {
-      this.#drawn = null;
-      return this.show(this.#record, this.#state);
+    // What is done to a cloud while the reader is on the way to another is none of the other's.
+    #adjust(looks) {
+      const isHere = ["expert", "beside"].every((page) => String(route.state[page]) === String(this.#state[page]));
+      if (isHere) route.adjust(looks);
     }
 
     // --- controls ---
@@ -82,6 +83,7 @@
     }
 
     async #link() {
+      this.#settle();
       const isCopied = await atlas.passing.link();
       const field = this.#part("address");
       field.hidden = isCopied;
@@ -92,7 +94,14 @@
       this.#say("Copy it from here.");
     }
 
+    // The address says how the cloud is seen now, though it may be turning.
+    #settle() {
+      if (this.#drawn) this.#view().settled();
+      route.settle();
+    }
+
     async #save(kind) {
+      this.#settle();
       const { passing } = atlas;
       const [record, { points, cloud, colouring }] = [this.#record, this.#drawn];
       const name = passing.fileName(record, points.task, kind);
@@ -114,28 +123,31 @@
 
     // --- what is drawn ---
 
-    // Shows an expert's cloud as the address asks; what is drawn already stays.
-    async show(record, state) {
+    // Shows an expert's cloud as the address asks; what is drawn already stays. other: the record of the one beside it, whose colours mean the same.
+    async show(record, state, other = null) {
       const turn = ++this.#turn;
-      this.#state = state;
+      [this.#state, this.#other] = [state, other];
       this.#root.hidden = !record.data.tasks.length;
       if (this.#root.hidden) return this.#onSource(record.data.shapes[0]?.task);
-      if (record !== this.#record) this.#offer(record);
+      if (record !== this.#record) {
+        this.#offer(record);
+        this.#root.classList.add("waiting");   // what is drawn is of another
+      }
       const { task, way } = this.#asked(record, state);
-      const points = await record.points(task.task);
+      const [points, beside] = await Promise.all([record.points(task.task), other?.sources.includes(task) ? other.points(task.task) : null]);
       if (turn !== this.#turn) return;
       const isOther = points !== this.#drawn?.points;
-      if (isOther) { this.#selected = []; this.#hover(null); }
-      this.#say("");
+      if (isOther) { this.#selected = []; this.#hover(null); this.#say(""); }
       this.#onSource(task.task);
       const isGate = state.seen === "gate" && Boolean(record.data.gate?.matrix);
       const isFlat = state.flat || !hasWebGL();
       const supported = record.supported(task).filter((shape) => shape !== "map");
       const line = points.means.text.length < 2 || !(supported.length || state.join) ? "none" : task.cyclic ? "closed" : "open";
-      const key = `${record.row} ${task.task} ${isGate} ${isFlat} ${line}`;
-      const colouring = !isOther && this.#drawn?.way === way ? this.#drawn.colouring : ways.of(points, way, this.#manifest);
+      const key = `${record.row} ${task.task} ${isGate} ${isFlat} ${line} ${atlas.scheme.name()}`;
+      const isSame = !isOther && this.#drawn?.way === way && this.#drawn.beside === beside;
+      const colouring = isSame ? this.#drawn.colouring : ways.of(points, way, this.#manifest, beside);
       const before = this.#drawn;
-      this.#drawn = { key, points, way, colouring, isFlat, isGate, cloud: null };
+      this.#drawn = { key, points, beside, way, colouring, isFlat, isGate, cloud: null };
       this.#part("colour").value = ways.write(task, way);
       this.#set({ isFlat, isGate, isJoined: line !== "none", canJoin: !supported.length && points.means.text.length > 1 });
       this.#key.show(colouring, state);
@@ -144,7 +156,7 @@
       if (before?.key === key && before.cloud) {
         this.#drawn.cloud = { ...before.cloud, ...looks, means: { ...before.cloud.means, colours: looks.means }, title: this.#title() };
         this.#view().recolour(looks);
-        this.#view().camera(state.camera);
+        this.#view().follow(state.camera);
       } else {
         const seen = isGate ? atlas.views.gate(points, record.data.gate) : atlas.views.model(points);
         this.#drawn.cloud = {
@@ -153,8 +165,10 @@
         };
         await this.#view().show(this.#drawn.cloud);
         if (turn !== this.#turn) return;
+        this.#view().tool(this.#part("select").getAttribute("aria-pressed") === "true" ? "select" : "turn");   // the other view may have another
       }
       this.#held(state);
+      this.#root.classList.remove("waiting");
     }
 
     // The colours of points and class means; what is filtered out, or not selected while others are, has that of lines.
@@ -212,8 +226,7 @@
     #asked(record, state) {
       const { sources } = record;
       const chosen = ways.read(this.#manifest, state.colour);
-      const named = chosen.task?.name ?? asked(state);
-      const task = sources.find(({ name }) => name === named) ?? sources.find(({ task: number }) => number === record.field("cloud_task")) ?? sources[0];
+      const task = sources.find((one) => one === asked(this.#manifest, state)) ?? sources.find(({ task: number }) => number === record.field("cloud_task")) ?? sources[0];
       return { task, way: (task === chosen.task ? chosen.way : null) ?? ways.own(task) };
     }
 
@@ -237,7 +250,7 @@
 
     #pin(index) {
       const pin = `${this.#pins}${index}`;
-      route.adjust({ pin: index === null || pin === route.state.pin ? null : pin });
+      this.#adjust({ pin: index === null || pin === route.state.pin ? null : pin });
     }
 
     #select(indices) {
@@ -246,14 +259,20 @@
       this.#held(this.#state);
     }
 
+    // Does what takes away the button that was pressed: the keyboard goes on from the cloud.
+    #back(act) {
+      act();
+      this.#part(this.#drawn.isFlat ? "projections" : "scene").focus({ preventScroll: true });
+    }
+
     // The panels of the pinned and the selected points.
     #held({ pin }) {
       const { points } = this.#drawn;
       const [own, number] = /^([a-z]*)(\d+)$/.exec(pin ?? "")?.slice(1) ?? [null];
       const at = own === this.#pins && Number(number) < points.count ? Number(number) : null;
       this.#view().pin(at);
-      atlas.chosen.showPinned(this.#part("pinned"), points, at, () => this.#pin(null));
-      this.#chosen.show(points, this.#selected, { clear: () => this.#select([]), pin: (index) => this.#pin(index) });
+      atlas.chosen.showPinned(this.#part("pinned"), points, at, () => this.#back(() => this.#pin(null)));
+      this.#chosen.show(points, this.#selected, { clear: () => this.#back(() => this.#select([])), pin: (index) => this.#pin(index) });
     }
   }
 
@@ -267,8 +286,8 @@
 
   const strongest = (points) => Array.from({ length: points.count }, (_, at) => at).sort((one, other) => points.norm(other) - points.norm(one));
 
-  // The task that an address asks for, by name.
-  const asked = ({ colour, label, task }) => colour ?? label[0]?.split(":")[0] ?? task;
+  // The task that an address asks for: the one to colour by, else what the list was narrowed by. A colour that is none asks for nothing.
+  const asked = (manifest, { colour, label, task }) => ways.read(manifest, colour).task ?? manifest.tasks.find(({ name }) => name === (label[0]?.split(":")[0] ?? task));
 
   atlas.stage = { Stage, asked };
 })();

@@ -24,7 +24,7 @@
       const columns = this.#manifest.experts;
       const expert = columns.expert[row];
       const title = make("span", { class: "title" }, ...token(columns.title[row]));
-      const link = make("a", { href: atlas.route.link({ expert }), "aria-label": `Expert ${expert}: ${title.textContent}${said ? `, ${said}` : ""}` },
+      const link = make("a", { ...atlas.route.way({ expert }), "aria-label": `Expert ${expert}: ${title.textContent}${said ? `, ${said}` : ""}` },
         make("canvas", { ...atlas.cloud.PICTURE, "aria-hidden": "true" }),
         make("span", { class: "name", title: title.textContent }, make("b", {}, String(expert)), " ", title));
       const item = make("li", {}, link, ...below);

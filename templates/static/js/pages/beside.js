@@ -1,7 +1,7 @@
 "use strict";
 // Two experts side by side: their clouds under one camera and one colouring, what is known of both, how near they are, their contexts.
 (() => {
-  const { make, aligned, count, interval, number, percent, token, trouble } = atlas.words;
+  const { make, aligned, count, interval, number, percent, token } = atlas.words;
   const { table } = atlas.tables;
   const { term } = atlas.definitions;
   const { known } = atlas.facts;
@@ -15,11 +15,12 @@
   };
 
   class Page {
-    #root; #manifest; #finder; #facts; #lent; #own = null; #shown = 0; #pair = null; #records = null;
+    #root; #manifest; #finder; #facts; #opening; #lent; #own = null; #records = null;
 
     // lent: the stage of the expert's page, which stands on the left here; the one on the right is made once.
     constructor(root, manifest, { finder, classes, lent }) {
       [this.#root, this.#manifest, this.#finder, this.#lent] = [root, manifest, finder, lent];
+      this.#opening = new atlas.opening.Opening(root);
       this.#facts = new atlas.facts.Facts(manifest, classes);
       this.#part("choose").addEventListener("submit", (event) => {
         event.preventDefault();
@@ -32,28 +33,24 @@
     async show(state, { arrived }) {
       const pair = state.beside;
       const rows = pair.map((expert) => this.#finder.row(expert));
-      this.#head(pair, rows);
+      this.#head(pair);
       if (arrived) { scrollTo(0, 0); this.#root.querySelector("[data-heading]").focus({ preventScroll: true }); }
-      if (rows.includes(-1)) return;
-      const turn = ++this.#shown;
-      try {
-        if (pair.join() !== this.#pair) {
-          const records = await Promise.all(rows.map((row) => atlas.records.open(this.#manifest, row)));
-          if (turn !== this.#shown) return;
-          [this.#pair, this.#records] = [pair.join(), records];
-          this.#fill();
-        }
-        const looks = { ...state, colour: this.#colour(state) };
-        this.#say(looks);
-        await Promise.all(this.#stages().map((stage, side) => stage.show(this.#records[side], looks)));
-      } catch (error) { if (turn === this.#shown) trouble(this.#root, error.message); }
+      const missing = pair.filter((_, at) => rows[at] < 0);
+      if (missing.length) return this.#opening.none(`This atlas has no expert ${[...new Set(missing)].join(" and no expert ")}. Give the numbers of two that it has.`);
+      const read = () => Promise.all(rows.map((row) => atlas.records.open(this.#manifest, row)));
+      if (!await this.#opening.open(pair.join(), read, (records) => this.#fill(records))) return;
+      const looks = { ...state, colour: this.#colour(state) };
+      this.#say(looks);
+      await this.#opening.shown(Promise.all(this.#stages().map((stage, side) => stage.show(this.#records[side], looks, this.#records[1 - side]))));
     }
+
+    leave() { this.#opening.leave(); }
 
     #part(name) { return this.#root.querySelector(`[data-beside-${name}]`); }
 
     // What both are coloured by: what is asked for, else the left one's own source or the right one's, if both have points of it.
     #colour({ colour }) {
-      if (colour !== null) return colour;
+      if (atlas.colouring.read(this.#manifest, colour).task) return colour;
       const [left, right] = this.#records.map(({ sources }) => sources);
       const common = left.filter((task) => right.includes(task));
       const own = this.#records.map((record) => record.field("cloud_task"));
@@ -61,11 +58,18 @@
     }
 
     #say({ colour }) {
-      const asked = colour === null ? null : atlas.colouring.read(this.#manifest, colour).task;
-      const lacking = this.#records.filter(({ sources }) => asked && !sources.includes(asked)).map(({ expert }) => expert);
-      const alike = asked === null ? "They have points of no source in common, so that each is shown on its own."
-        : lacking.length ? `Expert ${lacking.join(" and expert ")} has no points on ${asked.title}, and is shown on a source of its own.` : "Both are coloured alike.";
-      this.#part("alike").textContent = `${alike} They turn together. Each lies on its own principal axes: what an axis is on the left has nothing to do with it on the right. Each is drawn to fill its place; its caption says how large it is.`;
+      this.#part("alike").textContent = `${this.#alike(colour)} They turn together. Each lies on its own principal axes: what an axis is on the left has nothing to do with it on the right. Each is drawn to fill its place; its caption says how large it is.`;
+    }
+
+    // Whether a colour means the same on both sides.
+    #alike(colour) {
+      const { task, way } = atlas.colouring.read(this.#manifest, colour);
+      const silent = this.#records.filter(({ sources }) => !sources.length).map(({ expert }) => `Expert ${expert} has no points, so that none are drawn.`);
+      if (silent.length) return silent.join(" ");
+      if (!task) return "They have points of no source in common, so that each is shown on its own.";
+      const lacking = this.#records.filter(({ sources }) => !sources.includes(task)).map(({ expert }) => expert);
+      if (lacking.length) return `Expert ${lacking.join(" and expert ")} has no points on ${task.title}, and is shown on a source of its own.`;
+      return way === "band" ? "Both are coloured alike, but quarters are of each one’s own norms." : "Both are coloured alike.";
     }
 
     // Other experts, looked at as these are.
@@ -74,12 +78,9 @@
       route.set({ beside: pair, colour, seen, camera, flat, join });
     }
 
-    #head(pair, rows) {
+    #head(pair) {
       this.#root.querySelector("[data-heading]").textContent = `Experts ${pair[0]} and ${pair[1]}`;
-      this.#root.querySelector("[data-body]").hidden = rows.includes(-1);
       SIDES.forEach((side, at) => { this.#part("choose").elements[side].value = pair[at]; });
-      const missing = pair.filter((_, at) => rows[at] < 0);
-      trouble(this.#root, missing.length ? `This atlas has no expert ${[...new Set(missing)].join(" and no expert ")}. Give the numbers of two that it has.` : null);
     }
 
     #stages() {
@@ -94,7 +95,8 @@
       return [this.#lent, this.#own];
     }
 
-    #fill() {
+    #fill(records) {
+      this.#records = records;
       SIDES.forEach((side, at) => this.#root.querySelector(`[data-beside="${side}"] h3`).replaceChildren(this.#named(at)));
       const heads = ["", ...this.#records.map(({ expert }) => `Expert ${expert}`)];
       this.#part("facts").replaceChildren(table(heads, this.#rows().map(([name, says]) => make("tr", {}, make("th", { scope: "row" }, name), ...this.#records.map(({ row }) => make("td", {}, ...[says(row)].flat()))))));
@@ -104,7 +106,7 @@
 
     #named(side) {
       const { row, expert } = this.#records[side];
-      return make("a", { href: route.link({ expert }) }, make("b", {}, String(expert)), " ", make("bdi", {}, ...token(this.#facts.title(row))));
+      return make("a", route.way({ expert }), make("b", {}, String(expert)), " ", make("bdi", {}, ...token(this.#facts.title(row))));
     }
 
     // What is known of each: a name, and what it says of a row.

@@ -33,12 +33,12 @@
       atlas.scheme.changes.addEventListener("change", () => this.#draw());
     }
 
-    // of: { summary, labels: names, rows: [{ text, href }], shade(row, label) from 0 to 1, tell(row, label) }
+    // of: { summary, labels: names, rows: [{ number, text, way: attributes of its link }], shade(row, label) from 0 to 1, tell(row, label) }
     show(of) {
       [this.#of, this.#at] = [of, null];
       this.#cells.setAttribute("aria-label", of.summary);
       // A link for the pointer; the keyboard has the cells, and the table its own links.
-      this.#names.replaceChildren(...of.rows.map(({ number, text, href }) => make("a", { href, tabindex: "-1", title: `${number} ${text}` }, make("b", {}, String(number)), make("span", {}, ` ${text}`))));
+      this.#names.replaceChildren(...of.rows.map(({ number, text, way }) => make("a", { ...way, tabindex: "-1", title: `${number} ${text}` }, make("b", {}, String(number)), make("span", {}, ` ${text}`))));
       this.#rest();
       this.#width = 0;
       this.#fit();

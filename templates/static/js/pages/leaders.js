@@ -40,9 +40,9 @@
   }
 
   function mattering(manifest, task, { rows, importance, tokens }) {
-    const most = importance[0];
+    const most = Math.max(...importance.subarray(0, MOST).map(Math.abs));
     const lines = Array.from(rows.subarray(0, MOST), (row, at) => {
-      return make("tr", {}, named(manifest, row), make("td", { class: "bar" }, atlas.tables.bar(Math.max(0, importance[at] / most))), make("td", {}, percent(importance[at])));
+      return make("tr", {}, named(manifest, row), make("td", { class: "bar" }, atlas.tables.bar(importance[at] / most)), make("td", {}, percent(importance[at])));
     });
     return make("section", {}, make("h4", {}, "Most important on its rows"),
       make("p", { class: "note" }, `How much more of the variance of its ${count(tokens)} rows goes unexplained without the expert. ${count(rows.length)} experts fire on them.`),
@@ -63,7 +63,7 @@
   }
 
   function named({ experts }, row, said = null) {
-    const link = make("a", { href: route.link({ expert: experts.expert[row], at: null }) }, make("b", {}, String(experts.expert[row])), " ", make("bdi", {}, ...token(experts.title[row])));
+    const link = make("a", route.way({ expert: experts.expert[row], at: null }), make("b", {}, String(experts.expert[row])), " ", make("bdi", {}, ...token(experts.title[row])));
     return make("th", { scope: "row" }, link, ...(said ? [make("span", { class: "about-it" }, said)] : []));
   }
 

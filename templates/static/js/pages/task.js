@@ -1,7 +1,7 @@
 "use strict";
 // A labelled task's page: what it is, what can be read of it from which experts, what each of them does on its labels, and its rows.
 (() => {
-  const { make, count, number, percent, token, trouble } = atlas.words;
+  const { make, count, number, percent, token } = atlas.words;
   const { load, array } = atlas.payloads;
   const { term } = atlas.definitions;
   const { route } = atlas;
@@ -11,10 +11,11 @@
   const SORTS = { label: "the label where it fires most", importance: "importance on it", score: "best score on it", number: "number" };
 
   class Page {
-    #root; #manifest; #finder; #heat; #sentences; #shown = 0; #task = null; #found = null; #ordered = []; #most = ROWS;
+    #root; #manifest; #finder; #opening; #heat; #sentences; #task = null; #written = null; #found = null; #ordered = []; #most = ROWS;
 
     constructor(root, manifest, finder) {
       [this.#root, this.#manifest, this.#finder] = [root, manifest, finder];
+      this.#opening = new atlas.opening.Opening(root);
       this.#heat = new atlas.heatmap.Heatmap(this.#part("heat"), this.#part("says"), (at) => route.set({ expert: this.#manifest.experts.expert[this.#found.rows[at].row], at: null }));
       this.#sentences = new atlas.sentences.Sentences(root);
       this.#offer();
@@ -31,27 +32,15 @@
       const task = this.#finder.task(name);
       this.#head(name, task);
       if (arrived) { scrollTo(0, 0); this.#root.querySelector("[data-heading]").focus({ preventScroll: true }); }
-      if (!task || task === this.#task) return task && this.#link(task);
-      const turn = ++this.#shown;
-      this.#body.hidden = true;
-      try {
-        const found = await this.#read(task);
-        if (turn !== this.#shown) return;
-        [this.#task, this.#found, this.#most] = [task, found, ROWS];
-        this.#body.hidden = false;
-        this.#fill(task);
-        const sentences = await load(`tasks/${task.task}`).then(atlas.points.sentences);
-        if (turn === this.#shown) this.#sentences.show(task, sentences);
-      } catch (error) {
-        if (turn !== this.#shown) return;
-        this.#task = null;   // another try reads it again
-        trouble(this.#root, error.message);
-      }
+      if (!task) return this.#opening.none(this.#missing());
+      if (!await this.#opening.open(name, () => this.#read(task), (found) => this.#fill(task, found))) return;
+      this.#link(task);
+      await this.#opening.shown(this.#write(task));
     }
 
-    #part(name) { return this.#root.querySelector(`[data-task-${name}]`); }
+    leave() { this.#opening.leave(); }
 
-    get #body() { return this.#root.querySelector("[data-body]"); }
+    #part(name) { return this.#root.querySelector(`[data-task-${name}]`); }
 
     get #labelled() { return this.#manifest.tasks.filter(({ labels }) => labels.name.length); }
 
@@ -67,9 +56,23 @@
       this.#root.querySelector("[data-heading]").replaceChildren(...token(task?.title ?? name));
       const others = this.#part("others").firstElementChild;
       others.value = name;
+    }
+
+    #missing() {
       const known = this.#labelled.map(({ title }) => title).join(", ");
-      trouble(this.#root, task ? null : `This atlas has no labelled task of that name. ${known ? `It has ${known}: choose one above.` : "It was probed with none."}`);
-      if (!task) this.#body.hidden = true;
+      return `This atlas has no labelled task of that name. ${known ? `It has ${known}: choose one above.` : "It was probed with none."}`;
+    }
+
+    // Its rows, once; until they are here, those of another wait out of sight.
+    async #write(task) {
+      if (this.#written === task) return;
+      const { classList } = this.#root.querySelector('[data-section="sentences"]');
+      classList.add("waiting");
+      const sentences = await load(`tasks/${task.task}`).then(atlas.points.sentences);
+      if (this.#task !== task || this.#written === task) return;
+      this.#written = task;
+      this.#sentences.show(task, sentences);
+      classList.remove("waiting");
     }
 
     // What of it the list can show.
@@ -90,11 +93,11 @@
       return { of, important, scores, importance, firing: firing(this.#finder, task), rows: [] };
     }
 
-    #fill(task) {
-      const { of, important, firing } = this.#found;
+    #fill(task, found) {
+      const { of, important, firing } = found;
+      [this.#task, this.#written, this.#found, this.#most] = [task, null, found, ROWS];
       this.#part("about").textContent = task.description;
       this.#part("facts").replaceChildren(...facts(task).map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
-      this.#link(task);
       const read = atlas.leaders.leaders(this.#manifest, task, of, important?.rows.length ? important : null);
       this.#part("leaders").replaceChildren(...(task.hypotheses.length ? [] : [make("p", { class: "note" }, "No hypothesis is tested on it.")]), ...read);
       // By what they matter, or where that is not known by how much of it they fire on.
@@ -127,7 +130,7 @@
       const { expert, title } = this.#manifest.experts;
       this.#heat.show({
         labels: labels.name, shade,
-        rows: rows.map(({ row }) => ({ number: expert[row], text: atlas.clusters.plain(title[row]), href: route.link({ expert: expert[row], at: null }) })),
+        rows: rows.map(({ row }) => ({ number: expert[row], text: atlas.clusters.plain(title[row]), way: route.way({ expert: expert[row], at: null }) })),
         tell: (at, label) => this.#told(rows[at], label),
         summary: `What ${count(rows.length)} experts do on ${count(labels.name.length)} labels of ${task.title}. The table below says the same.`,
       });
@@ -140,8 +143,8 @@
       const by = this.#found.important ? "the most important on it" : "those that fire on most of it";
       const many = all === 1 ? "1 expert fires" : `${count(all)} experts fire`;
       const which = shown === all ? "" : ` Here are ${count(shown)}, ${by}${all > HIGHEST && shown >= HIGHEST ? "; the list of experts has the others" : ""}.`;
-      const last = this.#part("sort").value === "label" ? " Those that cover every label stand last." : "";
-      return [`${many} on at least one of its rows.${which} `, term("fires", "Fires"), ": the share of a label’s rows; ", term("lift", "lift"), `: that share over the expert’s rate on the corpus.${last}`];
+      const order = this.#part("sort").value === "label" ? " Those that fire on at least half of the rows of every label stand first, those that do so on no label last." : "";
+      return [`${many} on at least one of its rows.${which} `, term("fires", "Fires"), ": the share of a label’s rows; ", term("lift", "lift"), `: that share over the expert’s rate on the corpus.${order}`];
     }
 
     #sorted(rows) {
@@ -149,7 +152,7 @@
       const { scores, importance } = this.#found;
       const labels = this.#task.labels.name.length;
       const key = {
-        label: ({ covered, at }) => (covered === labels ? labels : at),
+        label: ({ covered, at }) => (covered === labels ? -1 : covered ? at : labels + at),
         importance: ({ row }) => -(importance.get(row) ?? 0),
         score: ({ row }) => -(scores.get(row) ?? -Infinity),
         number: ({ row }) => expert[row],
