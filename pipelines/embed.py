@@ -39,11 +39,18 @@ def command(expert: int | None, source: AtlasOptions, out: Path, link: str | Non
     """
     from atlas.bake.embed import EmbedConfig, embed
     from atlas.bake.link import Link
+    from atlas.bake.looked_at import looked_at
+    from atlas.store import Store
 
     address = None if link is None else Link.read(link)
     number = linked_expert(expert, address)
-    begin = address or Link(number)
-    begin = replace(begin, colour=task or begin.colour)
+    begin = Link(number)
+    if address:
+        with Store(source.path) as store:
+            begin = looked_at(store, address)
+    if task and task != begin.colour:
+        # What is filtered out and pinned is of the link's own task.
+        begin = replace(begin, colour=task, only=(), without=(), pin=None)
     size = embed(source.path, number, out, EmbedConfig(begin, site))
     say(f"Embedded expert {number} in {size / 1e6:.1f} MB.")
     click.echo(out)

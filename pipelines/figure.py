@@ -56,14 +56,21 @@ def command(
         atlas figure --link 'https://…/#/expert/12?colour=months&camera=front' --out months.svg
     """
     from atlas.bake.link import Link
+    from atlas.bake.looked_at import looked_at
     from atlas.figure import FigureConfig, figure
+    from atlas.store import Store
 
     address = None if link is None else Link.read(link)
+    number = linked_expert(expert, address)
     config = FigureConfig(names=not given.pop("no_names"), **given)
     if address:
-        config = _linked(config, address)
-    config = replace(config, colour=task or config.colour, view=view or config.view)
-    report = figure(source.path, linked_expert(expert, address), out, config)
+        with Store(source.path) as store:
+            config = _linked(config, looked_at(store, address))
+    if task and task != config.colour:
+        # What is filtered out are labels of the link's own task.
+        config = replace(config, colour=task, only=(), without=())
+    config = replace(config, view=view or config.view)
+    report = figure(source.path, number, out, config)
     say(report.caption)
     if report.named < report.means and config.names:
         say(f"There was room for the names of {report.named} of {report.means} class means; a larger --width has room for more.")

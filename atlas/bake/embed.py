@@ -181,7 +181,7 @@ def _looks(link: Link | None) -> dict[str, Any]:
     """Return what the address of an expert's page would say."""
     if link is None:
         return {}
-    looks = {"seen" if name == "view" else name: value for name, value in asdict(link).items() if value}
+    looks = {"seen" if name == "view" else name: value for name, value in asdict(link).items() if value and name != "task"}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in looks.items()}
 
 

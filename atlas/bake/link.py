@@ -17,6 +17,8 @@ class Link:
     expert: int
     colour: str | None = None
     """A task, or a task and by what its points are coloured: 'months', 'months:norm'."""
+    task: str | None = None
+    """The task that the list was narrowed by."""
     view: str | None = None
     """'gate', or None: as the model sees it."""
     camera: str | None = None
@@ -45,12 +47,11 @@ class Link:
                 f"--link is {text!r}, which leads to no expert's page; it ends as '#/expert/12?colour=months' does."
             )
         given = parse_qs(query)
-        # As the page chooses: the task that is asked for, else that which the list was narrowed by.
         labels = [label.partition(":")[0] for label in given.get("label", [])]
-        colours = [*given.get("colour", []), *labels, *given.get("task", [])]
         return cls(
             expert=int(found[1]),
-            colour=_first(colours),
+            colour=_first(given.get("colour", [])),
+            task=_first([*labels, *given.get("task", [])]),
             view=_first(given.get("seen", [])),
             camera=_first(given.get("camera", [])),
             pin=_first(given.get("pin", [])),

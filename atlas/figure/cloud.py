@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,13 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas.bake.arrays import Frame, spread
-from atlas.bake.clouds import cloud_task
-from atlas.bake.colours import LINE, label_colours, ordered
+from atlas.bake.colours import LINE, data_colours, label_colours, ordered
 from atlas.bake.figures import MARGIN, is_on_an_axis, labels_per_mean
 from atlas.bake.gate import Gates
+from atlas.bake.looked_at import first_task
 from atlas.bake.means import Marks, Means
 from atlas.bake.numbers import count, percent
 from atlas.bake.points import Points, points_of
-from atlas.bake.scores import best_scores, comparable
 from atlas.errors import ConfigError, NotInAtlas
 from atlas.figure.config import FigureConfig
 from atlas.store import Store, Task
@@ -63,6 +61,11 @@ class Cloud:
     """Distance from the origin at which the gate opens; None where contributions are drawn."""
     caption: str
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is one axis, along which points are piled up."""
+        return len(self.axis_names) == 1
+
 
 def read_cloud(store: Store, expert: int, config: FigureConfig) -> Cloud:
     """Return what is drawn of an expert.
@@ -80,18 +83,10 @@ def read_cloud(store: Store, expert: int, config: FigureConfig) -> Cloud:
     if not points:
         raise NotInAtlas(f"Expert {expert} has no points: it fires on nothing that this atlas keeps. Draw another one.")
     if config.colour is None:
-        task, by = tasks[_first(store, tasks, found.filter(pl.col("expert") == expert), points)], LABEL
+        task, by = tasks[first_task(store, tasks, found.filter(pl.col("expert") == expert), points)], LABEL
     else:
         task, by = _named([tasks[number] for number in points], expert, config.colour)
     return _Reading(store, expert, task, by, config).cloud(points[task.task])
-
-
-def _first(store: Store, tasks: Mapping[int, Task], row: pl.DataFrame, points: Mapping[int, Points]) -> int:
-    """Return the task that the expert's page shows first."""
-    scores = store.sql("SELECT * FROM scores WHERE expert = $expert", expert=row["expert"][0])
-    best = best_scores(row, comparable(scores, list(tasks.values()))).rows(named=True)
-    task = cloud_task(row.row(0, named=True), best[0] if best else None, points)
-    return next(iter(points)) if task is None else task
 
 
 def _named(tasks: list[Task], expert: int, colour: str) -> tuple[Task, str]:
@@ -137,12 +132,12 @@ class _Reading:
             means=means,
             mean_names=self._marks.text,
             mean_colours=self._mean_colours(),
-            axes=self._axes(np.concatenate([np.zeros((1, 3)), xyz, means])),
+            axes=self._axes(np.concatenate([np.zeros((1, 3)), xyz, means, self._gate_ends()])),
             axis_names=self._axis_names(),
             path=_path(means, closed=self._task.cyclic) if is_joined else np.empty((0, 3)),
             bar=bar,
             sphere=None if self._gate is None else self._gate[1],
-            caption=self._caption(drawn.count, points.count, is_joined),
+            caption=self._caption(drawn, points.count, is_joined),
         )
 
     @property
@@ -151,6 +146,13 @@ class _Reading:
 
     def _seen(self, xyz: Array) -> Array:
         return xyz.copy() if self._gate is None else xyz @ self._gate[0]
+
+    def _gate_ends(self) -> Array:
+        """Return where the axes meet the threshold: as far as they reach at least."""
+        if self._gate is None:
+            return np.empty((0, 3))
+        ends = self._gate[1] * np.eye(3)[: len(self._shares)]
+        return np.concatenate([-ends, ends])
 
     def _axes(self, drawn: Array) -> Array:
         """Return the axes through the origin, each as long as the side of the cube that is drawn."""
@@ -165,11 +167,10 @@ class _Reading:
         return np.stack(ends)
 
     def _axis_names(self) -> list[str]:
-        known = self._shares if self._gate is None else [0.0] * len(self._shares)
-        return [
-            f"axis {axis} · {percent(share)}" if share > 0 else f"axis {axis}"
-            for axis, share in enumerate(known[:DRAWN_AXES], start=1)
-        ]
+        shares = self._shares[:DRAWN_AXES]
+        if self._gate is not None:
+            return [f"code {axis}" for axis in range(1, len(shares) + 1)]
+        return [f"axis {axis} · {percent(share)}" if share > 0 else f"axis {axis}" for axis, share in enumerate(shares, start=1)]
 
     def _colours(self, drawn: Points) -> tuple[list[str], Bar | None]:
         """Return the colour of each point, and the axis that they are read off."""
@@ -183,19 +184,26 @@ class _Reading:
 
     def _label_colours(self) -> list[str]:
         """Return the colour of each label; of those that are not asked for the colour of lines."""
-        only, without = set(self._config.only), set(self._config.without)
+        colours = label_colours(self._task, "light")
+        return [colour if kept else LINE["light"] for colour, kept in zip(colours, self._kept, strict=True)]
+
+    @property
+    def _kept(self) -> Array:
+        """Whether each label is asked for. Names that the task has not are passed over, as on the page."""
         names = [label.name for label in self._task.labels]
-        is_seen = [(not only or name in only) and name not in without for name in names]
-        return [
-            colour if seen else LINE["light"] for colour, seen in zip(label_colours(self._task, "light"), is_seen, strict=True)
-        ]
+        only = set(self._config.only).intersection(names) or set(names)
+        return np.array([name in only and name not in self._config.without for name in names], bool)
 
     def _mean_colours(self) -> list[str]:
-        if not self._task.labels:
-            return []
-        colours = label_colours(self._task, "light") if self._by_norm else self._label_colours()
+        if self._by_norm:
+            return [data_colours()["light"]["none"]] * len(self._marks.xyz)
+        colours = self._label_colours()
         middle = labels_per_mean(self._task) // 2
         return [colours[min(first + middle, len(colours) - 1)] for first in self._marks.label]
+
+    @property
+    def _boundary(self) -> str:
+        return {1: "two strokes", 2: "circle"}.get(len(self._shares), "sphere")
 
     def _joining(self, is_joined: bool) -> str:
         if is_joined:
@@ -203,19 +211,21 @@ class _Reading:
         is_tested = any(one.of_label and one.shape in ("ring", "ordinal") for one in self._task.hypotheses)
         return ", not joined (order not supported)" if is_tested else ""
 
-    def _caption(self, drawn: int, kept: int, is_joined: bool) -> str:
-        task = self._task
+    def _caption(self, points: Points, kept: int, is_joined: bool) -> str:
+        task, drawn = self._task, points.count
         firings = f"{count(drawn)} of {count(kept)} firings" if drawn < kept else f"{count(drawn)} firings"
         place = f"at the labels of {task.title}" if task.labels else f"on {task.title}"
         shown = "coloured by norm" if self._by_norm else "coloured by label"
         said = [f"Expert {self._expert}: {firings} {place}, {shown}."]
+        if not self._by_norm and (grey := int((~self._kept[points.label]).sum())):
+            said.append(f"Grey are {count(grey)} of them, at labels that are filtered out.")
         if len(self._marks.text):
             several = f" of {labels_per_mean(task)} labels each" if labels_per_mean(task) > 1 else ""
             said.append(f"Large marks are class means{several}{self._joining(is_joined)}.")
         if self._gate is None:
             said.append("Drawn is what each firing adds to the residual stream, on its principal axes.")
         else:
-            said.append("Drawn are codes as the gate sees them; the gate opens outside of the sphere.")
+            said.append(f"Drawn are codes as the gate sees them; the gate opens outside of the {self._boundary}.")
         return " ".join(said)
 
 

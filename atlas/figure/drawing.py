@@ -35,6 +35,8 @@ ANCHOR = 1.0
 """Radius in points of what is no mark but has a name, as the end of an axis: no other name may cover it."""
 HAIR = 0.4
 """Width of axes and leaders in points."""
+STROKE = 4.0
+"""Of the threshold on a single axis, to either side of it, in points."""
 EDGE = 3.0
 """From the cloud to the side of the figure, in points."""
 SIDE = 0.12
@@ -154,7 +156,7 @@ class _Drawing:
         cloud = self._cloud
         ends = cloud.axes.reshape(-1, 3)
         places = self._camera.project(np.concatenate([cloud.xyz, cloud.means, ends]))
-        if cloud.sphere is not None:
+        if cloud.sphere is not None and not cloud.is_flat:
             places = np.concatenate([places, [[-cloud.sphere] * 2, [cloud.sphere] * 2]])
         low, high = places.min(axis=0), places.max(axis=0)
         # Room for the names of what lies at the edge: a line above and below, and most of a name to either side.
@@ -172,16 +174,28 @@ class _Drawing:
     def _at(self, xyz: Array) -> Array:
         return self._camera.project(xyz) * self._scale + self._shift
 
+    @property
+    def _origin(self) -> Array:
+        """Where no code is, as it is drawn: of one axis, a place on it."""
+        (place,) = self._at(self._cloud.axes[:1, 0] * [0, 1, 0] if self._cloud.is_flat else np.zeros((1, 3)))
+        return place
+
     def _lines(self, axes: Axes) -> None:
         from matplotlib.patches import Circle
 
         for number, ends in enumerate(self._cloud.axes, start=1):
             x, y = self._at(ends).T
             axes.plot(x, y, color=LINE[_SCHEME], linewidth=HAIR, gid=f"axis-{number}", solid_capstyle="butt")
-        if self._cloud.sphere is not None:
-            (middle,) = self._at(np.zeros((1, 3)))
-            radius = self._cloud.sphere * self._scale
-            axes.add_patch(Circle(tuple(middle), radius, fill=False, edgecolor=MUTED[_SCHEME], linewidth=HAIR, gid="threshold"))
+        if self._cloud.sphere is None:
+            return
+        (x, y), radius = self._origin, self._cloud.sphere * self._scale
+        if self._cloud.is_flat:
+            strokes = [(x - radius, x - radius), (x + radius, x + radius)]
+            for at, stroke in enumerate(strokes):
+                ends = (y - STROKE, y + STROKE)
+                axes.plot(stroke, ends, color=MUTED[_SCHEME], linewidth=2 * HAIR, gid=f"threshold-{at}")
+        else:
+            axes.add_patch(Circle((x, y), radius, fill=False, edgecolor=MUTED[_SCHEME], linewidth=HAIR, gid="threshold"))
 
     def _dots(self, axes: Axes) -> None:
         cloud = self._cloud
@@ -207,7 +221,8 @@ class _Drawing:
         places = [*((x, y, MEAN / 2 + HAIR) for x, y in means), *((x, y, ANCHOR) for x, y in ends)]
         if cloud.sphere is not None:
             texts.append("threshold")
-            places.append((*self._at(np.zeros((1, 3)))[0] + [0, cloud.sphere * self._scale], ANCHOR))
+            radius = cloud.sphere * self._scale
+            places.append((*self._origin + ([radius, STROKE] if cloud.is_flat else [0, radius]), ANCHOR))
         measured = [_measured(text, self._config) for text in texts]
         names = [Name(x, y, wide, high, radius) for (x, y, radius), (wide, high, _) in zip(places, measured, strict=True)]
         drawn = np.concatenate([self._at(cloud.xyz), *map(_along, [self._at(cloud.path), *map(self._at, cloud.axes)])])

@@ -17,8 +17,9 @@ RINGS = 7
 """How many distances from the mark are tried, a line of text apart."""
 LED = 1
 """Rings from which on a line leads from the name to its mark."""
-_PER_RING, _PER_POINT, _PER_CROSSING = 3.0, 1.0, 12.0
-"""What it costs to stand farther away, on a point, and to have one's line cross another or lie under a name."""
+_PER_RING, _PER_POINT, _PER_CROSSING, _ASTRAY = 3.0, 1.0, 12.0, 24.0
+"""What it costs to stand farther away, on a point, to have one's line cross another or lie under a name, and to stand nearer to
+another mark than to one's own with no line that tells whose it is."""
 
 
 class Name(NamedTuple):
@@ -56,7 +57,8 @@ def place(names: Sequence[Name], points: Array, size: tuple[float, float], foot:
     for at, name in enumerate(names):
         tried, rings = _candidates(name)
         lines = _leaders(name, tried)
-        is_free = _inside(tried, size, foot) & ~_touched(tried, marks) & ~_overlapping(tried, boxes).any(axis=1)
+        gaps = _gaps(tried, marks)
+        is_free = _inside(tried, size, foot) & (gaps >= 0).all(axis=1) & ~_overlapping(tried, boxes).any(axis=1)
         others = np.delete(marks, at, axis=0)
         is_led = rings >= LED
         is_free &= ~(is_led & _overlapping_lines(lines, boxes).any(axis=1))
@@ -65,7 +67,9 @@ def place(names: Sequence[Name], points: Array, size: tuple[float, float], foot:
             continue
         crossings = _crossed(lines, leaders).sum(axis=1) + _near(lines, others).sum(axis=1)
         under = _overlapping_lines(leaders, tried).sum(axis=0) if len(leaders) else 0
+        is_astray = ~is_led & (gaps[:, at] > gaps.min(axis=1))
         cost = _PER_RING * rings + _PER_POINT * _covered(tried, points) + _PER_CROSSING * (is_led * crossings + under)
+        cost = cost + _ASTRAY * is_astray
         best = int(np.where(is_free, cost, np.inf).argmin())
         boxes = np.vstack([boxes, tried[best] + [-GAP, -GAP, GAP, GAP]])
         line = lines[best]
@@ -110,10 +114,10 @@ def _overlapping(boxes: Array, others: Array) -> Array:
     return np.all(low < high, axis=2)
 
 
-def _touched(boxes: Array, marks: Array) -> Array:
-    """Return whether each box lies on any mark."""
+def _gaps(boxes: Array, marks: Array) -> Array:
+    """Return how far each box is from the edge of each mark; below 0 where it lies on it."""
     nearest = np.clip(marks[None, :, :2], boxes[:, None, :2], boxes[:, None, 2:])
-    return (np.linalg.norm(nearest - marks[None, :, :2], axis=2) < marks[None, :, 2]).any(axis=1)
+    return np.linalg.norm(nearest - marks[None, :, :2], axis=2) - marks[None, :, 2]
 
 
 def _covered(boxes: Array, points: Array) -> Array:

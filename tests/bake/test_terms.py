@@ -29,9 +29,8 @@ def test_a_row_of_a_table_and_an_item_of_a_list_define_their_first_words() -> No
 
 
 def test_a_paragraph_that_ends_in_a_colon_has_what_follows_along() -> None:
-    found = definitions(
-        "**Classes**, the first:\n\n1. **ring**: [a](b.md) loop (`a.py`)\n2. *other*\n\n**Statistics**:\n\n| s | t |\n|---|---|\n| a | b |\n"
-    )
+    classes = "**Classes**, the first:\n\n1. **ring**: [a](b.md) loop (`a.py`)\n2. *other*\n\n"
+    found = definitions(classes + "**Statistics**:\n\n| s | t |\n|---|---|\n| a | b |\n")
     assert found["classes"]["html"].startswith("<p><strong>Classes</strong>, the first:</p><ol>")
     assert "a loop" in found["classes"]["html"] and found["classes"]["html"].endswith("<em>other</em></li>\n</ol>")
     assert found["ring"]["html"] == "<p><strong>ring</strong>: a loop</p>"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from atlas.bake.colours import LINE, label_colours
+from atlas.bake.colours import LINE, data_colours, label_colours
 from atlas.errors import ConfigError, NotInAtlas, StorageError
 from atlas.figure import FigureConfig, figure
 from atlas.store import Store
@@ -51,6 +51,10 @@ class Read:
         return {
             text.text or "": np.array([float(text.get("x", 0)), float(text.get("y", 0))]) for text in self.root.iter(f"{SVG}text")
         }
+
+    def ends(self, name: str) -> Array:
+        (path,) = self._part(name).iter(f"{SVG}path")
+        return np.array(re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path.get("d", "")), float)
 
     def has(self, name: str) -> bool:
         return self.root.find(f".//{SVG}g[@id='{name}']") is not None
@@ -131,9 +135,15 @@ def test_class_means_are_joined_where_their_order_is_supported_or_asked_for(atla
 
 
 def test_points_are_coloured_by_label_or_read_off_an_axis(atlas_path: Path, tmp_path: Path) -> None:
-    isolated = read(atlas_path, tmp_path, colour="months", only=("May",))
+    out = tmp_path / "may.svg"
+    said = figure(atlas_path, RING, out, FigureConfig(colour="months", only=("May", "nosuch"))).caption
+    isolated = Read(out)
     grey = isolated.fills("points").count(LINE["light"])
     assert 0 < grey < len(isolated.uses("points")) and len(set(isolated.fills("points"))) == 2
+    assert f"Grey are {grey} of them, at labels that are filtered out." in said
+    assert LINE["light"] not in read(atlas_path, tmp_path, colour="months", only=("nosuch",)).fills("points")
+    by_norm = read(atlas_path, tmp_path, colour="months:norm", only=("May",))
+    assert set(by_norm.fills("means")) == {data_colours()["light"]["none"]}
     for colour, title in (("synthetic", "norm"), ("months:norm", "norm"), ("numbers", "Numbers 0–99")):
         drawn = read(atlas_path, tmp_path, 1, colour=colour)
         ticks = [float(name) for name in drawn.names() if re.fullmatch(r"[\d.]+", name)]
@@ -144,8 +154,8 @@ def test_points_are_coloured_by_label_or_read_off_an_axis(atlas_path: Path, tmp_
 def test_the_gate_sees_codes_and_its_threshold(atlas_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "f.svg"
     seen = figure(atlas_path, RING, out, FigureConfig(colour="months", view="gate"))
-    assert "as the gate sees them" in seen.caption
-    assert Read(out).has("threshold") and "threshold" in Read(out).names()
+    assert "as the gate sees them" in seen.caption and "outside of the sphere" in seen.caption
+    assert Read(out).has("threshold") and {"threshold", "code 1", "code 2", "code 3"} < set(Read(out).names())
 
 
 def test_few_axes_are_seen_straight_on_and_many_only_without_the_gate(tmp_path: Path) -> None:
@@ -153,6 +163,9 @@ def test_few_axes_are_seen_straight_on_and_many_only_without_the_gate(tmp_path: 
     drawn = read(one, tmp_path, colour="months")
     assert [name for name in drawn.names() if name.startswith("axis")] == ["axis 1 · 100\u202f%"]
     assert len(np.unique(drawn.uses("points")[:, 1])) > 1, "points are piled up"
+    gate = read(one, tmp_path, colour="months", view="gate")
+    (left,), (right,) = (set(gate.ends(f"threshold-{at}")[:, 0]) for at in (0, 1))
+    assert gate.ends("axis-1")[:, 0].min() < left < right < gate.ends("axis-1")[:, 0].max() and not gate.has("threshold")
     wide = write_synthetic(tmp_path / "five.duckdb", size=Size(d_code=5))
     assert len(read(wide, tmp_path, colour="months").uses("points"))
     with pytest.raises(ConfigError, match="cannot be drawn as the gate sees it"):

@@ -51,5 +51,14 @@ def test_names_keep_off_points_and_a_line_leads_back_from_afar() -> None:
     assert found.x <= end[0] <= found.x + 30 and found.y <= end[1] <= found.y + 8
 
 
+def test_a_name_stands_nearer_to_its_own_mark_or_is_led_to_it() -> None:
+    marks = np.array([[100, 100], [100, 117], [117, 108], [83, 108], [100, 92]])
+    found = place([Name(x, y, 8, 6, 2.5) for x, y in marks], np.empty((0, 2)), SIZE)
+    for own, at in enumerate(found):
+        assert at is not None
+        gaps = np.linalg.norm(np.clip(marks, [at.x, at.y], [at.x + 8, at.y + 6]) - marks, axis=1)
+        assert at.leader or gaps[own] == gaps.min()
+
+
 def test_a_name_without_room_is_left_out() -> None:
     assert place([Name(100, 100, 300, 8, 2.5)], np.empty((0, 2)), SIZE) == [None]

@@ -44,6 +44,21 @@ def test_a_link_says_what_is_drawn_and_options_come_before_it(atlas: Path, tmp_p
     assert (tmp_path / "turned.svg").read_bytes() != (tmp_path / "model.svg").read_bytes()
 
 
+def test_a_link_that_the_page_opens_is_drawn(atlas: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.svg"
+    for link, said in {
+        "#/expert/0?colour=nonsense&task=planets": "labels of Months, coloured by label",
+        "#/expert/0?colour=months:nonsense&only=May": "Grey are ",
+    }.items():
+        result = drawn(atlas, out, "--link", link)
+        assert result.exit_code == 0 and said in result.stderr
+    # What is filtered out are labels of the link's task.
+    other = drawn(atlas, out, "--link", "#/expert/0?colour=months&without=May", "--task", "synthetic")
+    assert other.exit_code == 0 and "Grey" not in other.stderr
+    refused = drawn(atlas, out, "--link", "#/expert/0?colour=months:template")
+    assert refused.exit_code == 1 and "not by 'template'" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
