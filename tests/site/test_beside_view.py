@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ NAMES = """(side) => {
   const names = document.querySelectorAll(`[data-beside="${side}"] [data-scene] .name`);
   return [...names].map((name) => name.getAttribute("transform")).join();
 }"""
+SWATCHES = """keys => keys.map((key) => Object.fromEntries([...key.querySelectorAll("li[data-at]")].map((entry) => [
+  entry.querySelector(".text").textContent, entry.querySelector(".swatch").style.getPropertyValue("--light"),
+])))"""
 MOVED = f"([side, before]) => ({NAMES})(side) !== before"
 
 
@@ -48,6 +52,21 @@ def test_two_experts_share_colours_and_camera_and_are_told_apart_in_words(open_a
     page.wait_for_url("**/*camera=2*")
     page.get_by_label("Colour by").first.select_option("months:norm")
     expect(right.locator("[data-drawn]")).to_contain_text("coloured by norm")
+    # A colour means the same on both sides: of a number the axis is one, of tokens the entries.
+    keys = page.locator("[data-beside] [data-key]")
+    assert len(set(keys.locator(".ticks").all_inner_texts())) == 1
+    page.get_by_label("Colour by").first.select_option("synthetic:token")
+    expect(keys.locator("li", has_text=re.compile(r"^\s*\d+ other tokens of both"))).to_have_count(2)
+    swatches: list[dict[str, str]] = keys.evaluate_all(SWATCHES)
+    both = swatches[0].keys() & swatches[1].keys()
+    assert len(both) > 3 and all(swatches[0][text] == swatches[1][text] for text in both)
+    page.get_by_label("Colour by").first.select_option("synthetic:band")
+    expect(page.locator("[data-beside-alike]")).to_contain_text("quarters are of each one’s own norms")
+    # What is no way to colour asks for nothing.
+    page.evaluate("location.hash = '#/beside/0/8?colour=nonsense'")
+    expect(page.locator("[data-beside-alike]")).to_contain_text("Both are coloured alike. They")
+    for caption in page.locator("[data-beside] [data-drawn]").all():
+        expect(caption).to_contain_text("at the labels of Months")
 
     facts = page.locator("[data-beside-facts]")
     expect(facts.get_by_role("row").filter(has_text="Orders supported")).to_contain_text("MonthsMonths")

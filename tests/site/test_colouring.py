@@ -189,6 +189,9 @@ def test_tokens_documents_and_quarters_are_told_apart(open_many: Open) -> None:
     assert shown["2 other tokens"] == 10 + 9
     assert made["colours"][-1] == made["palette"]["none"] and made["colours"][0] == made["palette"]["categories"][0]
 
+    alone = told(page, "token", task="synthetic", token=tokens[: -(9 + 1)])
+    assert [entry["count"] for entry in alone["entries"] if entry["text"] == "1 other token"] == [9]
+
     documents = told(page, "document", task="synthetic", document=[7, 7, 8])
     assert [(entry["text"], entry["count"]) for entry in documents["entries"] if entry["count"]] == [
         ("document 7", 2),

@@ -65,6 +65,10 @@ def test_as_much_context_is_shown_as_is_asked_for(open_at: Open) -> None:
     reach.get_by_role("button", name="12 tokens").click()
     expect(first.locator(".passage")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("reach"))
+    # A word that means something to the script, but is no reach.
+    page.evaluate("location.hash = '#/expert/0?reach=constructor'")
+    expect(reach.get_by_role("button", name="12 tokens")).to_have_attribute("aria-pressed", "true")
+    expect(first.locator(".context")).to_have_text(short, use_inner_text=True)
 
 
 def test_norms_places_labels_and_importance(open_at: Open) -> None:
@@ -81,6 +85,16 @@ def test_norms_places_labels_and_importance(open_at: Open) -> None:
     expect(importance.filter(has_text="Months")).to_have_text(re.compile(r"^Months[\d.]+\s%120$"))
     labels = page.get_by_role("region", name="Months, label by label").get_by_role("row")
     expect(labels.nth(1)).to_contain_text("January")
+    # Less than nothing is a bar that is not filled.
+    bars = page.evaluate(
+        """async () => {
+          const record = await atlas.records.open(atlas.columns.decoded(await atlas.payloads.load("atlas")), 0);
+          const [table] = atlas.geometry.importance(record, { task: [0, 1], importance: [-0.02, 0.01], rows: [10, 20] });
+          document.querySelector("[data-importance]").append(table);
+          return [...table.querySelectorAll(".filled")].map((bar) => [bar.style.inlineSize, getComputedStyle(bar).borderTopStyle, bar.closest("tr").textContent.includes("−")]);
+        }"""  # noqa: E501
+    )
+    assert bars == [["100%", "solid", True], ["50%", "none", False]]
     within = (
         labels.nth(1).locator(".within").evaluate("one => [one.style.insetInlineStart, one.style.inlineSize].map(parseFloat)")
     )

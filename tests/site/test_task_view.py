@@ -78,8 +78,8 @@ def test_the_heat_map_is_what_the_table_holds_and_is_read_by_keys(open_at: Open,
     drawn = np.array(page.evaluate(SHADES))
     held = np.array([[fires.get((expert, label), 0.0) for label in range(12)] for expert in experts])
     assert np.abs(drawn - held).max() < 0.02
-    # A staircase by the label where each fires most; those that cover all come last.
-    steps = [12 if (row >= 0.5).all() else int(row.argmax()) for row in held]
+    # Those that cover all labels, then a staircase by the label where each fires most, then one of those that cover none.
+    steps = [-1 if (row >= 0.5).all() else int(row.argmax()) + 12 * (not (row >= 0.5).any()) for row in held]
     assert steps == sorted(steps)
 
     says = page.locator("[data-task-says]")
@@ -118,6 +118,8 @@ def test_its_rows_are_read_by_label_or_template(open_at: Open) -> None:
     page.get_by_role("combobox", name="Rows by").select_option("template")
     expect(rows).to_have_count(12)
     assert [mark.strip() for mark in rows.locator("mark").all_inner_texts()] == list(MONTHS)
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_every_task_has_a_page_and_one_that_is_not_there_is_said(quiet_page: Page, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 // What the points of a cloud can be coloured by, and what a choice of it makes of them: entries of the key, or an axis.
 (() => {
-  const { number } = atlas.words;
+  const { counted, number } = atlas.words;
   const NAMED = 10;        // tokens and documents that have a colour of their own
   const TICKS = 5;
   const SHADES = 32;
@@ -29,14 +29,14 @@
 
   const own = (task) => ways(task)[0][0];
 
-  // What an address says: the task by its name, and the way, null for its own. A name may hold a colon: what follows the last is a way only if it is known.
+  // What an address says: the task by its name, and the way, null for its own or one that is not known. A name may hold a colon.
   function read(manifest, text) {
     const named = (name) => manifest.tasks.find((task) => task.name === name);
     const cut = (text ?? "").lastIndexOf(":");
     const task = cut < 0 ? undefined : named(text.slice(0, cut));
     const way = text?.slice(cut + 1);
     if (task && ways(task).some(([name]) => name === way)) return { task, way };
-    return { task: named(text), way: null };
+    return { task: named(text) ?? task, way: null };
   }
 
   const write = (task, way) => (way === own(task) ? task.name : `${task.name}:${way}`);
@@ -101,18 +101,14 @@
 
   const shades = ({ light, dark }, name) => ({ light: light[name], dark: dark[name] });
 
-  function extent(count, value) {
-    let [low, high] = [Infinity, -Infinity];
-    for (let at = 0; at < count; at += 1) if (!Number.isNaN(value(at))) [low, high] = [Math.min(low, value(at)), Math.max(high, value(at))];
-    return low <= high ? [low, high] : [0, 0];
-  }
+  // What is measured of several clouds: value(points, at) is NaN where it is not.
+  const values = (clouds, value) => clouds.flatMap((points) => Array.from({ length: points.count }, (_, at) => value(points, at))).filter((one) => !Number.isNaN(one));
 
-  function along(title, unit, points, value, colours, ofLabel = null) {
-    const [low, high] = extent(points.count, value);
-    let isWhole = true;
-    for (let at = 0; at < points.count && isWhole; at += 1) isWhole = Number.isNaN(value(at)) || Number.isInteger(value(at));
-    const axis = { low, high, ticks: ticked(low, high, isWhole), ...shades(colours, "ramp"), title: `${title} (${unit})`, note: null };
-    return amounts(title, axis, points, value, colours, ofLabel);
+  function along(title, unit, clouds, value, colours, ofLabel = null) {
+    const all = values(clouds, value);
+    const [low, high] = all.length ? all.reduce(([least, most], one) => [Math.min(least, one), Math.max(most, one)], [Infinity, -Infinity]) : [0, 0];
+    const axis = { low, high, ticks: ticked(low, high, all.every(Number.isInteger)), ...shades(colours, "ramp"), title: `${title} (${unit})`, note: null };
+    return amounts(title, axis, clouds[0], (at) => value(clouds[0], at), colours, ofLabel);
   }
 
   // A true zero in the middle, a hue for each sign.
@@ -122,9 +118,9 @@
     const own = values(clouds.slice(0, 1), value);
     const beyond = own.filter((one) => Math.abs(one) > end).length;
     const mixed = ({ none: grey, categories: [plus, minus] }) => [...fade(minus, grey).reverse(), ...fade(plus, grey)];
-    const note = beyond ? `${number(beyond)} of ${number(sizes.length)} points ${beyond === 1 ? "lies" : "lie"} beyond the ends.` : null;
+    const note = beyond ? `${number(beyond)} of ${counted(own.length, "point")} ${beyond === 1 ? "lies" : "lie"} beyond the ends.` : null;
     const axis = { low: -end, high: end, ticks: ticked(-end, end), light: mixed(colours.light), dark: mixed(colours.dark), title: `${title} (${unit})`, note };
-    return amounts(title, axis, points, value, colours);
+    return amounts(title, axis, clouds[0], (at) => value(clouds[0], at), colours);
   }
 
   // From a grey to a colour.
@@ -138,7 +134,7 @@
     });
   }
 
-  function labels(points, { task }) {
+  function labels([points], { task }) {
     const { name, colours: { light, dark } } = task.labels;
     const entries = name.map((text, at) => ({ text, light: light[at], dark: dark[at] }));
     const made = categories(task.title, entries, Int32Array.from({ length: points.count }, (_, at) => points.label(at)), (label) => label);
@@ -154,7 +150,8 @@
     return { low: 0, high: last, ticks, light: sampled("light"), dark: sampled("dark"), title: `${title}, in label order`, note: null };
   }
 
-  function hypothesis(points, { task, way, colours }) {
+  function hypothesis(clouds, { task, way, colours }) {
+    const [points] = clouds;
     const { of, title, part } = task.hypotheses.flatMap((one) => ofHypothesis(one).map(([name, words], at) => ({ of: one, name, title: words, part: at }))).find(({ name }) => name === way);
     const { targets } = of;
     if (of.shape === "classes") {
@@ -163,8 +160,8 @@
       return categories(title, of.classes.map((text, at) => ({ text, ...shade(at) })), Int32Array.from({ length: points.count }, (_, at) => place(points.label(at))), place);
     }
     const target = of.shape === "ring" ? (label) => turn(targets[0][label], targets[1][label]) : (label) => targets[part][label];
+    if (of.shape !== "ring") return along(title, of.description, clouds, (cloud, at) => target(cloud.label(at)), colours, target);
     const value = (at) => target(points.label(at));
-    if (of.shape !== "ring") return along(title, of.description, points, value, colours, target);
     const axis = { low: 0, high: 1, ticks: round(task.labels.name, target), ...shades(colours, "cycle"), title: `${title}: the angle of ${of.description}`, note: null };
     // Of several labels there is no angle in between.
     const made = amounts(title, axis, points, value, colours, task.labels_per_mean === 1 ? target : null);
@@ -185,7 +182,7 @@
     return share < 0 ? share + 1 : share;
   }
 
-  function quarters(points, { colours }) {
+  function quarters([points], { colours }) {
     const order = Array.from({ length: points.count }, (_, at) => at).sort((one, other) => points.norm(other) - points.norm(one));
     const of = new Int32Array(points.count);
     order.forEach((at, rank) => { of[at] = Math.floor(rank / points.count * QUARTERS.length); });
@@ -194,37 +191,39 @@
   }
 
   // The most frequent have a colour each, what is in none of them is grey.
-  function frequent(title, others, points, colours, key, text) {
+  function frequent(title, clouds, colours, key, text) {
+    const [points] = clouds;
     const counts = new Map();
-    for (let at = 0; at < points.count; at += 1) counts.set(key(at), (counts.get(key(at)) ?? 0) + 1);
+    for (const one of clouds) for (let at = 0; at < one.count; at += 1) counts.set(key(one, at), (counts.get(key(one, at)) ?? 0) + 1);
     counts.delete(null);
     const kept = [...counts.keys()].sort((one, other) => counts.get(other) - counts.get(one) || (one < other ? -1 : 1)).slice(0, NAMED);
     const place = new Map(kept.map((one, at) => [one, at]));
     const rest = counts.size - kept.length;
     const entries = [
       ...kept.map((one, at) => ({ text: text(one), ...category(colours, at) })),
-      { text: rest ? `${number(rest)} other ${others}` : "not known", ...none(colours) },
+      { text: rest ? `${counted(rest, `other ${title}`)}${clouds.length > 1 ? " of both" : ""}` : "not known", ...none(colours) },
     ];
-    return categories(title, entries, Int32Array.from({ length: points.count }, (_, at) => place.get(key(at)) ?? kept.length));
+    return categories(title, entries, Int32Array.from({ length: points.count }, (_, at) => place.get(key(points, at)) ?? kept.length));
   }
 
   const known = (value) => (Number.isNaN(value) ? null : value);
 
   const MAKERS = {
     [LABEL]: labels,
-    norm: (points, { colours }) => along("norm", "of the code", points, (at) => points.norm(at), colours),
-    importance: (points, { colours }) => diverging("importance", "error without the firing less that with it ÷ mean variance", points, (at) => points.importance(at), colours),
-    position: (points, { colours }) => along("position", "tokens before it in its window", points, (at) => points.position(at), colours),
+    norm: (clouds, { colours }) => along("norm", "of the code", clouds, (points, at) => points.norm(at), colours),
+    importance: (clouds, { colours }) => diverging("importance", "error without the firing less that with it ÷ mean variance", clouds, (points, at) => points.importance(at), colours),
+    position: (clouds, { colours }) => along("position", "tokens before it in its window", clouds, (points, at) => points.position(at), colours),
     band: quarters,
-    token: (points, { colours }) => frequent("token", "tokens", points, colours, (at) => points.context(at).firing, (text) => text),
-    document: (points, { colours }) => frequent("document", "documents", points, colours, (at) => known(points.document(at)), (one) => `document ${one}`),
-    template: (points, { colours }) => frequent("template", "templates", points, colours, (at) => known(points.template(at)), (one) => `template ${one}`),
+    token: (clouds, { colours }) => frequent("token", clouds, colours, (points, at) => points.context(at).firing, (text) => text),
+    document: (clouds, { colours }) => frequent("document", clouds, colours, (points, at) => known(points.document(at)), (one) => `document ${one}`),
+    template: (clouds, { colours }) => frequent("template", clouds, colours, (points, at) => known(points.template(at)), (one) => `template ${one}`),
   };
 
-  // A cloud's colouring: its title, the `entries` of the key or the `axis`, colours of points and of class means by scheme.
-  function of(points, way, manifest) {
+  // A cloud's colouring: its title, the `entries` of the key or the `axis`, colours of points and of class means by scheme. What is frequent, and
+  // how far an axis goes, is of that cloud and of the one `beside` it, so that a colour means the same in both; quarters are each one's own.
+  function of(points, way, manifest, beside = null) {
     const { task } = points;
-    return (MAKERS[way] ?? hypothesis)(points, { task, way, colours: manifest.colours });
+    return (MAKERS[way] ?? hypothesis)(beside ? [points, beside] : [points], { task, way, colours: manifest.colours });
   }
 
   // Whether each entry is left by what is isolated and what is hidden; entries that the key has not are passed over.

@@ -1,13 +1,13 @@
 "use strict";
 // What an expert's firings on one corpus show: contexts, tokens, norms, places in the window.
 (() => {
-  const { make, count, number, aligned, percent, percents, token } = atlas.words;
+  const { make, count, counted, number, aligned, percent, percents, token } = atlas.words;
   const { load, unpack } = atlas.payloads;
   const { bar, row, table } = atlas.tables;
   const { term } = atlas.definitions;
   const { split, line, passage } = atlas.contexts;
   const CONTEXT_TOKENS = 12;
-  const REACHES = { 24: 24, window: Infinity };   // tokens to each side, by what the address asks for
+  const REACHES = { __proto__: null, 24: 24, window: Infinity };   // tokens to each side, by what the address asks for
   const AT_FIRST = 10;   // of the strongest contexts; the others are folded
   const STRATA = { top: "Strongest", q75: "Highest quarter by norm", q50: "Second quarter", q25: "Third quarter", q0: "Lowest quarter" };
 
@@ -74,8 +74,8 @@
 
   function norms(record, { task, stats, norms: found }) {
     const fired = [
-      `${count(stats.firings)} `, term("firing", "firings"), ", on ", term("rate", `${percent(stats.rate)} of the tokens`),
-      `, in ${count(stats.documents)} of ${count(record.task(task).documents)} documents.`,
+      `${count(stats.firings)} `, term("firing", stats.firings === 1 ? "firing" : "firings"), ", on ", term("rate", `${percent(stats.rate)} of the tokens`),
+      `, in ${count(stats.documents)} of ${counted(record.task(task).documents, "document")}.`,
     ];
     // Bins are powers of the threshold: there are none without one.
     if (!(found.lower[0] > 0)) return make("p", { class: "note" }, ...fired, " The threshold is 0, so that norms are not counted in bins.");

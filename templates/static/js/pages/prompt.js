@@ -1,7 +1,7 @@
 "use strict";
 // A prompt's page: which experts fire on its tokens, and why the others are silent.
 (() => {
-  const { make, count, number, aligned, token, trouble } = atlas.words;
+  const { make, count, counted, number, aligned, token, trouble } = atlas.words;
   const { route } = atlas;
   const [AT_FIRST, LEAST, CELLS] = [60, 12, 6000];   // experts that are shown at first: so many, or as many as make so many cells, but no fewer
   const NEAREST = 5;     // silent experts beside a token
@@ -87,8 +87,8 @@
       this.#part("text").textContent = text;
       this.#part("whole").hidden = text === title;
       this.#part("whole").open = false;
-      this.#part("says").textContent = `${count(firing.length)} of ${count(all)} experts fire on at least one of its ${count(tokens)} tokens, ${number(each)} on a token on average. `
-        + `An expert fires where the norm of its code is above ${number(threshold)}. ${count(experts.length - firing.length)} others come to half of that or more and stay silent; the rest stay below half on every token.`;
+      this.#part("says").textContent = `${count(firing.length)} of ${counted(all, "expert")} ${firing.length === 1 ? "fires" : "fire"} on at least one of its ${counted(tokens, "token")}, ${number(each)} on a token on average. `
+        + `An expert fires where the norm of its code is above ${number(threshold)}. ${counted(experts.length - firing.length, "other comes", "others come")} to half of that or more and ${experts.length - firing.length === 1 ? "stays" : "stay"} silent; the rest stay below half on every token.`;
       this.#part("windows").hidden = windows.size === 0;
       this.#part("count").textContent = `(${count(experts.length - firing.length)})`;
     }
@@ -165,7 +165,7 @@
       const near = here.filter(({ at }) => !fires(at, position) && share(at, position) >= 0.5).slice(0, NEAREST);
       const places = [this.#part("firing"), this.#part("near")];
       if (special.has(position)) return places.forEach((place, at) => place.replaceChildren(make("p", { class: "note" }, at ? "" : "A special token, which no expert reads.")));
-      places[0].replaceChildren(this.#list(`${count(firing.length)} ${firing.length === 1 ? "expert fires" : "experts fire"}`, firing, position));
+      places[0].replaceChildren(this.#list(counted(firing.length, "expert fires", "experts fire"), firing, position));
       places[1].replaceChildren(near.length ? this.#list("The nearest that stay silent", near, position) : make("p", { class: "note" }, "No silent expert comes to half of the threshold."));
     }
 
