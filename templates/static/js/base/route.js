@@ -109,12 +109,12 @@
   const plain = (state) => ({ ...state, ...NOWHERE });
   const link = (changed) => address({ ...plain(current), ...changed });
   // Attributes of a link that stays on the page: when the list is another, `follow` has it lead there with that one.
-  const way = (changed) => ({ href: link(changed), "data-leads": JSON.stringify(changed) });
+  const way = (changed) => ({ href: link(changed), "data-follows": JSON.stringify(changed) });
   let ways = link({});
   function follow() {
     if (link({}) === ways) return;
     ways = link({});
-    for (const one of document.querySelectorAll("[data-leads]")) one.href = link(JSON.parse(one.dataset.leads));
+    for (const one of document.querySelectorAll("[data-follows]")) one.href = link(JSON.parse(one.dataset.follows));
   }
   // Where the experts of the list lie: the address of each is this, around its number.
   const around = () => ["#/expert/", behind(query({ ...current, at: null }, LINKED))];
