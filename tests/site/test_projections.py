@@ -135,6 +135,14 @@ def test_points_are_told_pinned_and_selected_by_pointer_and_by_keyboard(open_at:
     chosen.get_by_role("button", name=re.compile("more of")).click()
     expect(chosen.locator("li")).to_have_count(60)
 
+    # A pinned point is not looked for in a cloud that has fewer.
+    page.evaluate("atlas.route.adjust({ pin: '113' })")
+    expect(pinned).to_be_visible()
+    page.evaluate("atlas.route.adjust({ pin: null, colour: 'numbers' })")
+    expect(page.locator("[data-drawn]")).to_contain_text("15")
+    expect(pinned).to_be_hidden()
+    expect(picture.locator(".ring")).to_have_count(0)
+
 
 @pytest.mark.usefixtures("without_webgl")
 def test_no_name_lies_over_another(open_at: Open, quiet_page: Page) -> None:

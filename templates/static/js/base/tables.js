@@ -8,9 +8,10 @@
     make("thead", {}, make("tr", {}, ...names.map((name) => (name ? make("th", { scope: "col" }, name) : make("td", { class: "bar" }))))),
     make("tbody", {}, ...rows));
 
+  // Less than nothing is a bar that is not filled.
   function bar(share) {
-    const filled = make("span", { class: "filled" });
-    filled.style.inlineSize = `${Math.max(0, Math.min(1, share)) * 100}%`;
+    const filled = make("span", { class: share < 0 ? "filled negative" : "filled" });
+    filled.style.inlineSize = `${Math.min(1, Math.abs(share)) * 100}%`;
     return filled;
   }
 

@@ -2,8 +2,8 @@
 // From where a cloud is seen: the text of it in the address, the named views, turning, moving and zooming, and where on the glass a point lies.
 (() => {
   const STEPS = 32000;
-  const REACH = 1.04 * STEPS;   // steps from the middle to the end of an axis
-  const START = 1.6;            // zoom at which the frame's cube comes near the edges, however it is turned
+  const REACH = 1.04 * STEPS;   // steps from the middle of the frame to its sides
+  const ROOM = 1.06;            // of what is drawn to what is in sight: axes end, and marks are whole, there
   const [LEAST, MOST] = [0.4, 60];
   const FAR = 1.734;            // from the eye to what it looks at; without perspective it changes nothing
   const PARTS = ["eye", "center", "up"];
@@ -15,7 +15,7 @@
   const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
   const unit = (a) => times(a, 1 / (Math.hypot(...a) || 1));
 
-  const from = (direction, up) => ({ eye: times(unit(direction), FAR), center: [0, 0, 0], up, zoom: START });
+  const from = (direction, up) => ({ eye: times(unit(direction), FAR), center: [0, 0, 0], up });
   // The first two axes face the reader, as in the list; the third leans in.
   const VIEWS = {
     front: from([0.55, 0.55, 1.55], [0, 1, 0]),
@@ -31,9 +31,21 @@
     return { right, up: cross(near, right), near };
   }
 
-  // The view that a text means: a name, or ten numbers (eye, what it looks at, up, zoom). Null where it means none. What has fewer than
-  // three axes is seen straight on.
-  function read(text, axes = 3) {
+  // How far from the middle of its frame a cloud is seen at first, in steps: whatever is drawn of it stays in sight, however it is turned. What has
+  // fewer than three axes is not turned, and fills its frame.
+  function reach({ x, y, z, means, origin, sphere, axes }) {
+    if (axes.length < 3) return ROOM * STEPS;
+    let far = Math.max(STEPS, Math.hypot(...origin) + (sphere ?? 0)) ** 2;
+    for (const of of [{ x, y, z }, means]) for (let at = 0; at < of.x.length; at += 1) far = Math.max(far, of.x[at] ** 2 + of.y[at] ** 2 + of.z[at] ** 2);
+    return ROOM * Math.sqrt(far);
+  }
+
+  // The zoom at which all that reaches so far is in sight.
+  const whole = (far) => 2 * REACH / far;
+
+  // The view that a text means: a name, which shows the whole, or ten numbers (eye, what it looks at, up, zoom). Null where it means none. What
+  // has fewer than three axes is seen straight on.
+  function read(text, axes, zoom) {
     const numbers = (text ?? "").split("_").map(Number);
     if (numbers.length === 10 && numbers.every(Number.isFinite)) {
       const [eye, center, up] = [0, 3, 6].map((at) => numbers.slice(at, at + 3));
@@ -41,13 +53,12 @@
       return isSeen ? { eye, center, up, zoom: Math.max(LEAST, Math.min(MOST, numbers[9])) } : null;
     }
     if (!Object.hasOwn(VIEWS, text ?? "")) return null;
-    return axes < 3 ? VIEWS[3] : VIEWS[text];
+    return { ...VIEWS[axes < 3 ? 3 : text], zoom };
   }
 
   const write = ({ zoom, ...view }) => [...PARTS.flatMap((part) => view[part]), zoom].map((number) => Number(number.toFixed(2)) || 0).join("_");
-  const first = (axes) => (axes < 3 ? VIEWS[3] : VIEWS.front);
   // The name of a view, null where it has none.
-  const named = (view) => Object.keys(VIEWS).find((name) => write(VIEWS[name]) === write(view)) ?? null;
+  const named = (view, zoom) => Object.keys(VIEWS).find((name) => write({ ...VIEWS[name], zoom }) === write(view)) ?? null;
 
   // A vector turned about a unit axis (Rodrigues).
   function rotated(vector, axis, angle) {
@@ -72,13 +83,13 @@
     return { ...view, eye: plus(view.eye, by), center: plus(view.center, by) };
   }
 
-  // Zoomed about a place on the glass, in halves of its height from the middle. Where all is in sight it is in the middle again.
-  function zoomed(view, factor, across = 0, down = 0) {
+  // Zoomed about a place on the glass, in halves of its height from the middle. Where all is in sight, as at `least`, it is in the middle again.
+  function zoomed(view, factor, least, across = 0, down = 0) {
     const zoom = Math.max(LEAST, Math.min(MOST, view.zoom * factor));
     const ratio = zoom / view.zoom;
     const { right, up } = frame(view);
     const aside = plus(times(right, across), times(up, -down));
-    const center = zoom <= START ? [0, 0, 0] : plus(times(view.center, ratio), times(aside, ratio - 1));
+    const center = zoom <= least ? [0, 0, 0] : plus(times(view.center, ratio), times(aside, ratio - 1));
     return { ...view, eye: plus(center, minus(view.eye, view.center)), center, zoom };
   }
 
@@ -107,5 +118,5 @@
     };
   }
 
-  atlas.camera = { STEPS, REACH, START, read, write, first, named, turned, moved, zoomed, between, fit, projection };
+  atlas.camera = { STEPS, REACH, reach, whole, read, write, named, turned, moved, zoomed, between, fit, projection };
 })();

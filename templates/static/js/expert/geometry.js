@@ -76,7 +76,7 @@
 
   // importances: columns task, importance and rows, of corpora and of labelled tasks on which it fires.
   function importance(record, importances) {
-    const most = Math.max(...importances.importance);
+    const most = Math.max(...importances.importance.map(Math.abs));
     const rows = importances.task.map((task, at) => row(record.task(task).title, bar(importances.importance[at] / most), percent(importances.importance[at]), count(importances.rows[at])));
     return [
       table(["Measured on", "", term("importance", "Importance"), term("importance", "Rows")], rows),

@@ -26,7 +26,7 @@
     tool = "move";
     swipes = true;   // a finger that goes sideways turns, one that goes up or down scrolls the page
 
-    // scene: has view, look, project, cloud, hovered, pinned, hover, camera, selectInSight, settled, spin, isSpinning.
+    // scene: has view, whole, look, project, cloud, hovered, pinned, hover, camera, selectInSight, settled, spin, isSpinning.
     constructor(scene, box, glass, says) {
       [this.scene, this.#glass, this.#says] = [scene, glass, says];
       this.#gestures = new atlas.gestures.Gestures(glass.element, this);
@@ -66,7 +66,7 @@
     }
 
     closer(factor) {
-      this.scene.look(atlas.camera.zoomed(this.scene.view, factor));
+      this.scene.look(atlas.camera.zoomed(this.scene.view, factor, this.scene.whole));
       this.settle();
     }
 
@@ -95,7 +95,7 @@
     // --- what atlas.gestures tells ---
 
     // The whole cloud lets the page scroll on.
-    get isWhole() { return !this.scene.cloud || this.scene.view.zoom <= atlas.camera.START; }
+    get isWhole() { return !this.scene.cloud || this.scene.view.zoom <= this.scene.whole; }
 
     leave() {
       this.#walked = false;
@@ -127,7 +127,7 @@
       const { view, cloud, width, height } = this.scene;
       if (!cloud) return;
       this.leave();
-      this.scene.look(atlas.camera.zoomed(view, factor, (2 * x - width) / height, (2 * y - height) / height));
+      this.scene.look(atlas.camera.zoomed(view, factor, this.scene.whole, (2 * x - width) / height, (2 * y - height) / height));
       this.settle();
     }
 
@@ -153,6 +153,9 @@
       clearTimeout(this.#settling);
       this.#settling = setTimeout(() => this.scene.settled(), PAUSE);
     }
+
+    // What was done to a cloud says nothing of the next one.
+    forget() { clearTimeout(this.#settling); }
 
     // The point that is meant at a place on the glass, null for none.
     #hit({ offsetX, offsetY, pointerType }) {

@@ -42,15 +42,15 @@
     const told = {
       atlas: manifest.id, site: document.querySelector("h1").textContent, address: location.href, ...columns, expert,
       title_task: taskName(manifest, columns.title_task), best_task: taskName(manifest, columns.best_task), cloud_task: taskName(manifest, columns.cloud_task),
-      orders: (columns.orders ?? []).map((number) => taskName(manifest, number)), sayings: data.sayings, axes: data.axes,
+      orders: (columns.orders ?? []).map((number) => taskName(manifest, number)), sayings: data.sayings, axes: data.axes, gate: data.gate,
       scores: rowsOf(data.scores).map((row) => ({ ...row, task: named(row.task), hypothesis: hypothesis(row) })),
       labels: rowsOf(data.labels).map((row) => ({ ...row, task: named(row.task), label: record.task(row.task).labels.name[row.label] })),
       task_stats: rows(data.task_stats), newline: rows(data.newline),
       groups: data.groups.map((one) => ({ ...one, task: named(one.task), hypothesis: hypothesis(one) })),
       shapes: data.shapes.map(({ tests, ...one }) => ({ ...one, task: named(one.task), ...(tests ? { tests: rowsOf(tests) } : {}) })),
-      corpora: data.corpora.map(({ task, contexts, tokens: { sampled, ...tokens }, norms, stats, kept }) => ({
-        task: named(task), stats, kept, norms: rowsOf(norms), tokens_sampled: sampled, tokens: rowsOf({ ...tokens, text: words(tokens.text) }),
-        contexts: contexts.flatMap(({ stratum, norm, tokens: around }) => norm.map((one, at) => ({ stratum, norm: one, text: words(around[at]).join("") }))),
+      corpora: data.corpora.map(({ task, contexts, tokens: { sampled, ...tokens }, norms, stats, kept, positions }) => ({
+        task: named(task), stats, kept, norms: rowsOf(norms), ...(positions ? { positions: rowsOf(positions) } : {}), tokens_sampled: sampled, tokens: rowsOf({ ...tokens, text: words(tokens.text) }),
+        contexts: contexts.flatMap(({ stratum, norm, tokens: indices, around }) => norm.map((one, at) => ({ stratum, norm: one, text: words(indices[at]).join(""), ...(around ? { around: around[at] } : {}) }))),
       })),
       neighbours: Object.fromEntries(Object.entries(data.neighbours).map(([kind, of]) => [kind, of.row ? rowsOf(of).map(({ row, ...one }) => ({ expert: manifest.experts.expert[row], ...one })) : of])),
       ...(data.importance_on ? { importance_on: rows(data.importance_on) } : {}),

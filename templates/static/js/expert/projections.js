@@ -171,7 +171,7 @@
     }
 
     async show(cloud) {
-      if (this.#cloud?.key !== cloud.key) this.#at = null;
+      if (this.#cloud?.key !== cloud.key) [this.#at, this.#pinned] = [null, null];
       this.#cloud = cloud;
       this.#box.setAttribute("aria-label", `${cloud.title}, on its axes. The keys . and , go from point to point.`);
       this.#draw();
@@ -192,7 +192,9 @@
 
     // Nothing here turns.
     camera() {}
+    follow() {}
     spin() {}
+    settled() {}
 
     tool(name) {
       this.#tool = name;

@@ -40,9 +40,11 @@
     return { x: ends(0), y: ends(1), z: ends(2) };
   }
 
-  // The lines through the origin, one per axis; of a single axis a stroke says where its origin is.
-  function axes([x, y, z], count) {
-    const along = [[[-REACH, y, z], [REACH, y, z]], [[x, -REACH, z], [x, REACH, z]], [[x, y, -REACH], [x, y, REACH]]].slice(0, count);
+  // The lines through the origin, one per axis, as far as they stay in the frame and in sight; of a single axis a stroke says where its origin is.
+  function axes({ origin: [x, y, z], axes: { length: count }, reach }) {
+    const end = (one, other) => (count < 3 ? REACH : Math.min(REACH, Math.sqrt(reach ** 2 - one ** 2 - other ** 2)));
+    const [a, b, c] = [end(y, z), end(x, z), end(x, y)];
+    const along = [[[-a, y, z], [a, y, z]], [[x, -b, z], [x, b, z]], [[x, y, -c], [x, y, c]]].slice(0, count);
     return count === 1 ? [...along, [[x, y - STROKE, z], [x, y + STROKE, z]]] : along;
   }
 
@@ -93,7 +95,7 @@
       marked({ ...marks, marker }, at, ring.color, wide + RING),
       marked({ ...marks, marker }, at, means.colours, wide),
       { ...line, ...lines(drawn) },
-      { ...cross, ...lines(axes(origin, names.length)) },
+      { ...cross, ...lines(axes(cloud)) },
       { ...cross, line: { ...cross.line, color: line.line.color }, ...lines(threshold(sphere, origin, names.length)) },
       { type: "mesh3d", hoverinfo: "skip", color: line.line.color, opacity: SURFACE, lighting: { ambient: 1, diffuse: 0, specular: 0 }, ...surface(sphere, origin, names.length) },
     ];
@@ -118,6 +120,8 @@
 
     get width() { return this.#size[0]; }
     get height() { return this.#size[1]; }
+    // The zoom at which all of the cloud is in sight.
+    get whole() { return camera.whole(this.cloud.reach); }
     get isSpinning() { return this.#spinning !== null; }
 
     // of: { key, title, x, y, z, colours, size, means: { x, y, z, text, colours }, line: "none", "open" or "closed", axes: names, origin, sphere: the
@@ -132,7 +136,7 @@
       if (turn !== this.#drawn || this.#lost) return;
       const isOther = this.cloud?.key !== asked.key;
       const count = asked.axes.length;
-      this.cloud = count === 1 ? piled(asked) : asked;
+      this.cloud = { ...(count === 1 ? piled(asked) : asked), reach: camera.reach(asked) };
       this.#figure = figure[atlas.scheme.name()];
       this.#box.classList.toggle("one-axis", count === 1);
       this.#box.setAttribute("aria-label", `${asked.title}. Arrow keys ${count < 3 ? "move" : "turn"} it.`);
@@ -143,9 +147,12 @@
 
     #start(text) {
       this.#stop();
+      this.#hand.forget();
       this.#told = text;
-      this.view = camera.read(text, this.cloud.axes.length) ?? camera.first(this.cloud.axes.length);
+      this.view = this.#named(text) ?? this.#named("front");
     }
+
+    #named(text) { return camera.read(text, this.cloud.axes.length, this.whole); }
 
     async #draw() {
       const turn = this.#drawn;
@@ -163,8 +170,8 @@
       // Plotly would draw everything once more, and read it back, to know what lies under a pointer that it never meets.
       for (const object of glplot.objects) object.drawPick = null;
       glplot.gl.readPixels = () => {};
-      const { means, origin, axes: names } = this.cloud;
-      this.#glass.show({ means, axes: names, ends: axes(origin, names.length).slice(0, names.length).map(([, end]) => end) });
+      const { means, axes: names } = this.cloud;
+      this.#glass.show({ means, axes: names, ends: axes(this.cloud).slice(0, names.length).map(([, end]) => end) });
       [this.#shown, this.#aimed] = [this.#asked, this.view];
       this.#see();
       this.#box.dataset.ready = "";
@@ -184,8 +191,8 @@
     async recolour({ colours, means }) {
       for (const cloud of [this.#asked, this.cloud]) if (cloud) Object.assign(cloud, { colours, means: { ...cloud.means, colours: means } });
       if (!this.#isDrawn) return;
+      Object.assign(this.#plot.layout.scene, { camera: plotted(this.view), aspectratio: this.#ratio() });   // else it turns back as it is drawn
       await Plotly.restyle(this.#plot, { "marker.color": [colours, means] }, [POINTS, MEANS]);
-      this.#aimed = null;   // Plotly has put back the camera that the cloud was first drawn with
       this.#see();
       this.#box.dataset.ready = "";
     }
@@ -227,15 +234,16 @@
       Plotly.relayout(this.#plot, { width, height }).then(() => this.#see());
     }
 
+    // As the address says, which says again what it heard from here.
+    follow(text) { if (text !== this.#told) this.camera(text); }
+
     // By name (front, 1, 2, 3, reset) or by the text of the address.
     camera(text) {
-      if (text === this.#told) return;
       if (!this.#isDrawn) {
         if (this.#asked) this.#asked.camera = text;
         return;
       }
-      const count = this.cloud.axes.length;
-      const view = text === null || text === "reset" ? camera.first(count) : camera.read(text, count);
+      const view = this.#named(text === null || text === "reset" ? "front" : text);
       if (view) this.#move(view);
     }
 
@@ -262,8 +270,8 @@
     // The reader has turned it: the address hears of it.
     settled() {
       if (!this.#isDrawn || !this.#box.checkVisibility()) return;
-      const isFirst = camera.write(this.view) === camera.write(camera.first(this.cloud.axes.length));
-      this.#told = isFirst ? null : camera.named(this.view) ?? camera.write(this.view);
+      const isFirst = camera.write(this.view) === camera.write(this.#named("front"));
+      this.#told = this.#asked.camera = isFirst ? null : camera.named(this.view, this.whole) ?? camera.write(this.view);
       this.#says.camera(this.#told);
     }
 
@@ -359,7 +367,7 @@
         Plotly.purge(this.#plot);
         this.#plot.remove();
         [this.#plot, this.#lost] = [null, false];
-        await this.#draw();
+        await this.show(this.#asked);   // another may have been asked for since
         this.#box.focus();
       });
       this.#box.append(said);
