@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from frames import painted
+
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
 READY = "[data-scene][data-ready], [data-projections][data-ready]"
@@ -25,6 +27,7 @@ POINTS = """async ({ expert, task }) => {
   const away = (axis, at, place) => (points[axis][at] - points.origin[place]) * points.unit;
   return Array.from({ length: points.count }, (_, at) => [away("x", at, 0), away("y", at, 1), away("z", at, 2), points.norm(at)]);
 }"""
+COPIED = "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (text) => { window.copied = text; } } })"
 REFUSED = "Object.defineProperty(navigator, 'clipboard', { value: { writeText: () => Promise.reject(new Error('no')) } })"
 
 
@@ -116,6 +119,9 @@ def test_an_expert_is_taken_away_as_data(open_at: Open) -> None:
     ).items()
     contexts = told["corpora"][0]["contexts"]
     assert contexts[0]["stratum"] == "top" and len(contexts[0]["text"]) > 20
+    assert re.fullmatch("[0-3]{24}", contexts[0]["around"])
+    assert set(told["corpora"][0]["positions"][0]) == {"lower", "upper", "firings", "rate"}
+    assert len(told["gate"]["matrix"]) == 6 and told["gate"]["threshold"] > 0
     assert all(set(row) >= {"expert", "value"} for row in told["neighbours"]["output"])
 
 
@@ -146,10 +152,70 @@ def test_the_scene_is_recoloured_where_it_stands(open_at: Open) -> None:
     expect(page).to_have_url(re.compile("camera=1"))
     page.get_by_role("button", name="Reset view").click()
     expect(page).not_to_have_url(re.compile("camera="))
-    page.get_by_role("button", name="Spin").click()
-    expect(page.get_by_role("button", name="Spin")).to_have_attribute("aria-pressed", "true")
+    spin = page.get_by_role("button", name="Spin")
+    spin.click()
+    expect(spin).to_have_attribute("aria-pressed", "true")
+    # A link says how it is seen now, though it is turning.
+    page.evaluate(COPIED)
+    painted(page, 5)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("[data-passed]")).to_have_text("Copied.")
+    assert re.search(r"camera=-?\d", page.evaluate("copied"))
     page.locator("[data-scene]").focus()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Spin")).to_have_attribute("aria-pressed", "false")
+    expect(spin).to_have_attribute("aria-pressed", "false")
+    # The view that it began to spin from is asked for again.
+    page.keyboard.press("1")
+    expect(page).to_have_url(re.compile("camera=1"))
+    spin.click()
+    page.get_by_role("button", name="Look along axis 1").click()
+    expect(spin).to_have_attribute("aria-pressed", "false")
+
+
+def test_what_is_open_stays_and_the_keyboard_goes_on(open_at: Open) -> None:
+    page = ready(open_at("#/expert/0?colour=months:nope&task=months"))
+    expect(page.get_by_label("Colour by")).to_have_value("months")
+    scene = page.locator("[data-scene]")
+    # A turn of the cloud leaves what is open below it.
+    shape = page.locator("[data-shape] details").first
+    shape.locator("summary").click()
+    page.get_by_role("button", name="Look along axis 1").click()
+    expect(page).to_have_url(re.compile("camera=1"))
+    expect(shape).to_have_attribute("open", "")
+    # So does a pin with the list of selected points …
     page.get_by_role("button", name="Select all in sight").click()
-    expect(page.locator("[data-chosen]")).to_contain_text(re.compile(r"\d+ of \d+ points selected"))
+    chosen = page.locator("[data-chosen]")
+    expect(chosen).to_contain_text(re.compile(r"\d+ of \d+ points selected"))
+    chosen.get_by_role("button", name=re.compile("^50 more")).click()
+    last = chosen.get_by_role("button", name=re.compile("^Pin the point")).nth(40)
+    last.press("Enter")
+    expect(page.locator("[data-pinned]")).to_contain_text("norm")
+    expect(last).to_be_focused()
+    page.get_by_role("button", name="Unpin").press("Enter")
+    expect(page.locator("[data-pinned]")).to_be_hidden()
+    expect(scene).to_be_focused()
+    # … and another scheme, which reaches a scene that is out of sight.
+    page.evaluate("location.hash = '#/about'")
+    expect(scene).to_be_hidden()
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.go_back()
+    page.wait_for_function("document.querySelector('[data-page=expert] .space')._fullLayout.font.color === '#e6e8ea'")
+    expect(last).to_be_visible()
+    chosen.get_by_role("button", name="Clear").press("Enter")
+    expect(chosen).to_be_hidden()
+    expect(scene).to_be_focused()
+    key = page.get_by_role("list", name="Key: Months")
+    key.get_by_role("button", name=re.compile("^March")).click()
+    key.get_by_role("button", name="Show all").press("Enter")
+    expect(page).not_to_have_url(re.compile("only="))
+    expect(key.get_by_role("button", name=re.compile("^January"))).to_be_focused()
+    # The tool is the same in the flat view.
+    select = page.get_by_role("button", name="Select", exact=True)
+    select.click()
+    page.get_by_role("button", name="Flat").click()
+    expect(page.locator("[data-projections]")).to_have_attribute("data-tool", "select")
+    select.click()
+    page.get_by_role("button", name="Flat").click()
+    expect(scene).to_be_visible()
+    expect(scene.locator(".selects")).to_have_count(0)
+    expect(select).to_have_attribute("aria-pressed", "false")
