@@ -132,7 +132,7 @@ def test_every_task_has_a_page_and_one_that_is_not_there_is_said(quiet_page: Pag
     expect(page.get_by_role("alert")).to_contain_text("no labelled task of that name. It has Months, Numbers 0–99,")
     choice = page.get_by_role("combobox", name="Task", exact=True)
     for name, told in {
-        "cells": "120 rows, which are given as numbers: there is no text to show.",
+        "cells": "120 rows, given as numbers: there is no text to show.",
         "newline_80": "It needs a tokenizer that keeps newlines.",
         "body_parts": "No hypothesis is tested on it.",
     }.items():

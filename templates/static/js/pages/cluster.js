@@ -1,7 +1,7 @@
 "use strict";
 // A cluster of the map: what its name rests on, what its experts are, and their clouds.
 (() => {
-  const { make, count, percent, token, trouble } = atlas.words;
+  const { make, count, counted, percent, token, trouble } = atlas.words;
   const { table, bar } = atlas.tables;
   const { route } = atlas;
   const AT_ONCE = 48;   // clouds
@@ -59,9 +59,9 @@
 
     #say(cluster) {
       const { basis, experts, named } = this.#manifest.map.clusters;
-      const [of, is] = [`${count(named[cluster])} of its ${count(experts[cluster])} experts`, named[cluster] === 1];
+      const [of, is] = [`${count(named[cluster])} of its ${counted(experts[cluster], "expert")}`, named[cluster] === 1];
       const held = basis[cluster] === "title" ? `${is ? "has" : "have"} the title that it is named after` : `${is ? "fires" : "fire"} on one of the tokens that it is named after`;
-      this.#part("says").textContent = named[cluster] ? `${of} ${held}.` : `No title or token stands out among its ${count(experts[cluster])} experts.`;
+      this.#part("says").textContent = named[cluster] ? `${of} ${held}.` : `No title or token stands out among its ${counted(experts[cluster], "expert")}.`;
     }
 
     // What its experts are, by kind.

@@ -1,7 +1,7 @@
 "use strict";
 // The rows of a labelled task as sentences, by label or by template, with the probed token marked.
 (() => {
-  const { make, count, token } = atlas.words;
+  const { make, count, counted, token } = atlas.words;
   const { split, passage } = atlas.contexts;
   const AT_FIRST = 20;
   const MORE = 100;
@@ -29,7 +29,7 @@
       [this.#task, this.#read] = [task, read];
       this.#part("by").hidden = !task.has_text;
       if (!task.has_text) {
-        this.#part("counted").textContent = `${count(task.rows)} rows, which are given as numbers: there is no text to show.`;
+        this.#part("counted").textContent = `${counted(task.rows, "row")}, given as numbers: there is no text to show.`;
         this.#part("sentences").replaceChildren();
         this.#part("further").hidden = true;
         return;
@@ -72,7 +72,7 @@
       const { labels } = this.#task;
       const shown = this.#places.slice(0, this.#most);
       const rest = this.#places.length - shown.length;
-      this.#part("counted").textContent = `${count(this.#places.length)} of ${count(this.#task.rows)} sentences; marked is the token that is probed.`;
+      this.#part("counted").textContent = `${count(this.#places.length)} of ${counted(this.#task.rows, "sentence")}; marked is the token that is probed.`;
       this.#part("sentences").replaceChildren(...shown.map((place) => make("li", { tabindex: "-1" },
         make("span", { class: "label" }, ...token(labels.name[this.#read.label[place]])), passage(this.#context(place), 1))));
       this.#part("further").hidden = rest === 0;

@@ -1,7 +1,7 @@
 "use strict";
 // A labelled task's page: what it is, what can be read of it from which experts, what each of them does on its labels, and its rows.
 (() => {
-  const { make, count, number, percent, token } = atlas.words;
+  const { make, count, counted, number, percent, token } = atlas.words;
   const { load, array } = atlas.payloads;
   const { term } = atlas.definitions;
   const { route } = atlas;
@@ -80,7 +80,7 @@
       const { title_task: of } = this.#manifest.experts;
       const claims = Array.from(of.keys()).filter((row) => this.#finder.isAbout(row, task.task)).length;
       const address = route.link({ ...route.DEFAULTS, view: route.state.view, task: task.name });
-      this.#part("list").replaceChildren(claims ? make("a", { href: address }, `${count(claims)} ${claims === 1 ? "expert" : "experts"} with a claim about it, in the list`) : "No expert’s title names it, and no order of it is supported.");
+      this.#part("list").replaceChildren(claims ? make("a", { href: address }, `${counted(claims, "expert")} with a claim about it, in the list`) : "No expert’s title names it, and no order of it is supported.");
     }
 
     async #read(task) {
@@ -141,7 +141,7 @@
       const all = this.#ordered.length;
       if (!all) return ["No expert fires on any of its rows."];
       const by = this.#found.important ? "the most important on it" : "those that fire on most of it";
-      const many = all === 1 ? "1 expert fires" : `${count(all)} experts fire`;
+      const many = counted(all, "expert fires", "experts fire");
       const which = shown === all ? "" : ` Here are ${count(shown)}, ${by}${all > HIGHEST && shown >= HIGHEST ? "; the list of experts has the others" : ""}.`;
       const order = this.#part("sort").value === "label" ? " Those that fire on at least half of the rows of every label stand first, those that do so on no label last." : "";
       return [`${many} on at least one of its rows.${which} `, term("fires", "Fires"), ": the share of a label’s rows; ", term("lift", "lift"), `: that share over the expert’s rate on the corpus.${order}`];
@@ -188,14 +188,14 @@
 
   // What there is to know of a task before any expert is asked.
   function facts({ labels, cyclic, rows, templates, report_rows: report, dropped, has_text: isText, needs, occurrences, absent }) {
-    const what = isText ? "sentences" : "rows of numbers";
-    const made = templates ? ` from ${count(templates)} templates` : "";
+    const what = isText ? counted(rows, "sentence") : counted(rows, "row of numbers", "rows of numbers");
+    const made = templates ? ` from ${counted(templates, "template")}` : "";
     const lost = dropped ? `; ${count(dropped)} more are left out, whose label would have been cut off` : "";
     return [
       ["Labels", `${count(labels.name.length)}${cyclic ? ", which close a cycle" : ""}`],
-      ["Rows", `${count(rows)} ${what}${made}${report ? `; scores are from ${count(report)} of them, which had no part in the ranking` : ""}${lost}`],
+      ["Rows", `${what}${made}${report ? `; scores are from ${count(report)} of them, which had no part in the ranking` : ""}${lost}`],
       ["Needs", needs || (isText ? "Nothing that only some models have." : "Nothing of a model's tokenizer: its rows are given as numbers.")],
-      ["In training", occurrences === null ? "It is not known how often its labels occur in the training text." : `The tokens of its labels occur ${count(occurrences)} times in the training text, in whatever sense.`],
+      ["In training", occurrences === null ? "It is not known how often its labels occur in the training text." : `The tokens of its labels occur ${counted(occurrences, "time")} in the training text, in whatever sense.`],
       ...(absent.length ? [["Lacks", absent.join(" ")]] : []),
     ];
   }
