@@ -44,12 +44,20 @@ def test_every_number_has_a_term_and_every_term_a_definition(quiet_page: Page, e
         expect(quiet_page.locator("[data-neighbours] ul").first).to_be_visible(timeout=20_000)
         seen |= set(quiet_page.evaluate(TERMS))
         assert set(quiet_page.evaluate(UNNAMED)) <= set(WORDS)
+        if expert == 5:
+            # Its title names tokens.
+            said = quiet_page.locator("[data-sayings]").get_by_role("button", name="lift")
+            expect(said).to_have_attribute("data-term", "lift of a token")
+    quiet_page.goto((every_task / "index.html").as_uri() + "#/task/months")
+    head = quiet_page.locator('[data-page="task"]').get_by_role("button", name="Importance on it").first
+    expect(head).to_have_attribute("data-term", "importance on a task")
     quiet_page.goto((every_task / "index.html").as_uri() + "#/fidelity")
     expect(quiet_page.locator('section[data-page="fidelity"] .term').first).to_be_visible()
     quiet_page.goto((every_task / "index.html").as_uri() + "#/?view=table")
     expect(quiet_page.get_by_role("table", name="Experts").get_by_role("row").nth(1)).to_be_visible()
     seen |= set(quiet_page.evaluate(TERMS))
     assert seen - terms == set()
+    assert "left-out-label balanced accuracy" in seen
     assert {"all-row r²", "lift", "lift of a token", "fvu", "loop", "importance", "chance", "group", "periodic gain"} <= seen
 
 
