@@ -50,6 +50,9 @@ def test_two_experts_share_colours_and_camera_and_are_told_apart_in_words(open_a
     page.keyboard.press("2")
     page.wait_for_function(MOVED, arg=["right", before])
     page.wait_for_url("**/*camera=2*")
+    # Both are as far away as shows the whole of both.
+    zooms = page.locator("[data-beside] .space").evaluate_all("both => both.map((one) => one._fullLayout.scene.aspectratio.x)")
+    assert len(zooms) == 2 and zooms[0] == pytest.approx(zooms[1], abs=1e-6)
     page.get_by_label("Colour by").first.select_option("months:norm")
     expect(right.locator("[data-drawn]")).to_contain_text("coloured by norm")
     # A colour means the same on both sides: of a number the axis is one, of tokens the entries.

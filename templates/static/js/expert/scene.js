@@ -125,7 +125,7 @@
     get isSpinning() { return this.#spinning !== null; }
 
     // of: { key, title, x, y, z, colours, size, means: { x, y, z, text, colours }, line: "none", "open" or "closed", axes: names, origin, sphere: the
-    // threshold in steps or null, order: points by strength, camera: text or null }. Fewer than three axes are seen straight on. Another key
+    // threshold in steps or null, order: points by strength, camera: text or null, reach: how far what shares its camera reaches, or null }. Fewer than three axes are seen straight on. Another key
     // is another cloud, which is seen as it is at first unless `camera` says otherwise.
     async show(of) {
       const turn = ++this.#drawn;
@@ -136,7 +136,7 @@
       if (turn !== this.#drawn || this.#lost) return;
       const isOther = this.cloud?.key !== asked.key;
       const count = asked.axes.length;
-      this.cloud = { ...(count === 1 ? piled(asked) : asked), reach: camera.reach(asked) };
+      this.cloud = { ...(count === 1 ? piled(asked) : asked), reach: Math.max(camera.reach(asked), asked.reach ?? 0) };
       this.#figure = figure[atlas.scheme.name()];
       this.#box.classList.toggle("one-axis", count === 1);
       this.#box.setAttribute("aria-label", `${asked.title}. Arrow keys ${count < 3 ? "move" : "turn"} it.`);

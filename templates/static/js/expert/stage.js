@@ -143,7 +143,8 @@
       const isFlat = state.flat || !hasWebGL();
       const supported = record.supported(task).filter((shape) => shape !== "map");
       const line = points.means.text.length < 2 || !(supported.length || state.join) ? "none" : task.cyclic ? "closed" : "open";
-      const key = `${record.row} ${task.task} ${isGate} ${isFlat} ${line} ${atlas.scheme.name()}`;
+      const of = `${record.expert} ${task.task} ${isGate} ${beside && other.expert}`;   // a camera is of them both
+      const key = `${of} ${isFlat} ${line} ${atlas.scheme.name()}`;
       const isSame = !isOther && this.#drawn?.way === way && this.#drawn.beside === beside;
       const colouring = isSame ? this.#drawn.colouring : ways.of(points, way, this.#manifest, beside);
       const before = this.#drawn;
@@ -158,10 +159,11 @@
         this.#view().recolour(looks);
         this.#view().follow(state.camera);
       } else {
-        const seen = isGate ? atlas.views.gate(points, record.data.gate) : atlas.views.model(points);
+        const seen = seenBy(isGate, record, points);
         this.#drawn.cloud = {
-          ...seen, key: `${record.expert} ${task.task} ${isGate}`, title: this.#title(), colours: looks.colours, means: { ...seen.means, colours: looks.means }, line,
+          ...seen, key: of, title: this.#title(), colours: looks.colours, means: { ...seen.means, colours: looks.means }, line,
           axes: atlas.captions.axisNames(record.data.axes, isGate), camera: state.camera, order: strongest(points),
+          reach: beside && atlas.camera.reach({ ...seenBy(isGate, other, beside), axes: other.data.axes }),
         };
         await this.#view().show(this.#drawn.cloud);
         if (turn !== this.#turn) return;
@@ -283,6 +285,8 @@
   function marked({ task: { labels, labels_per_mean: several }, means }) {
     return means.label.map((first) => Array.from({ length: Math.min(several, labels.name.length - first) }, (_, at) => first + at));
   }
+
+  const seenBy = (isGate, { data: { gate } }, points) => (isGate && gate?.matrix ? atlas.views.gate(points, gate) : atlas.views.model(points));
 
   const strongest = (points) => Array.from({ length: points.count }, (_, at) => at).sort((one, other) => points.norm(other) - points.norm(one));
 
