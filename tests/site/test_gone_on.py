@@ -1,4 +1,4 @@
-"""A reader who goes on while something loads, or meets a file that cannot be read, sees nothing of one thing under the name of another."""
+"""Who goes on while something loads, or meets a file that cannot be read, sees nothing of one thing under another's name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
-
 from frames import painted
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 Open = Callable[[str], Page]
 HOLD = """(part) => {
   const held = [];
-  document.head.append = (script) => (script.src.includes(part) ? held.push(script) : Element.prototype.append.call(document.head, script));
+  const append = (script) => Element.prototype.append.call(document.head, script);
+  document.head.append = (script) => (script.src.includes(part) ? held.push(script) : append(script));
   window.release = () => { delete document.head.append; document.head.append(...held); };
 }"""
 """A file whose name holds this waits for `release()`, as on a slow disk or network."""
 SPOIL = """(part) => {
-  document.head.append = (script) => (script.src.includes(part) ? script.onerror() : Element.prototype.append.call(document.head, script));
+  const append = (script) => Element.prototype.append.call(document.head, script);
+  document.head.append = (script) => (script.src.includes(part) ? script.onerror() : append(script));
   window.mend = () => { delete document.head.append; };
 }"""
 """A file whose name holds this cannot be read until `mend()`."""
@@ -73,6 +74,8 @@ def test_what_comes_after_the_reader_has_gone_on_is_let_go(open_at: Open) -> Non
     released(page, held)
     expect(beside.locator("[data-stage]")).to_have_count(2)
     ready(beside)
+    left, right = (scene.bounding_box() for scene in beside.locator("[data-scene]").all())
+    assert left and right and left["y"] == right["y"]
     expect(beside.locator("[data-scene]").first).to_have_attribute("aria-label", re.compile("^Cloud of expert 0,"))
 
     # The other way round: what two experts wait for does not take the stage from the page of one.
