@@ -58,14 +58,14 @@
     }
 
     #say({ colour }) {
-      this.#part("alike").textContent = `${this.#alike(colour)} They turn together. Each lies on its own principal axes: what an axis is on the left has nothing to do with it on the right. Each is drawn to fill its place; its caption says how large it is.`;
+      const silent = this.#records.filter(({ sources }) => !sources.length).map(({ expert }) => `Expert ${expert} has no points to draw.`);
+      const together = "They turn together. Each lies on its own principal axes: what an axis is on the left has nothing to do with it on the right. Each is drawn to fill its place; its caption says how large it is.";
+      this.#part("alike").textContent = silent.length ? silent.join(" ") : `${this.#alike(colour)} ${together}`;
     }
 
     // Whether a colour means the same on both sides.
     #alike(colour) {
       const { task, way } = atlas.colouring.read(this.#manifest, colour);
-      const silent = this.#records.filter(({ sources }) => !sources.length).map(({ expert }) => `Expert ${expert} has no points, so that none are drawn.`);
-      if (silent.length) return silent.join(" ");
       if (!task) return "They have points of no source in common, so that each is shown on its own.";
       const lacking = this.#records.filter(({ sources }) => !sources.includes(task)).map(({ expert }) => expert);
       if (lacking.length) return `Expert ${lacking.join(" and expert ")} has no points on ${task.title}, and is shown on a source of its own.`;
