@@ -82,10 +82,9 @@ def add_prompts(path: Path, prompts: Sequence[Prompt], found: Mapping[str, Any],
     with Store(path) as store:
         since = path.stat()
         require_subject(path, store.provenance(), found)
-        there = {name: store.table(name) for name in TABLES}
-    forgotten = len(there["prompts"]) if forget else 0
-    if forget:
-        there = {name: frame.clear() for name, frame in there.items()}
+        forgotten = store.row_counts()["prompts"] if forget else 0
+        # What is forgotten is not even read, so that nothing of it can come into the new file.
+        there = {name: store.sql(f"SELECT * FROM {name} LIMIT 0") if forget else store.table(name) for name in TABLES}
     known = {tuple(tokens) for (tokens,) in there["prompt_tokens"].group_by("prompt").agg("token").select("token").iter_rows()}
     fresh = {tuple(prompt.token_ids): prompt for prompt in reversed(prompts) if tuple(prompt.token_ids) not in known}
     new = list(reversed(fresh.values()))

@@ -50,6 +50,11 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt as error:
             raise Stopped("Stopped.") from error
+        except RuntimeError as error:
+            # What DuckDB makes of Ctrl-C in the midst of a query.
+            if str(error) != "Query interrupted":
+                raise
+            raise Stopped("Stopped.") from error
         except ModuleNotFoundError as error:
             extra = EXTRAS.get(error.name or "")
             if extra is None:

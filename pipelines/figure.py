@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     "--link",
     callback=not_empty,
     metavar="ADDRESS",
-    help="Draw what the address of an expert's page shows, where no option says otherwise: expert, task, view, camera, labels.  "
+    help="Draw what the address of an expert's page shows, where no option says otherwise: expert, task, view, camera, labels. "
+    "Of colourings, those by label and by norm can be drawn.  "
     "[default: none]",
 )
 @click.option(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import numpy as np
 import polars as pl
 from markupsafe import Markup
 
+from atlas.bake.arrays import unpacked
 from atlas.bake.baking import dictionary_id
 from atlas.bake.clouds import cloud_task
 from atlas.bake.colours import data_colours
@@ -30,7 +31,8 @@ from atlas.bake.scores import best_scores, comparable, supported_orders
 from atlas.bake.sentences import sentences_payload
 from atlas.bake.tasks import task_payload
 from atlas.bake.templates import Templates, templates_root
-from atlas.errors import ConfigError, NotInAtlas, StorageError
+from atlas.errors import ConfigError, NotInAtlas
+from atlas.files import replacing
 from atlas.store import Store, Task
 
 STYLES = ("theme", "layout", "content", "map", "scene", "stage", "expert")
@@ -65,8 +67,18 @@ class EmbedConfig:
     """Address of the baked site, which the page leads back to. [default: it leads nowhere]"""
 
     def __post_init__(self) -> None:
-        if self.site is not None and urlsplit(self.site).scheme not in ("http", "https"):
+        if self.site is not None and not _is_site(self.site):
             raise ConfigError(f"--site is {self.site!r}; give the address of the published site, as https://example.org/atlas/.")
+
+
+def _is_site(text: str) -> bool:
+    """Return whether a text is the address of a page on the web: with a host, and nothing that an address' end adds to."""
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return named and "#" not in text and not re.search(r"\s|[\x00-\x1f\x7f]", text)
 
 
 class Script(NamedTuple):
@@ -129,7 +141,7 @@ def _payloads(store: Store, expert: int, config: EmbedConfig) -> tuple[dict[str,
     payloads = {
         MANIFEST: _manifest(store, experts.filter(pl.col("expert") == expert), tasks, provenance, points),
         "figure": skeletons(),
-        "texts": pages.texts,
+        "texts": _texts(pages.texts, told),
         **dict(_sentences(store, tasks, points)),
         # The experts that it is near to are not here.
         "experts/0": {str(expert): told | {"neighbours": {}}},
@@ -177,6 +189,14 @@ def _sentences(store: Store, tasks: dict[int, Task], points: dict[int, Points]) 
             yield f"tasks/{number}", sentences_payload(shown, vocabulary, tasks[number])
 
 
+def _texts(texts: Sequence[str], told: dict[str, Any]) -> list[str]:
+    """Return the texts of the tokens around an expert's points and in its contexts, each at its place; others are empty."""
+    around = [task["hover"] for task in told["tasks"] if "hover" in task]
+    contexts = [context["tokens"] for corpus in told["corpora"] for context in corpus["contexts"]]
+    used = {int(place) for stored in [*around, *contexts] for place in np.unique(unpacked(stored))}
+    return [text if place in used else "" for place, text in enumerate(texts[: max(used, default=0) + 1])]
+
+
 def _looks(link: Link | None) -> dict[str, Any]:
     """Return what the address of an expert's page would say."""
     if link is None:
@@ -200,11 +220,6 @@ def _script(source: str) -> Script:
 
 def _written(out: Path, page: bytes) -> int:
     """Write the page whole, or not at all; return its size."""
-    part = out.with_name(f".{out.name}.part")
-    try:
+    with replacing(out) as part:
         part.write_bytes(page)
-        os.replace(part, out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageError(f"--out: '{out}' cannot be written: {error.strerror}. Give another path.") from error
     return len(page)

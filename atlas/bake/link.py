@@ -41,7 +41,7 @@ class Link:
             ConfigError: it leads to no expert's page.
         """
         path, _, query = text.partition("#")[2].partition("?")
-        found = re.fullmatch(r"/?expert/(\d{1,9})", path)
+        found = re.fullmatch(r"/?expert/([0-9]{1,9})", path)
         if not found:
             raise ConfigError(
                 f"--link is {text!r}, which leads to no expert's page; it ends as '#/expert/12?colour=months' does."

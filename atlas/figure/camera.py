@@ -60,7 +60,7 @@ class Camera:
 
     @classmethod
     def _at(cls, eye: Array, up: Array) -> Camera:
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             towards = eye / np.linalg.norm(eye)
             right = np.cross(up, towards)
             right = right / np.linalg.norm(right)

@@ -67,7 +67,7 @@ def length(option: str, text: str) -> float:
     Raises:
         ConfigError: it has no unit, or no figure has such a side.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(mm|cm|in|pt)\s*", text)
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(mm|cm|in|pt)\s*", text)
     if not found:
         raise ConfigError(f"{option} is {text!r}; give a length with its unit, as 85mm, 8.5cm, 3.35in or 241pt.")
     points = float(found[1]) * POINTS_PER[found[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atlas.bake.colours import LINE, MUTED, PANEL, TEXT, Scheme, ordered
-from atlas.errors import ConfigError, StorageError
+from atlas.errors import ConfigError
 from atlas.figure.camera import FIRST, Camera
 from atlas.figure.cloud import Bar, Cloud, read_cloud
 from atlas.figure.config import FigureConfig
 from atlas.figure.placing import Name, Placed, place
+from atlas.files import replacing
 from atlas.store import Store
 
 if TYPE_CHECKING:
@@ -128,13 +128,8 @@ class _Drawing:
             "pdf": {**words, "Subject": self._cloud.caption, "CreationDate": None},
             "png": {**words, "Description": self._cloud.caption, "Software": None},
         }
-        part = out.with_name(f".{out.name}.part")
-        try:
+        with replacing(out) as part:
             drawn.savefig(part, format=form, dpi=DPI if form == "png" else 72, metadata=metadata[form])
-            os.replace(part, out)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise StorageError(f"--out: '{out}' cannot be written: {error.strerror}. Give another path.") from error
 
     def _require_font(self) -> None:
         """Raise unless the font is here and has every sign that is written with it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -45,10 +47,19 @@ def copy_tables(source: Path, folder: Path) -> list[str]:
     except duckdb.Error as error:
         said = " ".join(str(error).split())
         if str(folder) in said:
-            raise OutputOccupied(f"The data cannot be written: {said}. Free some space, or bake without --with-data.") from error
+            reason = refusal(error)
+            raise OutputOccupied(
+                f"The data cannot be written: {reason}. Free some space, or bake without --with-data."
+            ) from error
         raise AtlasDamaged(f"{str(source)!r} is damaged: {said}. Run `atlas build` to build it again.") from error
     (folder / SCHEMA).write_text(schema(), encoding="utf-8")
     return list(tables)
+
+
+def refusal(error: duckdb.Error) -> str:
+    """Return why the operating system refuses what DuckDB would write, in its own words."""
+    numbered = re.search(r'"errno":"([0-9]+)"', str(error))
+    return os.strerror(int(numbered[1])) if numbered else str(error).splitlines()[0].rpartition(": ")[2]
 
 
 def literal(path: Path) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas.errors import AtlasBusy, StorageError
-from atlas.store.copying import literal
+from atlas.files import replacing
+from atlas.store.copying import literal, refusal
 from atlas.store.schema import SCHEMA_VERSION, VIEWS, schema, schema_columns
 
 Column = npt.NDArray[Any] | Sequence[Any] | pl.Series
@@ -30,46 +30,42 @@ def write_atlas(path: Path, tables: Mapping[str, Mapping[str, Column]]) -> None:
         ValueError: a table or column is not in the schema, or one that is in it is missing from a table.
         duckdb.ConstraintException: a NULL stands where the schema allows none.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        with closing(_Written(partial)) as written:
-            written.create()
-            written.fill(tables)
-            written.insert("provenance", {"key": ["schema_version"], "value": [json.dumps(SCHEMA_VERSION)]})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _replacing(path) as part, closing(_Written(part)) as written:
+        written.fill(tables)
+        written.insert("provenance", {"key": ["schema_version"], "value": [json.dumps(SCHEMA_VERSION)]})
 
 
 def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since: os.stat_result) -> None:
     """Give an atlas these rows in place of those that it has in the same tables; all others stay as they are.
 
-    A copy is filled and renamed over the atlas once it is whole. `since` says how the file was when what is written was made
-    from it.
+    A new file is filled, which so holds nothing of the rows that it leaves out, and renamed over the atlas once it is whole.
+    `since` says how the atlas was when what is written was made from it.
 
     Raises:
         AtlasBusy: the file was written by another program since.
         StorageError: the copy cannot be written; the atlas is as it was.
         ValueError, duckdb.ConstraintException: as `write_atlas`.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(path, partial)
-        with closing(_Written(partial)) as written:
-            written.empty(tables)
+    with _replacing(path) as part:
+        with closing(_Written(part)) as written:
+            written.copy(path, without=tables)
             written.fill(tables)
         if _version(path.stat()) != _version(since):
             raise AtlasBusy(f"{str(path)!r} was written by another program meanwhile. Run the same command again.")
-        partial.replace(path)
-    except (OSError, duckdb.IOException) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
-        raise StorageError(
-            f"{str(path)!r} cannot be written: {reason}. It is as it was; free the disk, or copy it to another."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """As `replacing`, of a file that DuckDB writes; its folder is made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"'{path}' cannot be written: {error.strerror}. Give another path.") from error
+    with replacing(path) as part:
+        try:
+            yield part
+        except duckdb.IOException as error:
+            raise OSError(0, refusal(error)) from error
 
 
 def _version(stat: os.stat_result) -> tuple[int, int, int]:
@@ -77,28 +73,30 @@ def _version(stat: os.stat_result) -> tuple[int, int, int]:
 
 
 class _Written:
-    """An atlas that is open for writing: a new file, or one that is there."""
+    """A new atlas that is open for writing."""
 
     def __init__(self, path: Path) -> None:
         self._connection = duckdb.connect()
         # DuckDB 1.x can read this storage version; the one that 2.0 writes by default it cannot.
         self._connection.execute(f"ATTACH {literal(path)} AS written (STORAGE_VERSION 'v1.0.0')")
         self._connection.execute("USE written")
-        self._columns = {name: columns for name, columns in schema_columns().items() if name not in VIEWS}
-
-    def create(self) -> None:
-        """Make every table of the schema."""
         self._connection.execute(schema())
+        self._columns = {name: columns for name, columns in schema_columns().items() if name not in VIEWS}
 
     def close(self) -> None:
         self._connection.execute("USE memory")
         self._connection.execute("DETACH written")
         self._connection.close()
 
-    def empty(self, tables: Iterable[str]) -> None:
-        """Take out all rows of some tables."""
-        for table in tables:
-            self._connection.execute(f"DELETE FROM {table}")
+    def copy(self, source: Path, without: Container[str]) -> None:
+        """Take over the rows of an atlas, in its order, but those of some tables."""
+        # One thread keeps the rows in order without holding them.
+        self._connection.execute("SET threads = 1")
+        self._connection.execute(f"ATTACH {literal(source)} AS source (READ_ONLY)")
+        for table in [name for name in self._columns if name not in without]:
+            names = ", ".join(f'"{name}"' for name in self._columns[table])
+            self._connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM source.{table}")
+        self._connection.execute("DETACH source")
 
     def fill(self, tables: Mapping[str, Mapping[str, Column]]) -> None:
         _require("the atlas", "table", given=tables, known=self._columns, needed=())

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from atlas.bake.arrays import unpacked
 from atlas.bake.embed import SCRIPTS, STYLES, EmbedConfig, embed
+from atlas.bake.experts import ExpertPages
 from atlas.bake.link import Link
 from atlas.bake.templates import templates_root
 from atlas.errors import ConfigError, NotInAtlas, StorageError
+from atlas.files import replacing
+from atlas.store import Store
 from synthetic import write_synthetic
 
 MONTHS = EmbedConfig(Link(0, "months"))
@@ -63,8 +69,19 @@ def test_the_policy_knows_every_script_and_nothing_is_loaded(atlas_path: Path, t
 def test_only_what_the_expert_needs_is_there(atlas_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     embed(atlas_path, 0, out, MONTHS)
-    names = re.findall(r"atlas\.receive\(\"([^\"]+)\"", out.read_text(encoding="utf-8"))
-    assert names == ["atlas", "figure", "texts", "tasks/1", "tasks/2", "experts/0", "embed"]
+    found = dict(re.findall(r"atlas\.receive\(\"([^\"]+)\",(.*)\);\n", out.read_text(encoding="utf-8")))
+    assert list(found) == ["atlas", "figure", "texts", "tasks/1", "tasks/2", "experts/0", "embed"]
+    with Store(atlas_path) as store:
+        tasks = {task.task: task for task in store.tasks()}
+        every = ExpertPages(store, tasks, store.experts()).texts
+        rare = store.sql("SELECT expert FROM points WHERE task = 0 GROUP BY expert ORDER BY count(*), expert").item(0, 0)
+    embed(atlas_path, rare, out, EmbedConfig())
+    found = dict(re.findall(r"atlas\.receive\(\"([^\"]+)\",(.*)\);\n", out.read_text(encoding="utf-8")))
+    texts, told = json.loads(found["texts"]), json.loads(found["experts/0"])[str(rare)]
+    stored = [told["tasks"][0]["hover"], *(context["tokens"] for context in told["corpora"][0]["contexts"])]
+    used = np.unique(np.concatenate([unpacked(one) for one in stored]))
+    assert [texts[place] for place in used] == [every[place] for place in used]
+    assert sum(map(bool, texts)) == np.count_nonzero(used) < len(every) - 1
 
 
 def test_scripts_and_styles_stand_in_the_order_of_the_site() -> None:
@@ -95,6 +112,25 @@ def test_what_cannot_be_embedded_is_said_in_a_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_site_has_an_address() -> None:
-    with pytest.raises(ConfigError, match="--site is 'javascript:alert"):
-        EmbedConfig(site="javascript:alert(1)")
+@pytest.mark.parametrize(
+    "site",
+    ["javascript:alert(1)", "https://[", "https://", "https://a.example/ b", "https://a.example/#x", "https://a.example:no/"],
+)
+def test_a_site_has_an_address(site: str) -> None:
+    with pytest.raises(ConfigError, match="--site is '") as refused:
+        EmbedConfig(site=site)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_is_written_through_a_link_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "linked.html").symlink_to("kept/page.html")
+    (tmp_path / "kept" / ".page.html.999999999.part").write_bytes(b"of a run that was killed")
+    with replacing(tmp_path / "linked.html") as part:
+        part.write_text("whole")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["page.html"]
+    assert (tmp_path / "linked.html").is_symlink() and (tmp_path / "linked.html").read_text() == "whole"
+    for impossible in (tmp_path / "kept" / "page.html" / "x.html", tmp_path / f"{'n' * 300}.html"):
+        with pytest.raises(StorageError, match="cannot be written: ") as refused, replacing(impossible) as part:
+            part.write_text("half")
+        assert "\n" not in str(refused.value)

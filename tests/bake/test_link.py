@@ -52,7 +52,7 @@ def test_a_link_is_read_as_its_page_reads_it(more_tasks: Path, colour: str | Non
         assert looked_at(store, Link(999, colour, task)) == Link(999, colour, task)
 
 
-@pytest.mark.parametrize("text", ["", "12", "#/", "#/beside/1/2", "https://a.example/expert/12", "#/expert/-1"])
+@pytest.mark.parametrize("text", ["", "12", "#/", "#/beside/1/2", "https://a.example/expert/12", "#/expert/-1", "#/expert/٣"])
 def test_an_address_of_another_page_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="leads to no expert's page"):
         Link.read(text)

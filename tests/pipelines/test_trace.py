@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from atlas.errors import AtlasBusy
 from atlas.harvest.inputs import describe_model
 from atlas.prompts import TABLES, add_prompts
 from atlas.store import Store, write_atlas
+from atlas.store.writing import _Written
 from atlas.trace import LONGEST, NEAR, Prompt, trace
 from pipelines.cli import main
 from pipelines.trace import MOST
@@ -177,6 +178,18 @@ def test_forget_takes_the_others_out(checkpoint: Path, db: Path) -> None:
     assert held(db)["prompts"] == [(0, TEXT)]
 
 
+def test_what_is_forgotten_is_in_no_byte_and_rights_and_links_stay(about: dict[str, Any], db: Path) -> None:
+    secret = "a-word-of-nobody-else"
+    linked = db.with_name("linked.duckdb")
+    linked.symlink_to(db.name)
+    db.chmod(0o600)
+    add_prompts(linked, [short(secret)], about)
+    assert secret.encode() in db.read_bytes()
+    add_prompts(linked, [short()._replace(token_ids=[6, 5])], about, forget=True)
+    assert secret.encode() not in db.read_bytes() and held(db)["prompts"] == [(0, "the atlas")]
+    assert linked.is_symlink() and db.stat().st_mode & 0o777 == 0o600
+
+
 def short(text: str = "the atlas") -> Prompt:
     return Prompt(
         text, [5, 6], [" the", " atlas"], [0, 0], [False, False], np.array([3], np.int32), np.array([[0.7, 0.1]], np.float32)
@@ -186,13 +199,14 @@ def short(text: str = "the atlas") -> Prompt:
 def test_an_atlas_that_was_written_meanwhile_is_left_alone(
     about: dict[str, Any], db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = shutil.copyfile
+    real = _Written.copy
 
-    def interfered(source: Path, target: Path) -> None:
-        real(source, target)
+    def interfered(written: _Written, source: Path, without: Container[str]) -> None:
+        real(written, source, without)
+        monkeypatch.undo()
         write_atlas(source, with_subject(about))
 
-    monkeypatch.setattr("atlas.store.writing.shutil.copyfile", interfered)
+    monkeypatch.setattr(_Written, "copy", interfered)
     with pytest.raises(AtlasBusy, match="was written by another program meanwhile. Run the same command again"):
         add_prompts(db, [short()], about)
     assert held(db)["prompts"] == []
@@ -204,6 +218,7 @@ def test_stopped_while_it_writes_the_atlas_is_as_it_was(about: dict[str, Any], d
         raise KeyboardInterrupt
 
     before = db.read_bytes()
+    (db.parent / f".{db.name}.999999999.part").write_bytes(b"of a run that was killed")
     monkeypatch.setattr("atlas.store.writing._Written.fill", stopped)
     with pytest.raises(KeyboardInterrupt):
         add_prompts(db, [short()], about)

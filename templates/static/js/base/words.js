@@ -81,6 +81,9 @@
     return nodes;
   }
 
+  // The same as a text, for where no element can stand.
+  const spelled = (text) => token(text).map((part) => (typeof part === "string" ? part : part.textContent)).join("");
+
   // Says in place what went wrong; nothing takes an earlier word back.
   function trouble(root, message) {
     const place = root.querySelector("[data-trouble]");
@@ -88,5 +91,5 @@
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, token, trouble };
+  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, token, spelled, trouble };
 })();

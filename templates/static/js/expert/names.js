@@ -8,7 +8,11 @@
   const EDGE = 4;     // px from a name to the edge of the picture
   const MOST = 28;    // characters of a name that is drawn; the key has it whole
 
-  const short = (text) => (Array.from(text).length > MOST ? `${Array.from(text).slice(0, MOST - 1).join("").trimEnd()}…` : text);
+  // A name as it is drawn: cut, with a name for what cannot be seen or would turn it around.
+  function short(text) {
+    const signs = Array.from(atlas.words.spelled(text));
+    return signs.length > MOST ? `${signs.slice(0, MOST - 1).join("").trimEnd()}…` : signs.join("");
+  }
 
   let pen = null;
   // How wide a text is drawn, in px.

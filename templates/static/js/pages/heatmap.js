@@ -10,7 +10,10 @@
   const STRIDES = [1, 2, 5, 10, 20, 25, 50, 100];
   const LONGEST = 18;         // characters of a label's name
   const PAGE = 10;            // rows that a page key goes
-  const short = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1).trimEnd()}…` : text);
+  function short(text) {
+    const signs = Array.from(atlas.words.spelled(text));
+    return signs.length > LONGEST ? `${signs.slice(0, LONGEST - 1).join("").trimEnd()}…` : signs.join("");
+  }
 
   class Heatmap {
     #root; #says; #head; #cells; #cursor; #names; #of = null; #wide = 0; #at = null; #open; #width = 0;
