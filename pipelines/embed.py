@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from atlas.errors import ConfigError
 from pipelines.options import AtlasOptions, atlas_options, linked_expert, not_empty
 from pipelines.progress import say
 
@@ -43,6 +45,10 @@ def command(expert: int | None, source: AtlasOptions, out: Path, link: str | Non
     from atlas.store import Store
 
     address = None if link is None else Link.read(link)
+    if address and address.camera:
+        Camera.read(address.camera)
+    if address and address.pin and not re.fullmatch("[0-9]{1,9}", address.pin):
+        raise ConfigError(f"The pin {address.pin!r} in --link is no point's number. Take the link as the page writes it.")
     number = linked_expert(expert, address)
     begin = Link(number)
     if address:
