@@ -153,6 +153,7 @@
       this.#set({ isFlat, isGate, isJoined: line !== "none", canJoin: !supported.length && points.means.text.length > 1 });
       this.#key.show(colouring, state);
       this.#part("drawn").replaceChildren(atlas.captions.caption(record, points, { colouring, way, isGate, supported: record.supported(task), isJoined: line !== "none" }));
+      this.#root.classList.remove("waiting");
       const looks = this.#looks(state);
       if (before?.key === key && before.cloud) {
         this.#drawn.cloud = { ...before.cloud, ...looks, means: { ...before.cloud.means, colours: looks.means }, title: this.#title() };
@@ -170,7 +171,6 @@
         this.#view().tool(this.#part("select").getAttribute("aria-pressed") === "true" ? "select" : "turn");   // the other view may have another
       }
       this.#held(state);
-      this.#root.classList.remove("waiting");
     }
 
     // The colours of points and class means; what is filtered out, or not selected while others are, has that of lines.
