@@ -76,6 +76,8 @@ def test_two_experts_share_colours_and_camera_and_are_told_apart_in_words(open_a
     near = page.locator("[data-beside-near]").get_by_role("row")
     expect(near).to_have_count(5)
     expect(page.get_by_role("list", name="Strongest contexts of expert 8").get_by_role("listitem")).to_have_count(8)
+    page.evaluate("location.hash = '#/beside/0/3'")
+    expect(page.locator("[data-beside-alike]")).to_have_text("Expert 3 has no points to draw.")
 
 
 def test_a_pin_is_of_one_side_and_pairs_can_be_swapped_and_changed(open_at: Open) -> None:
