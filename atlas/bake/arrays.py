@@ -56,6 +56,11 @@ def _little(array: Array) -> Array:
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
+def unpacked(stored: Typed) -> Array:
+    """Return the array that was packed."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(stored["gzip"]), wbits=31), f"<{stored['dtype']}")
+
+
 @dataclass(frozen=True)
 class Frame:
     """The cube that an expert is drawn in: one scale for all three axes."""

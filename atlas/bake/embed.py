@@ -141,7 +141,7 @@ def _payloads(store: Store, expert: int, config: EmbedConfig) -> tuple[dict[str,
     payloads = {
         MANIFEST: _manifest(store, experts.filter(pl.col("expert") == expert), tasks, provenance, points),
         "figure": skeletons(),
-        "texts": _texts(pages.texts, told),
+        "texts": needed_texts(pages.texts, told),
         **dict(_sentences(store, tasks, points)),
         # The experts that it is near to are not here.
         "experts/0": {str(expert): told | {"neighbours": {}}},
@@ -189,7 +189,7 @@ def _sentences(store: Store, tasks: dict[int, Task], points: dict[int, Points]) 
             yield f"tasks/{number}", sentences_payload(shown, vocabulary, tasks[number])
 
 
-def _texts(texts: Sequence[str], told: dict[str, Any]) -> list[str]:
+def needed_texts(texts: Sequence[str], told: dict[str, Any]) -> list[str]:
     """Return the texts of the tokens around an expert's points and in its contexts, each at its place; others are empty."""
     around = [task["hover"] for task in told["tasks"] if "hover" in task]
     contexts = [context["tokens"] for corpus in told["corpora"] for context in corpus["contexts"]]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,14 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atlas.bake.arrays import unpacked
-from atlas.bake.embed import SCRIPTS, STYLES, EmbedConfig, embed
-from atlas.bake.experts import ExpertPages
+from atlas.bake.arrays import packed
+from atlas.bake.embed import SCRIPTS, STYLES, EmbedConfig, embed, needed_texts
 from atlas.bake.link import Link
 from atlas.bake.templates import templates_root
 from atlas.errors import ConfigError, NotInAtlas, StorageError
 from atlas.files import replacing
-from atlas.store import Store
 from synthetic import write_synthetic
 
 MONTHS = EmbedConfig(Link(0, "months"))
@@ -71,17 +68,15 @@ def test_only_what_the_expert_needs_is_there(atlas_path: Path, tmp_path: Path) -
     embed(atlas_path, 0, out, MONTHS)
     found = dict(re.findall(r"atlas\.receive\(\"([^\"]+)\",(.*)\);\n", out.read_text(encoding="utf-8")))
     assert list(found) == ["atlas", "figure", "texts", "tasks/1", "tasks/2", "experts/0", "embed"]
-    with Store(atlas_path) as store:
-        tasks = {task.task: task for task in store.tasks()}
-        every = ExpertPages(store, tasks, store.experts()).texts
-        rare = store.sql("SELECT expert FROM points WHERE task = 0 GROUP BY expert ORDER BY count(*), expert").item(0, 0)
-    embed(atlas_path, rare, out, EmbedConfig())
-    found = dict(re.findall(r"atlas\.receive\(\"([^\"]+)\",(.*)\);\n", out.read_text(encoding="utf-8")))
-    texts, told = json.loads(found["texts"]), json.loads(found["experts/0"])[str(rare)]
-    stored = [told["tasks"][0]["hover"], *(context["tokens"] for context in told["corpora"][0]["contexts"])]
-    used = np.unique(np.concatenate([unpacked(one) for one in stored]))
-    assert [texts[place] for place in used] == [every[place] for place in used]
-    assert sum(map(bool, texts)) == np.count_nonzero(used) < len(every) - 1
+
+
+def test_texts_that_the_expert_does_not_need_are_empty() -> None:
+    told = {
+        "tasks": [{"hover": packed(np.array([0, 3], np.uint8))}, {"task": 1}],
+        "corpora": [{"contexts": [{"tokens": packed(np.array([1], np.uint16))}]}],
+    }
+    assert needed_texts(["", "a", "b", "c", "d"], told) == ["", "a", "", "c"]
+    assert needed_texts(["", "a"], {"tasks": [], "corpora": []}) == [""]
 
 
 def test_scripts_and_styles_stand_in_the_order_of_the_site() -> None:
