@@ -42,6 +42,7 @@ def command(expert: int | None, source: AtlasOptions, out: Path, link: str | Non
     from atlas.bake.embed import EmbedConfig, embed
     from atlas.bake.link import Link
     from atlas.bake.looked_at import looked_at
+    from atlas.figure.camera import Camera
     from atlas.store import Store
 
     address = None if link is None else Link.read(link)
