@@ -27,6 +27,9 @@ class Front:
     shapes = None
     absences = ()
     about = None
+    prompts = ()
+    data = None
+    licences = ()
 
 
 def own(tmp_path: Path, files: dict[str, str]) -> Path:

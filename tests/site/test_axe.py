@@ -121,7 +121,7 @@ def whole_map(page: Page) -> None:
 def definition(page: Page) -> None:
     expert(page)
     page.get_by_role("button", name="adjusted p").last.click()
-    expect(page.get_by_role("dialog", name="Adjusted p")).to_be_visible()
+    expect(page.get_by_role("dialog", name="p of a shape")).to_be_visible()
 
 
 @dataclass(frozen=True)

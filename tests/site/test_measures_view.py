@@ -103,7 +103,7 @@ def test_a_task_without_an_order_is_not_said_to_lack_one(open_every: Open) -> No
     page = open_every("#/expert/4?colour=body_parts")
     drawn(page)
     expect(
-        page.get_by_text(re.compile(r"^\d+ firings at the labels of Body parts; large marks are class means\. Drawn on"))
+        page.get_by_text(re.compile(r"^\d+ firings at the labels of Body parts; large marks are class means\. Drawn is"))
     ).to_be_visible()
 
 

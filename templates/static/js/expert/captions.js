@@ -3,7 +3,7 @@
 (() => {
   const { count, counted, number, percent } = atlas.words;
   const DRAWN = 3;   // axes
-  const STEPS = 32000;
+  const THRESHOLDS = [, "The strokes are", "The circle is", "The sphere is"];   // by the number of axes
 
   // view: { colouring, way, isGate, supported, isJoined }.
   function caption(record, points, { colouring, way, isGate, supported, isJoined }) {
@@ -31,7 +31,7 @@
 
   function drawn(record, points, isGate) {
     const { axes, gate } = record.data;
-    if (isGate) return `Drawn are codes, turned as the contributions lie. The sphere is the threshold, a norm of ${number(gate.threshold)}: the expert fires outside of it.`;
+    if (isGate) return `Drawn are codes, turned as the contributions lie. ${THRESHOLDS[Math.min(axes.length, DRAWN)]} the threshold, a norm of ${number(gate.threshold)}: beyond it the expert fires.`;
     const far = number(farthest(points));
     return `Drawn is what each adds to the residual stream, on principal axes${axesTold(axes, record.source(0))} The farthest point lies ${far} residual-stream units from where the expert is silent.`;
   }
