@@ -3,7 +3,7 @@
 (() => {
   const { count, counted, number, percent } = atlas.words;
   const DRAWN = 3;   // axes
-  const THRESHOLDS = [, "The strokes are", "The circle is", "The sphere is"];   // by the number of axes
+  const THRESHOLDS = [null, "The strokes are", "The circle is", "The sphere is"];   // by the number of axes
 
   // view: { colouring, way, isGate, supported, isJoined }.
   function caption(record, points, { colouring, way, isGate, supported, isJoined }) {
