@@ -197,14 +197,16 @@ def short(text: str = "the atlas") -> Prompt:
 
 
 def test_an_atlas_that_was_written_meanwhile_is_left_alone(
-    about: dict[str, Any], db: Path, monkeypatch: pytest.MonkeyPatch
+    about: dict[str, Any], db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = _Written.copy
 
     def interfered(written: _Written, source: Path, without: Container[str]) -> None:
         real(written, source, without)
         monkeypatch.undo()
-        write_atlas(source, with_subject(about))
+        other = tmp_path / "other.duckdb"
+        write_atlas(other, with_subject(about))
+        other.replace(source)
 
     monkeypatch.setattr(_Written, "copy", interfered)
     with pytest.raises(AtlasBusy, match="was written by another program meanwhile. Run the same command again"):

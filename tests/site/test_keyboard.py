@@ -238,8 +238,11 @@ def turned(page: Page, keys: list[str]) -> None:
 def nearer(page: Page, keys: list[str]) -> None:
     cloud(page)
     press(page, keys[0])
-    page.wait_for_function("() => Number(atlas.route.state.camera?.split('_')[9]) === 2")
-    press(page, keys[1])
+    page.wait_for_function("() => atlas.route.state.camera !== null")
+    once = page.evaluate("Number(atlas.route.state.camera.split('_')[9])")
+    press(page, keys[0])
+    page.wait_for_function("once => Math.abs(Number(atlas.route.state.camera.split('_')[9]) / once - 1.25) < 0.01", arg=once)
+    press(page, keys[1], keys[1])
     page.wait_for_function("() => atlas.route.state.camera === null")
 
 

@@ -250,5 +250,5 @@ def test_nothing_of_it_is_wider_than_a_phone(open_every: Open, quiet_page: Page)
                 "scene => scene.removeAttribute('data-ready')"
             )  # the next one's is waited for
         painted(page)
-        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        page.evaluate("document.querySelectorAll('section[data-page]:not([hidden]) details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route
