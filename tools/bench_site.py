@@ -421,7 +421,7 @@ def measure_experts(work: Path, runs: int, pages: int) -> None:
         use_experts(site, drawn[0], told)
         say(f"{run + 1} of {runs}")
     if pages:
-        leaf_through(site, random.Random(0).choices(drawn, k=pages), told)
+        leaf_through(site, random.Random(0).sample(drawn, min(pages, len(drawn))), told)
     rows = {
         "an expert's page, the library cold: to its drawn scene": spread(told.cold),
         "on to the next expert: to its drawn scene": spread(told.step),

@@ -250,5 +250,6 @@ def test_nothing_of_it_is_wider_than_a_phone(open_every: Open, quiet_page: Page)
                 "scene => scene.removeAttribute('data-ready')"
             )  # the next one's is waited for
         painted(page)
-        page.evaluate("document.querySelectorAll('section[data-page]:not([hidden]) details').forEach((one) => { one.open = true; })")
+        shown = "section[data-page]:not([hidden]) details"
+        page.evaluate("shown => document.querySelectorAll(shown).forEach((one) => { one.open = true; })", shown)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, route
