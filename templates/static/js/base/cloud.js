@@ -1,5 +1,5 @@
 "use strict";
-// A cloud on a 2-D canvas, seen without perspective: the list's small pictures, and the scene where WebGL is missing.
+// A cloud on a 2-D canvas, seen without perspective: the list's small pictures.
 (() => {
   const { load, array } = atlas.payloads;
   const VIEW = { yaw: 0.34, pitch: 0.32 };   // the scene's first camera, seen from the same side
@@ -11,11 +11,6 @@
   const CYCLE = 2 * Math.PI;
   const TURN = 0.5;   // radians a second
 
-  function projection({ yaw, pitch }) {
-    const [sy, cy, sp, cp] = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
-    return (x, y, z) => [x * cy - z * sy, -x * sy * sp + y * cp - z * cy * sp, x * sy * cp + y * sp + z * cy * cp];
-  }
-
   // Gives the canvas its size in device pixels, empty, and a context measured in CSS pixels from the middle up.
   function prepare(canvas, width, height) {
     const ratio = Math.min(devicePixelRatio || 1, 2);
@@ -26,21 +21,6 @@
     pen.clearRect(0, 0, wide, high);
     pen.setTransform(ratio, 0, 0, -ratio, canvas.width / 2, canvas.height / 2);
     return pen;
-  }
-
-  // points: [{ x, y, z, colour }] within reach 1 of the middle.
-  function dots(pen, points, view, { scale, radius, solid = false }) {
-    const project = projection(view);
-    const placed = points.map((point) => ({ at: project(point.x, point.y, point.z), colour: point.colour }));
-    placed.sort((one, other) => one.at[2] - other.at[2]);
-    for (const { at: [x, y, depth], colour } of placed) {
-      pen.globalAlpha = solid ? 1 : opacity(depth);
-      pen.fillStyle = colour;
-      pen.beginPath();
-      pen.arc(x * scale, y * scale, radius, 0, CYCLE);
-      pen.fill();
-    }
-    pen.globalAlpha = 1;
   }
 
   // What lies behind is paler.
@@ -165,5 +145,5 @@
     return counts.map((number) => (total += number) - number);
   }
 
-  atlas.cloud = { VIEW, STRAIGHT, PICTURE, projection, prepare, dots, piles, shardOf, small, picture, turn };
+  atlas.cloud = { PICTURE, piles, shardOf, small, picture, turn };
 })();

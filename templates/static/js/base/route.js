@@ -164,5 +164,5 @@
     changes.dispatchEvent(new Event("change"));
   });
 
-  atlas.route = { DEFAULTS, RANGES, FOUND, PAGES, get state() { return current; }, link, way, follow, around, finding, set, adjust, settle, changes };
+  atlas.route = { DEFAULTS, RANGES, FOUND, get state() { return current; }, link, way, follow, around, finding, set, adjust, settle, changes };
 })();

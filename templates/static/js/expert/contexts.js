@@ -1,7 +1,7 @@
 "use strict";
 // Tokens around a firing: on one line, or as much of the text as a reader asks for. Where the expert fires is marked by how strongly.
 (() => {
-  const { make, number, token } = atlas.words;
+  const { make, token } = atlas.words;
   const SHARES = [0, 0.25, 0.6, 1];   // of the middle token's shade, by level: silent, below half of its norm, below it, not below it
   const SAID = [null, "fires here too, less than half as strongly", "fires here too, less strongly", "fires here too, at least as strongly"];
 
@@ -56,10 +56,5 @@
     return make("span", { class: "context passage", dir: direction(context) }, ...before, middle(context, shade), ...after);
   }
 
-  function describe(context, about, norm) {
-    const what = make("p", { class: "note" }, [...about, `norm ${number(norm)}`].join(" · "));
-    return context ? [what, line(context, 1)] : [what];
-  }
-
-  atlas.contexts = { split, line, passage, describe };
+  atlas.contexts = { split, line, passage };
 })();
