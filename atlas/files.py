@@ -1,52 +1,100 @@
-"""A file that a command writes: whole or not at all."""
+"""A file that is written: whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from atlas.errors import StorageError
+
+_PART = re.compile(r"\..+\.\d+\.part")
+"""What a file is called before it is whole."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line what cannot be written, and why.
+
+    Raises:
+        StorageError: the disk is full, or the place is not ours to write in.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+        raise StorageError(
+            f"'{path}' cannot be written: {said}. What was there is as it was; free the disk, or give another path."
+        ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a place to write a file to, and rename it over the one at `path`, or over what that links to, when whole.
 
-    The rights of a file that is there are kept. What a killed run left beside it is swept away.
+    The place is this process' own, since two may write one file. The rights of a file that is there are kept. What a
+    killed run left beside it is swept away.
 
     Raises:
         StorageError: the file cannot be written; what was there is as it was.
     """
     target = Path(os.path.realpath(path))
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        _sweep(target)
+    with writing(path):
+        _sweep_others(target)
         try:
             yield part
             part.chmod(_mode(target))
+            _flush(part)
             os.replace(part, target)
         finally:
             _remove(part)
-    except OSError as error:
-        said = error.strerror or error
-        raise StorageError(
-            f"'{path}' cannot be written: {said}. What was there is as it was; free the disk, or give another path."
-        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in, where they are missing.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def share(path: Path) -> None:
+    """Give a file the rights that new files have here: safetensors writes for its owner alone."""
+    path.chmod(_new_mode())
+
+
+def sweep(leftovers: Iterable[Path]) -> None:
+    """Delete, of the given files, those that a killed run left half written."""
+    for path in leftovers:
+        if _PART.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _flush(part: Path) -> None:
+    """Have a file's content on the disk before its name is: a power cut must not leave a name without content."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _mode(target: Path) -> int:
     """Return the rights of the file that is there, else those that new files have."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
+    return target.stat().st_mode & 0o777 if target.exists() else _new_mode()
+
+
+def _new_mode() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o666 & ~mask
 
 
-def _sweep(target: Path) -> None:
+def _sweep_others(target: Path) -> None:
     """Delete what runs that are no more left half written in the file's place."""
     for path in target.parent.glob(".*.part"):
         found = re.fullmatch(re.escape(f".{target.name}.") + "([0-9]{1,10})[.]part", path.name)

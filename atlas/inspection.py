@@ -34,7 +34,8 @@ from atlas.checkpoints import (
 from atlas.errors import CheckpointError, NothingToInspect
 from atlas.publish.manifest import column
 from atlas.publish.site import Site
-from atlas.stages import DONE, readable
+from atlas.sealed import read_about, read_json, readable
+from atlas.stages import DONE
 from atlas.store import Store
 
 Kind = Literal["checkpoint", "work folder", "atlas", "site"]
@@ -293,8 +294,8 @@ def _state(stage: Path) -> str:
     done = 0
     shards = set()
     for path in sorted(stage.glob("corpus-*/part-*-of-*.safetensors")):
-        with readable(path), safe_open(path, "numpy") as file:
-            about = json.loads(file.metadata()["about"])
+        with readable(path):
+            about = json.loads(read_about(path)["about"])
             _, index, _, count = path.stem.split("-")
             mine = range(int(index), about["chunks"], int(count))
         done += sum(chunk < about["next_chunk"] for chunk in mine)
@@ -302,7 +303,7 @@ def _state(stage: Path) -> str:
     if shards:
         # Corpora that no shard has begun have chunks, too.
         with readable(stage / SUBJECT_FILE):
-            of = sum(corpus["chunks"] for corpus in json.loads((stage / SUBJECT_FILE).read_text(encoding="utf-8"))["corpora"])
+            of = sum(corpus["chunks"] for corpus in read_json(stage / SUBJECT_FILE)["corpora"])
         return f"half: {done} of {of} chunks, by the shards {', '.join(sorted(shards))}"
     return "half" if stage.is_dir() and any(stage.iterdir()) else "absent"
 
@@ -311,9 +312,8 @@ def _done(stage: Path) -> dict[str, Any]:
     path = stage / DONE
     if not path.is_file():
         return {}
-    with readable(path):
-        done = json.loads(path.read_text(encoding="utf-8"))
-        return {key: dict(done[key]) for key in ("inputs", "run_log")}
+    done = read_json(path)
+    return {key: dict(done[key]) for key in ("inputs", "run_log")}
 
 
 # An atlas

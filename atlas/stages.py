@@ -7,7 +7,6 @@ stage is finished exactly if it has a `done.json`; skipping, resuming and assemb
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from atlas.errors import StageDamaged, StageMissing, StorageError, WorkOccupied
+from atlas.errors import StageMissing, WorkOccupied
+from atlas.files import sweep, writing
+from atlas.sealed import read_arrays, read_json, write_arrays, write_json
 
 DONE = "done.json"
 
@@ -110,7 +109,9 @@ class Stage:
 
     def finish(self, tables: Tables, provenance: Mapping[str, Any]) -> None:
         """Write the stage's tables, then its `done.json` with what it was made from and what it found."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # A `done.json` of other inputs must not stand beside tables of these, wherever this stops.
+        with writing(self.folder / DONE):
+            (self.folder / DONE).unlink(missing_ok=True)
         arrays: dict[str, NDArray[Any]] = {}
         texts: dict[str, list[Any]] = {}
         for table, columns in tables.items():
@@ -148,17 +149,14 @@ def finished(work: Path, name: str) -> Finished:
     folder = work / name
     done = _finished_done(work, name)
     tables: dict[str, dict[str, Column]] = {}
-    with readable(folder / "tables.safetensors"):
-        arrays = load_file(folder / "tables.safetensors")
+    arrays = read_arrays(folder / "tables.safetensors")
     for key, values in arrays.items():
         table, column, *part = key.split(".")
         if not part:
             tables.setdefault(table, {})[column] = values
         elif part == ["values"]:
             tables.setdefault(table, {})[column] = Ragged(values, arrays[f"{table}.{column}.offsets"])
-    with readable(folder / "tables.json"):
-        written = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
-    for key, texts in written.items():
+    for key, texts in read_json(folder / "tables.json").items():
         table, column = key.split(".")
         tables.setdefault(table, {})[column] = texts
     return Finished(done["inputs"], done["provenance"], done["run_log"], tables)
@@ -190,29 +188,7 @@ def _finished_done(work: Path, name: str) -> dict[str, Any]:
 
 def _done(folder: Path) -> dict[str, Any]:
     """Return what a stage's `done.json` says."""
-    with readable(folder / DONE):
-        done = json.loads((folder / DONE).read_text(encoding="utf-8"))
-        if not isinstance(done, dict) or not all(isinstance(done.get(k), dict) for k in ("inputs", "provenance", "run_log")):
-            raise ValueError("it is not what a finished stage writes")
-    return done
-
-
-@contextmanager
-def readable(path: Path, mend: str | None = None) -> Iterator[None]:
-    """Name the file, and what to do about it, where a file that a stage wrote turns out damaged.
-
-    Without `mend` that is to delete the folder it is in, and run the stage again.
-
-    Raises:
-        StageDamaged: the file cannot be read, is missing, or is not what was written.
-    """
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        reason = "it is missing" if isinstance(error, FileNotFoundError) else said.splitlines()[0]
-        mend = mend or f"Delete the folder '{path.parent}' to run the stage again."
-        raise StageDamaged(f"'{path}' is damaged ({reason}). {mend}") from error
+    return read_json(folder / DONE)
 
 
 def require_same_inputs(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -332,72 +308,6 @@ def _clear(files: Iterable[Path], folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def sweep(leftovers: Iterable[Path]) -> None:
-    """Delete, of the given files, those that a killed run left half written."""
-    for path in leftovers:
-        if _PART.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
 def versions(*packages: str) -> dict[str, str]:
     """Return the installed versions of the named packages and of Atlas itself."""
     return {name: version(name) for name in ("expert-atlas", *packages)}
-
-
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named arrays as safetensors, whole or not at all."""
-    with replacing(path) as part:
-        # safetensors writes a header that it cannot read where both tensors and metadata are empty.
-        save_file(dict(arrays), part, metadata=dict(metadata) if metadata else None)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def share(path: Path) -> None:
-    """Give a file the permissions that new files have here: safetensors writes for its owner alone."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one line what cannot be written, and why.
-
-    Raises:
-        StorageError: the disk is full, or the place is not ours to write in.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        said = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
-        raise StorageError(
-            f"'{path}' cannot be written: {said}. What was written before is as it was; free the disk, or name another folder."
-        ) from error
-
-
-_PART = re.compile(r"\..+\.\d+\.part")
-"""What a file is called before it is whole."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a place to write a file to, of this process' own since two shards may end together, and rename it when whole.
-
-    Raises:
-        StorageError: the disk is full, or the folder is not ours to write in.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield part
-            share(part)
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise

@@ -23,9 +23,10 @@ from atlas.dictionary.training import Step, Training, TrainingConfig
 from atlas.dictionary.training_checkpoint import Place, Seen, inputs_of, resume, save_training, saved, steps_of, sweep_checkpoints
 from atlas.dictionary.training_log import TRAINING_LOG_FILE, append, cut
 from atlas.errors import ConfigError, CorpusError
+from atlas.files import writing
 from atlas.harvest.inputs import describe_model
 from atlas.harvest.survey import Survey, survey
-from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions, writing
+from atlas.stages import Stage, fingerprint, is_finished, require_same_inputs, versions
 
 STAGE = "train"
 CHECKPOINT = "checkpoint"

@@ -22,7 +22,8 @@ from atlas.harvest.config import HarvestConfig
 from atlas.harvest.harvest import harvest
 from atlas.harvest.survey import survey
 from atlas.inspection import Inspection, inspect
-from atlas.stages import Stage, write_arrays, write_json
+from atlas.sealed import write_arrays, write_json
+from atlas.stages import Stage
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
 from synthetic import synthetic_tables, write_synthetic
 

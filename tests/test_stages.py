@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from safetensors.numpy import load_file
 
 import atlas
 from atlas.errors import StageDamaged, StageMissing, StorageError, WorkOccupied
-from atlas.stages import Ragged, Stage, fingerprint, finished, locked, versions, write_arrays, write_json
+from atlas.sealed import read_json, write_arrays, write_json
+from atlas.stages import Ragged, Stage, fingerprint, finished, locked, versions
 
 INPUTS = {"checkpoint": "abc", "settings": {"sample": 3, "shape": (1, 2)}, "model": {"id": "tiny"}}
 
@@ -84,8 +84,8 @@ def test_input_that_is_gone_is_refused_by_name(tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("done.json", b'{"inputs": {}, "prov', "Unterminated string starting at: line 1 column 16 (char 15)"),
-        ("done.json", b"[]", "it is not what a finished stage writes"),
-        ("done.json", b'{"inputs": {}}', "it is not what a finished stage writes"),
+        ("done.json", b"[]", "it is not what a stage writes"),
+        ("done.json", b'{"inputs": {}}', "it has no hash of its content"),
         ("done.json", b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
         ("tables.safetensors", b"half", "Error while deserializing header: header too small"),
         ("tables.safetensors", None, "it is missing"),
@@ -227,7 +227,7 @@ def test_failed_write_keeps_the_file_that_was_there(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"bad": object()})
 
-    assert json.loads((tmp_path / "a.json").read_text()) == {"good": 1}
+    assert read_json(tmp_path / "a.json") == {"good": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -238,7 +238,7 @@ def test_file_that_finds_no_room_keeps_the_one_that_was_there(write: Callable[..
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(StorageError, match=r"a' cannot be written: .*File too large.*What was written before is as it was"):
+        with pytest.raises(StorageError, match=r"a' cannot be written: .*File too large.*What was there is as it was"):
             write(tmp_path / "a", {"x": np.zeros(10_000)} if write is write_arrays else {"x": "x" * 10_000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

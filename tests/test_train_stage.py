@@ -23,7 +23,6 @@ from atlas.dictionary.training import TrainingConfig
 from atlas.dictionary.training_checkpoint import saved
 from atlas.dictionary.training_log import read_log
 from atlas.errors import (
-    CheckpointError,
     ConfigError,
     CorpusError,
     ModelError,
@@ -404,7 +403,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(
         written(tensors, path)
 
     monkeypatch.setattr(training_checkpoint, "save_file", full)
-    with pytest.raises(StorageError, match=r"step-.*' cannot be written: No space left on device\. What was written before is"):
+    with pytest.raises(StorageError, match=r"step-.*' cannot be written: No space left on device\. What was there is"):
         train_stage(bert, corpus, tmp_path, CONFIG, save_every=5)
     monkeypatch.undo()
 
@@ -492,7 +491,7 @@ def test_damaged_list_of_documents_is_refused(run: Run, tmp_path: Path) -> None:
     copied = shutil.copytree(run.folder, tmp_path / "checkpoint")
     (copied / TRAINED_ON_FILE).write_bytes(b"half")
 
-    with pytest.raises(CheckpointError, match=r"trained_on\.safetensors' is damaged .*Copy the checkpoint again, or train again"):
+    with pytest.raises(StageDamaged, match=r"trained_on\.safetensors' is damaged .*Copy the checkpoint again, or train again"):
         Checkpoint.load(copied)
 
 

@@ -22,7 +22,7 @@ from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.dictionary.smixae import Smixae, Weights
 from atlas.dictionary.trained_on import TrainedOn, trained_on
 from atlas.errors import CheckpointError
-from atlas.stages import share, writing
+from atlas.files import share, writing
 
 LAYOUT = "6.39.0"
 """The release of SAELens whose layout is written; of a file that names none, it reads no metadata."""

@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt64
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from atlas.errors import CheckpointError
+from atlas.sealed import read_arrays, readable
 
 TRAINED_ON_FILE = "trained_on.safetensors"
 
@@ -36,16 +34,13 @@ def trained_on(checkpoint: Path) -> TrainedOn | None:
     """Return what a checkpoint was trained on; None where it does not say.
 
     Raises:
-        CheckpointError: what it says cannot be read.
+        StageDamaged: what it says cannot be read, or is not what was written.
     """
     path = checkpoint / TRAINED_ON_FILE
     if not path.is_file():
         return None
-    try:
-        stored = load_file(path)
+    mend = "Copy the checkpoint again, or train again."
+    stored = read_arrays(path, mend)
+    with readable(path, mend):
         counts, documents = stored["counts"], stored["documents"]
-    except (SafetensorError, KeyError) as error:
-        raise CheckpointError(
-            f"'{path}' is damaged ({type(error).__name__}: {error}). Copy the checkpoint again, or train again."
-        ) from error
     return TrainedOn(counts, np.sort(documents.astype(np.uint64)), hashlib.sha256(path.read_bytes()).hexdigest())

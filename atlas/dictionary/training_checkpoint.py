@@ -5,7 +5,6 @@ They are safetensors and JSON, in a folder for each, that appears whole or not a
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file as load_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -24,7 +22,8 @@ from atlas.dictionary.checkpoint import save_unfolded
 from atlas.dictionary.smixae import Weights
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.dictionary.training import Training, TrainingConfig
-from atlas.stages import readable, share, write_arrays, write_json, writing
+from atlas.files import share, writing
+from atlas.sealed import read_arrays, read_json, readable, write_arrays, write_json
 
 RESUME_FILE = "resume.json"
 OPTIMISER_FILE = "optimiser.safetensors"
@@ -157,8 +156,8 @@ def steps_of(checkpoint: Path) -> int:
 
 
 def _about(checkpoint: Path) -> dict[str, Any]:
+    about = read_json(checkpoint / RESUME_FILE)
     with readable(checkpoint / RESUME_FILE):
-        about = json.loads((checkpoint / RESUME_FILE).read_text(encoding="utf-8"))
         return {key: about[key] for key in ("inputs", "steps", "scale", "place")}
 
 
@@ -174,7 +173,7 @@ def resume(checkpoint: Path, config: TrainingConfig, device: torch.device | str)
         with readable(checkpoint / name):
             state |= load_file(checkpoint / name)
     with readable(checkpoint / USED_UP_FILE):
-        used_up = Seen(**load_arrays(checkpoint / USED_UP_FILE))
+        used_up = Seen(**read_arrays(checkpoint / USED_UP_FILE))
     with readable(checkpoint / RESUME_FILE):
         training = Training.restored(config, state, float(about["scale"]), int(about["steps"]), device)
         return Resumed(training, Place(**about["place"]), used_up)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlas.errors import CheckpointError
-from atlas.stages import readable, replacing, writing
+from atlas.files import replacing, writing
+from atlas.sealed import readable
 
 TRAINING_LOG_FILE = "training_log.jsonl"
 

@@ -45,6 +45,7 @@ from atlas.geometry.sources import Source, sources
 from atlas.harvest.parts import STAGE as HARVEST
 from atlas.probe.stage import STAGE as PROBE
 from atlas.probe.stage import require_harvest
+from atlas.sealed import readable
 from atlas.stages import (
     Column,
     Finished,
@@ -53,7 +54,6 @@ from atlas.stages import (
     fingerprint,
     finished,
     is_finished,
-    readable,
     require_same_inputs,
     versions,
 )

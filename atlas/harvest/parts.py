@@ -6,20 +6,18 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import load_file
 
 from atlas.activations.stream import Window
 from atlas.errors import ConfigError
-from atlas.stages import readable, require_same_inputs, sweep, write_arrays, write_json
+from atlas.files import sweep
+from atlas.sealed import read_about, read_arrays, read_json, readable, write_arrays, write_json
+from atlas.stages import require_same_inputs
 
 STAGE = "harvest"
 SUBJECT = "subject"
@@ -90,8 +88,8 @@ class Part:
         """
         if not self.path.is_file():
             return None
-        with self._readable(self.path), safe_open(self.path, "numpy") as file:
-            return Progressed(**json.loads(file.metadata()["about"]))
+        with readable(self.path, self._mend):
+            return Progressed(**json.loads(read_about(self.path, self._mend)["about"]))
 
     def next_chunk(self, inputs: Mapping[str, Any]) -> int:
         """Return the first chunk that is not yet in the saved state.
@@ -114,12 +112,12 @@ class Part:
         """
         import torch
 
-        return {name: torch.from_numpy(array) for name, array in self._arrays(self.path).items()}
+        return {name: torch.from_numpy(array) for name, array in read_arrays(self.path, self._mend).items()}
 
     def save(self, state: Mapping[str, Any], about: Progressed) -> None:
         """Save a state of tensors between two chunks, whole or not at all."""
         arrays = {name: value.contiguous().numpy() for name, value in state.items()}
-        write_arrays(self.path, arrays, {"about": json.dumps(about._asdict()), "sha256": _sha256(self.path, arrays)})
+        write_arrays(self.path, arrays, {"about": json.dumps(about._asdict())})
 
     def save_windows(self, chunk: int, windows: Sequence[Window]) -> None:
         """Spool a chunk's windows, so that those that evidence points into can be stored in the end."""
@@ -130,8 +128,7 @@ class Part:
             "token_ids": np.array([token for window in windows for token in window.token_ids], dtype=np.int32),
             "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         }
-        path = self._windows(chunk)
-        write_arrays(path, arrays, {"sha256": _sha256(path, arrays)})
+        write_arrays(self._windows(chunk), arrays)
 
     def windows(self, chunk: int) -> Arrays:
         """Return the spooled windows of one of its chunks.
@@ -139,7 +136,7 @@ class Part:
         Raises:
             StageDamaged: they cannot be read, or are not what was saved.
         """
-        return self._arrays(self._windows(chunk))
+        return read_arrays(self._windows(chunk), self._mend)
 
     def sweep(self) -> None:
         """Delete what a killed run of this shard left half written."""
@@ -152,27 +149,11 @@ class Part:
     def _windows(self, chunk: int) -> Path:
         return self.folder / WINDOWS.replace("*", f"{chunk:06d}")
 
-    def _arrays(self, path: Path) -> Arrays:
-        """Return a file's arrays, if they have the hash that they were saved with."""
-        with self._readable(path), safe_open(path, "numpy") as file:
-            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-            if file.metadata()["sha256"] != _sha256(path, arrays):
-                raise ValueError("its content is not what was written")
-            return arrays
-
-    def _readable(self, path: Path) -> AbstractContextManager[None]:
+    @property
+    def _mend(self) -> str:
         # Other shards' parts lie in the same folder.
         option = f" --shard {self.shard}" if self.shard.count > 1 else ""
-        return readable(path, f"Delete '{self.path}', then run `atlas harvest{option}` again.")
-
-
-def _sha256(path: Path, arrays: Arrays) -> str:
-    """Return a hash of arrays under their names, and of the file's name, so that no file can take another's place."""
-    digest = sha256(path.name.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+        return f"Delete '{self.path}', then run `atlas harvest{option}` again."
 
 
 class Subject(NamedTuple):
@@ -203,11 +184,10 @@ class Subject(NamedTuple):
             StageDamaged: it cannot be read.
         """
         mend = f"Delete '{folder / SUBJECT}.json', then run any shard of this harvest again: it writes it anew."
+        about = read_json(folder / f"{SUBJECT}.json", mend)
         with readable(folder / f"{SUBJECT}.json", mend):
-            about = json.loads((folder / f"{SUBJECT}.json").read_text(encoding="utf-8"))
             texts = about.pop("texts")
-        with readable(folder / f"{SUBJECT}.safetensors", mend):
-            return cls(about, texts, load_file(folder / f"{SUBJECT}.safetensors"))
+        return cls(about, texts, read_arrays(folder / f"{SUBJECT}.safetensors", mend))
 
 
 def parts_in(folder: Path) -> Iterator[Part]:

@@ -13,8 +13,8 @@ import duckdb
 import numpy.typing as npt
 import polars as pl
 
-from atlas.errors import AtlasBusy, StorageError
-from atlas.files import replacing
+from atlas.errors import AtlasBusy
+from atlas.files import make_folder, replacing
 from atlas.store.copying import literal, refusal
 from atlas.store.schema import SCHEMA_VERSION, VIEWS, schema, schema_columns
 
@@ -57,10 +57,7 @@ def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """As `replacing`, of a file that DuckDB writes; its folder is made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"'{path}' cannot be written: {error.strerror}. Give another path.") from error
+    make_folder(path.parent)
     with replacing(path) as part:
         try:
             yield part

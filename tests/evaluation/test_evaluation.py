@@ -36,7 +36,8 @@ from atlas.evaluation import (
 from atlas.evaluation.fidelity import Fidelity, principal_components
 from atlas.harvest.harvest import HarvestConfig, harvest
 from atlas.probe.tasks import Task, builtin_tasks
-from atlas.stages import finished, write_arrays
+from atlas.sealed import write_arrays
+from atlas.stages import finished
 
 WIDTH = 48
 CONFIG = EvaluationConfig(stream=StreamConfig(window_tokens=WIDTH))

@@ -33,7 +33,8 @@ from atlas.harvest.merge import merge
 from atlas.harvest.parts import WHOLE, Shard
 from atlas.harvest.survey import survey
 from atlas.harvest.timing import ACCUMULATING, timed
-from atlas.stages import Column, Ragged, finished, write_arrays
+from atlas.sealed import write_arrays
+from atlas.stages import Column, Ragged, finished
 from harvests import CHUNK_CHARACTERS, CONFIG, WORDS, Tables, assert_same, corpus_of, dictionary_for, raw
 
 NEVER = 1e9
@@ -573,8 +574,8 @@ def test_full_disk_leaves_the_last_good_state_and_the_run_goes_on_from_it(
         replace_file(part, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("atlas.stages.os.replace", full)
-        with pytest.raises(StorageError, match=rf"{name}' cannot be written: No space left on device\. What was written before"):
+        patch.setattr("atlas.files.os.replace", full)
+        with pytest.raises(StorageError, match=rf"{name}' cannot be written: No space left on device\. What was there is"):
             harvest(checkpoint, bert, [corpus], tmp_path, CONFIG, words=WORDS, save_every_s=0.0)
 
     part = tmp_path / "harvest" / "corpus-0" / "part-0-of-1.safetensors"

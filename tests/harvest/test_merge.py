@@ -465,7 +465,7 @@ def test_full_disk_keeps_the_parts_and_the_merge_is_made_later(
         part.rename(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("atlas.stages.os.replace", full)
+        patch.setattr("atlas.files.os.replace", full)
         with pytest.raises(StorageError, match=rf"{name}' cannot be written: No space left on device\."):
             merge([tmp_path / "shards"], tmp_path / "work")
 

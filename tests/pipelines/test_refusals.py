@@ -162,7 +162,7 @@ REFUSALS = {
     "damaged list of trained documents": (
         with_file("checkpoint/trained_on.safetensors", b"half"),
         BUILD,
-        "'checkpoint/trained_on.safetensors' is damaged (SafetensorError: Error while deserializing header: header too small). "
+        "'checkpoint/trained_on.safetensors' is damaged (Error while deserializing header: header too small). "
         "Copy the checkpoint again, or train again.",
     ),
     "checkpoint that names no model": (

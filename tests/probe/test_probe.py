@@ -30,7 +30,8 @@ from atlas.probe.scores import Fired, Rows
 from atlas.probe.stage import corpus_of, probe, unprobed
 from atlas.probe.tables import task_tables
 from atlas.probe.tasks import Hypothesis, Sentence, Task, builtin_tasks
-from atlas.stages import Finished, Ragged, finished, write_arrays
+from atlas.sealed import write_arrays
+from atlas.stages import Finished, Ragged, finished
 from templated import classes_of, order_of, ring_of, templated
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
