@@ -1,0 +1,266 @@
+"""The whole path, train to bake, at a tiny size through the real commands, in processes that a fault can be done to.
+
+A command is forked from a process that has imported everything (`warm`), in a folder of its own, with its output in files.
+`Reference` holds what a run without faults leaves; `assert_as_without_faults` compares a folder with it.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import polars as pl
+
+import atlas
+import tiny
+from atlas.publish.site import Site
+from atlas.store import Store
+
+ROOT = Path(atlas.__file__).parents[1]
+CHECKPOINT = "work/train/checkpoint"
+DATABASE = Path("work/atlas.duckdb")
+SITE = Path("site")
+LOCK = Path("work/.lock-all")
+"""A file that every run in a work folder leaves, and no process holds."""
+SUBJECT = ("--checkpoint", CHECKPOINT)
+TEXT = ("--corpus", "text.jsonl")
+
+TRAIN = (
+    *("train", "--model", "bert", "--hook", tiny.HOOKS["bert"], *TEXT, "--experts", "12", "--width", "4", "--k", "3"),
+    *("--steps", "12", "--batch", "64", "--window-tokens", "24", "--buffer-rows", "256", "--save-every", "2", "--log-every", "2"),
+)
+BUILD = ("build", *SUBJECT, *TEXT, "--out", "site")
+STAGES: Mapping[str, Sequence[str]] = {
+    "train": TRAIN,
+    "harvest": ("harvest", *SUBJECT, *TEXT),
+    "probe": ("probe", *SUBJECT),
+    "geometry": ("geometry", *SUBJECT),
+    "evaluate": ("evaluate", *SUBJECT, *TEXT),
+    "assemble": ("assemble",),
+    "bake": ("bake", str(DATABASE), "--out", "site"),
+}
+"""The commands of the path, in order."""
+
+EARLIER = (*BUILD, "--tasks", "months", "--title", "An earlier site")
+"""Another configuration of the same path: what a folder may hold already when a fault comes."""
+
+PATIENCE_S = 120.0
+"""How long a command may take before the harness calls it hung."""
+
+_warm = multiprocessing.get_context("forkserver")
+_warm.set_forkserver_preload(["warm"])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    """Exit code; of a process that a signal ended, less than 0."""
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def said(self) -> list[str]:
+        """The lines on stderr, without what progress bars draw."""
+        return [
+            line
+            for line in self.stderr.replace("\r", "\n").splitlines()
+            if line.strip() and "%|" not in line and "it/s" not in line
+        ]
+
+
+class Running:
+    """A command under way."""
+
+    def __init__(self, folder: Path, process: ForkServerProcess, begun: float, name: str) -> None:
+        self._folder, self._process, self._begun, self._name = folder, process, begun, name
+        self.pid: int = process.pid or 0
+
+    def after(self, seconds: float) -> bool:
+        """Wait for so long or to its end, and return whether it is still running."""
+        self._process.join(max(0.0, self._begun + seconds - time.monotonic()))
+        return self._process.is_alive()
+
+    def send(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self._process.is_alive():
+            os.kill(self.pid, number)
+
+    def said(self) -> str:
+        """Return what it has written to stderr so far."""
+        return (self._folder / f".{self._name}.err").read_text("utf-8")
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so, which must be before the command ends."""
+        while not is_so():
+            assert self._process.is_alive() and time.monotonic() < self._begun + PATIENCE_S, self.said()
+            time.sleep(0.002)
+
+    def ended(self) -> Ended:
+        """Wait for its end."""
+        self._process.join(PATIENCE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            raise AssertionError(f"{self._name} did not end within {PATIENCE_S:.0f} s: {self.said()}")
+        outputs = [self._folder / f".{self._name}.{ending}" for ending in ("out", "err")]
+        stdout, stderr = (output.read_text("utf-8") for output in outputs)
+        for output in outputs:
+            output.unlink()
+        code = self._process.exitcode
+        assert code is not None
+        return Ended(code, stdout, stderr, time.monotonic() - self._begun)
+
+
+def _nothing() -> None:
+    """What is done in a process before its command, where nothing is."""
+
+
+def start(folder: Path, *arguments: str, first: Callable[[], None] = _nothing) -> Running:
+    """Begin a command in a folder, in a process of its own that does `first` (a function of some module) before it."""
+    # The process that others are forked from finds `warm` by this, and is begun with the first command.
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)])
+    with _environment(PYTHONPATH=path, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"):
+        heard, says = _warm.Pipe(duplex=False)
+        name = f"command-{time.monotonic_ns()}"
+        process = _warm.Process(target=_command, args=(str(folder), name, arguments, first, says))
+        process.start()
+    says.close()
+    heard.recv()
+    heard.close()
+    return Running(folder, process, time.monotonic(), name)
+
+
+def run(folder: Path, *arguments: str, first: Callable[[], None] = _nothing) -> Ended:
+    """Run a command in a folder to its end."""
+    return start(folder, *arguments, first=first).ended()
+
+
+def finish(folder: Path, *arguments: str, first: Callable[[], None] = _nothing) -> Ended:
+    """Run a command that has to end well."""
+    ended = run(folder, *arguments, first=first)
+    assert ended.code == 0, f"atlas {' '.join(arguments)} ended with {ended.code}: {ended.stderr}"
+    return ended
+
+
+def _command(folder: str, name: str, arguments: Sequence[str], first: Callable[[], None], says: Connection) -> None:
+    """What the forked process does."""
+    from pipelines.cli import main
+
+    os.chdir(folder)
+    for number, ending in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f".{name}.{ending}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    first()
+    says.send(True)
+    main(list(arguments), prog_name="atlas")
+
+
+class _environment:
+    """Variables of the environment that hold for a while."""
+
+    def __init__(self, **values: str) -> None:
+        self._values = values
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in self._values}
+        os.environ.update(self._values)
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A folder in which the whole path went without faults, and copies of it as each stage left it."""
+
+    folder: Path
+    """Holds `new`, with the model and the text only; a folder after each stage, by its name; `built` and `earlier`."""
+    tables: dict[str, pl.DataFrame]
+    """Of `built`: every table's rows, but those of the log."""
+    site: dict[str, bytes]
+    seconds: dict[str, float] = field(default_factory=dict)
+    """That each stage took, and `build` and `earlier`."""
+
+    def copied(self, stage: str, to: Path) -> Path:
+        """Return a new folder `to` as it was when a stage had finished."""
+        shutil.copytree(self.folder / stage, to, symlinks=True)
+        return to
+
+
+def new_folder(folder: Path) -> Path:
+    """Make a folder with a language model and text, and return it."""
+    folder.mkdir(parents=True)
+    tiny.language_model("bert", folder / "bert")
+    lines = [json.dumps({"text": text}) for text in tiny.documents(30)]
+    (folder / "text.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def reference(root: Path) -> Reference:
+    """Run the whole path below `root` without any fault."""
+    at = new_folder(root / "new")
+    seconds: dict[str, float] = {}
+    for stage in ("train", "earlier", "built"):
+        at = Path(shutil.copytree(at, root / stage, symlinks=True))
+        seconds[stage] = finish(at, *{"train": TRAIN, "earlier": EARLIER, "built": BUILD}[stage]).seconds
+    # What a build from the dictionary alone gives, without anything earlier.
+    shutil.rmtree(at)
+    at = Path(shutil.copytree(root / "train", at, symlinks=True))
+    seconds["built"] = finish(at, *BUILD).seconds
+    return Reference(root, tables(at / DATABASE), files(at / SITE), seconds)
+
+
+def tables(database: Path) -> dict[str, pl.DataFrame]:
+    """Return the rows of every table of an atlas, but those of the log, in their order."""
+    with Store(database) as store:
+        return {name: store.table(name) for name in store.row_counts() if name != "run_log"}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return what is in the files below a folder, by their paths."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def different(found: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
+    """Return the names under which two mappings have not the same."""
+    names = sorted({*found, *wanted})
+    return [name for name in names if not _same(found.get(name), wanted.get(name))]
+
+
+def _same(one: object, other: object) -> bool:
+    return one.equals(other) if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame) else one == other
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Return what a run without faults does not leave: files that are not whole, hidden files and folders."""
+    found = (path for path in folder.rglob("*") if path.name.startswith(".") or path.name.endswith((".part", ".wal", ".tmp")))
+    return sorted(str(path.relative_to(folder)) for path in found if path != folder / LOCK)
+
+
+def assert_as_without_faults(folder: Path, wanted: Reference) -> None:
+    """Every row of the atlas and every byte of the site in a folder are those of a run without faults; nothing else is left."""
+    assert different(tables(folder / DATABASE), wanted.tables) == []
+    assert different(files(folder / SITE), wanted.site) == []
+    assert leftovers(folder) == []
+
+
+def is_whole_site(folder: Path) -> bool:
+    """Return whether a folder shows one whole site."""
+    return list(Site.open(folder).faults()) == []
