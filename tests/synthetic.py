@@ -682,7 +682,24 @@ def _per_expert(
             )
     for table in ("points", "expert_stats", "task_importance", *_OF_CORPORA):
         rows[table].sort(key=lambda row: (row[0], row[1]))
-    return {table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)} for table, names in _COLUMNS.items()}
+    tables = {
+        table: {name: [row[at] for row in rows[table]] for at, name in enumerate(names)} for table, names in _COLUMNS.items()
+    }
+    for table in ("scores", "mention_scores"):
+        tables[table]["rank"] = _ranks(tables[table])
+    return tables
+
+
+def _ranks(scores: dict[str, list[Any]]) -> list[int]:
+    """Return the place of each score of a hypothesis by its ranking score, from 0."""
+    rows = list(zip(*(scores[name] for name in ("task", "hypothesis", "ranking")), strict=True))
+    rank = [0] * len(rows)
+    seen: dict[tuple[int, int], int] = {}
+    for row in sorted(range(len(rows)), key=lambda row: -rows[row][2]):
+        of = rows[row][:2]
+        rank[row] = seen.setdefault(of, 0)
+        seen[of] += 1
+    return rank
 
 
 MEASURED = 5
@@ -852,7 +869,12 @@ def _mentions(
 def _some_firings(later: np.random.Generator, loud: list[int], d_code: int) -> list[tuple[int, list[float]]]:
     """Return a few experts that fire on one token, with their codes."""
     experts = sorted(later.choice(loud, min(8, len(loud)), replace=False))
-    return [(int(expert), later.normal(0, 2, d_code).tolist()) for expert in experts]
+    return [(int(expert), _fires(later.normal(0, 2, d_code)).tolist()) for expert in experts]
+
+
+def _fires(code: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a code made longer by the threshold, which so passes it."""
+    return np.asarray(code * (1 + THRESHOLD / np.linalg.norm(code)))
 
 
 SHAPE_OF = {"ring": "ring", "line": "curve", "task": "sheet", "ray": "line or ray", "clusters": "clusters", "dense": "unclear"}
@@ -1069,7 +1091,8 @@ def _beside(
     """Add what schema 4 says of an expert and a task beside its orders."""
     if fired is None or fired.label is None or len(fired.label) < 50:
         return
-    rows["task_stats"].append((sentences.task, expert, len(fired.label), 14.2, 12, 0.9, 0.0005, 0.07))
+    covered = min(12, len(np.unique(sentences.label)))
+    rows["task_stats"].append((sentences.task, expert, len(fired.label), 14.2, covered, 0.9, 0.0005, 0.07))
     n, ring, line = len(fired.label) // 3, made == "ring", made == "line"
     of = (sentences.task, expert)
     if sentences.name == "months":
