@@ -71,7 +71,7 @@ class Site:
 
     def manifest(self) -> dict[str, Any]:
         """Return the payload that the page starts with; call it on a site without faults."""
-        path = self.folder / _Page.of(self.folder).manifest
+        path = self.folder / Page.of(self.folder).manifest
         return payload(path.read_bytes())[1]
 
     def holds(self, address: str) -> bool:
@@ -84,7 +84,7 @@ class Site:
         found = list(self._recorded())
         if found:
             return found
-        page = _Page.of(self.folder)
+        page = Page.of(self.folder)
         found = [Fault("link", PAGE, f"leads to {link}, which is not there") for link in page.links if not self.holds(link)]
         if not self.holds(page.manifest) or not page.manifest:
             return [*found, Fault("missing", PAGE, "names no manifest that is there")]
@@ -93,7 +93,7 @@ class Site:
 
     def policy_faults(self) -> list[Fault]:
         """Return what the page's own policy lets in: from disk, and on a host without headers, there is no other."""
-        policy = _Page.of(self.folder).policy
+        policy = Page.of(self.folder).policy
         if policy is None:
             return [Fault("policy", PAGE, "has no Content-Security-Policy of its own")]
         directives = {name: rest for name, *rest in (directive.split() for directive in policy.split(";") if directive.strip())}
@@ -150,28 +150,38 @@ def _content_fault(name: str, digest: str, path: Path) -> Fault | None:
     return None
 
 
-class _Page(HTMLParser):
-    """The page's own links into the folder, and the manifest that it starts with."""
+class Page(HTMLParser):
+    """The page's own links, and the manifest that it starts with."""
 
     def __init__(self) -> None:
         super().__init__()
         self.manifest = ""
         self.policy: str | None = None
         self.links: list[str] = []
+        """Into the folder."""
+        self.anchors: list[str] = []
+        """Into the page: what stands behind the #, a route or the id of an element."""
+        self.ids: set[str] = set()
 
     @classmethod
-    def of(cls, folder: Path) -> _Page:
+    def of(cls, folder: Path) -> Page:
+        """Read the page of a site."""
         page = cls()
         page.feed((folder / PAGE).read_text(encoding="utf-8"))
         return page
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep what the tag leads to."""
         given = {name: value or "" for name, value in attrs}
         if tag == "html":
             self.manifest = given.get("data-manifest", "")
         if tag == "meta" and given.get("http-equiv", "").lower() == "content-security-policy":
             self.policy = given.get("content", "")
         for link in (given.get("href", ""), given.get("src", "")):
-            scheme, host, path, *_ = urlsplit(link)
+            scheme, host, path, _, anchor = urlsplit(link)
             if path and not scheme and not host:
                 self.links.append(link)
+            elif anchor and not scheme and not host:
+                self.anchors.append(anchor)
+        if "id" in given:
+            self.ids.add(given["id"])
