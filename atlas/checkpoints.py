@@ -25,7 +25,9 @@ SCALER_FILE = "activation_scaler.json"
 """The factor that rows of an unfolded checkpoint are multiplied by."""
 UNFOLDED = "expected_average_only_in"
 """How `normalize_activations` says that weights are of scaled rows."""
-FILES = (CONFIG_FILE, WEIGHTS_FILE, SCALER_FILE, "runner_cfg.json", "trained_on.safetensors", "training_log.jsonl")
+SUMS_FILE = "SHA256SUMS"
+"""The hashes of the files beside it, as `sha256sum -c` reads them."""
+FILES = (CONFIG_FILE, WEIGHTS_FILE, SCALER_FILE, SUMS_FILE, "runner_cfg.json", "trained_on.safetensors", "training_log.jsonl")
 """All that is read of a checkpoint, and all that is fetched of a repository."""
 
 MODEL = "model"
@@ -212,6 +214,13 @@ def _there(repo: str, commit: str, snapshot: Path) -> str:
         return f"A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
     names = [f"{repo}/{folder.as_posix()}" if folder != Path() else repo for folder in folders]
     return f"{known} {'one' if len(names) == 1 else len(names)} elsewhere: {_some(names)}."
+
+
+def is_pickled(path: Path) -> bool:
+    """Return whether a file begins as pickles do: one by itself, or in the zip archive that torch puts it in."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start.startswith(b"PK") or (start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"))
 
 
 def json_object(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def command(device: str, work: Path, site: SiteOptions) -> None:
         atlas demo
     """
     from atlas.activations.corpus import PYTHON_DOCS
-    from atlas.activations.model import PACKAGED_MODEL
+    from atlas.activations.pretrained import PACKAGED_MODEL
     from atlas.train import TrainConfig
 
     bake.require_bakeable(site)

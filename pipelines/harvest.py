@@ -117,15 +117,14 @@ def label_words(labelled: Sequence[Task]) -> Words:
 
 def prepare(chosen: Chosen, seed: int, work: Path) -> Ready:
     """Read each corpus to the end of what is harvested, see that the work folder is free for it, and load the model."""
-    from atlas.activations.model import load_tokenizer
     from atlas.harvest.config import HarvestConfig
     from atlas.harvest.harvest import require_own
     from atlas.harvest.inputs import known_inputs, survey_for
-    from pipelines.loading import load_subject, stream_config
+    from pipelines.loading import load_subject, stream_config, tokenizer_of
 
     config = HarvestConfig(seed=seed, tokens=chosen.tokens, stream=stream_config(chosen.subject.checkpoint))
     words = chosen.words
-    tokenizer = load_tokenizer(chosen.subject.model.name)
+    tokenizer = tokenizer_of(chosen.subject.model)
     plans = [survey_for(chosen.subject.checkpoint, corpus, tokenizer, config) for corpus in chosen.corpora]
     require_own(work, known_inputs(chosen.subject.checkpoint, chosen.corpora, plans, config, words))
     return Ready(chosen.corpora, plans, load_subject(chosen.subject), config, words)

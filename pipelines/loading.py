@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 
 from atlas.activations.corpus import Corpus, load_corpus
-from atlas.activations.model import DTYPES, LanguageModel
+from atlas.activations.model import DTYPES, LanguageModel, load_tokenizer
+from atlas.activations.pretrained import find
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint
 from atlas.errors import ConfigError
@@ -27,6 +29,7 @@ class NamedModel(NamedTuple):
     device: torch.device
     dtype: torch.dtype
     device_map: str = "none"
+    trusts_code: bool = False
 
 
 class NamedSubject(NamedTuple):
@@ -60,8 +63,11 @@ def named_subject(given: SubjectOptions) -> NamedSubject:
 
     Raises:
         CheckpointError: the dictionary cannot be loaded.
-        ConfigError: neither names a model or hook, or there is no such device.
+        ConfigError: neither names a model or hook, or there is no such device; or code is trusted of a model that only the
+            checkpoint names.
     """
+    if given.trust_remote_code and given.model is None:
+        raise ConfigError("--trust-remote-code trusts the model that --model names, not one that a checkpoint names; give both.")
     device = torch_device(given.device)
     loaded = Checkpoint.load(given.checkpoint)
     named = {
@@ -73,7 +79,8 @@ def named_subject(given: SubjectOptions) -> NamedSubject:
         raise ConfigError(f"The checkpoint '{given.checkpoint}' does not name its model or hook; give {' and '.join(missing)}.")
     class_name = loaded.metadata.get("model_class_name") if given.model is None else None
     name, hook, dtype = str(named["--model"]), str(named["--hook"]), DTYPES[given.dtype]
-    return NamedSubject(loaded, NamedModel(name, hook, class_name, device, dtype, given.device_map))
+    model = NamedModel(name, hook, class_name, device, dtype, given.device_map, given.trust_remote_code)
+    return NamedSubject(loaded, model)
 
 
 def stream_config(checkpoint: Checkpoint) -> StreamConfig:
@@ -99,13 +106,40 @@ def load_subject(named: NamedSubject) -> Subject:
 
 def load_model(named: NamedModel) -> LanguageModel:
     """Return a language model, saying on stderr which."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+    _quiet()
     device_map = None if named.device_map == "none" else named.device_map
     where = named.device.type if device_map is None else f"devices as '{device_map}' spreads it"
     say(f"Loading {named.name}, cut at {named.hook}, on {where}")
-    return LanguageModel.load(named.name, named.hook, named.class_name, named.device, named.dtype, device_map)
+    if named.trusts_code:
+        _say_own_code(named.name)
+    return LanguageModel.load(
+        named.name, named.hook, named.class_name, named.device, named.dtype, device_map, trusts_code=named.trusts_code
+    )
+
+
+def tokenizer_of(named: NamedModel) -> Any:
+    """Return the tokenizer of a language model that is not loaded yet."""
+    _quiet()
+    if named.trusts_code:
+        _say_own_code(named.name)
+    return load_tokenizer(named.name, named.trusts_code)
+
+
+def _quiet() -> None:
+    """Keep transformers from drawing bars and tables: what is wrong with a model is said in one line, or not at all."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+@cache
+def _say_own_code(name: str) -> None:
+    """Say on stderr, once, which code of its own a trusted model is about to run, where it has any."""
+    found = find(name, trusts_code=True)
+    at = "" if found.revision is None else f" at revision {found.revision}"
+    if found.own_code:
+        say(f"--trust-remote-code: {name}{at} runs Python code of its own with your rights: {', '.join(found.own_code)}")
 
 
 def torch_device(name: str) -> torch.device:

@@ -101,6 +101,11 @@ device_map_option = click.option(
     help="How to spread a language model that is too large for one GPU: auto and balanced fill all alike, sequential one after "
     "another. The dictionary stays on --device.",
 )
+trust_option = click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Run the Python code that the model of --model brings along, with all your rights: read it first.",
+)
 model_option = click.option(
     "--model",
     callback=not_empty,
@@ -134,6 +139,7 @@ class SubjectOptions(NamedTuple):
     device: str
     dtype: str
     device_map: str = "none"
+    trust_remote_code: bool = False
 
 
 subject_options = _together(
@@ -146,6 +152,7 @@ subject_options = _together(
         device_option,
         dtype_option,
         device_map_option,
+        trust_option,
     ),
 )
 

@@ -82,17 +82,16 @@ def command(
 
 def run(documents: Sequence[Document], given: SubjectOptions, db: Path | None, forget: bool) -> tuple[Traced, str | None]:
     """Trace prompts with progress on stderr, and add them to an atlas if one is given; return what is to be said of that."""
-    from atlas.activations.model import load_tokenizer
     from atlas.harvest.inputs import describe_model
     from atlas.prompts import add_prompts, titles
     from atlas.trace import prompt_tokens, trace
-    from pipelines.loading import load_subject, named_subject, stream_config
+    from pipelines.loading import load_subject, named_subject, stream_config, tokenizer_of
 
     named = named_subject(given)
     about = {"dictionary": {"sha256": named.checkpoint.sha256}, "model": {"hook": named.model.hook}}
     # What another dictionary's atlas is refused for is known before a model is loaded.
     known = titles(db, about) if db else {}
-    tokenizer = load_tokenizer(named.model.name)
+    tokenizer = tokenizer_of(named.model)
     lengths = [len(prompt_tokens(document, tokenizer)) for document in documents]
     _say_windows(lengths, tokenizer, stream_config(named.checkpoint))
     checkpoint, model, stream = load_subject(named)

@@ -19,6 +19,7 @@ from pipelines.options import (
     dtype_option,
     trained_hook_option,
     trained_model_option,
+    trust_option,
     work_option,
 )
 from pipelines.progress import bar, saving, say, stoppable
@@ -90,6 +91,7 @@ def _recipe(name: str, kind: click.ParamType[Any], of: str, help: str) -> Option
 @device_option
 @dtype_option
 @device_map_option
+@trust_option
 @work_option
 def command(
     model: str,
@@ -105,6 +107,7 @@ def command(
     device: str,
     dtype: str,
     device_map: str,
+    trust_remote_code: bool,
     work: Path,
     **given: Any,
 ) -> None:
@@ -123,7 +126,8 @@ def command(
     changes = {name: value for name, value in given.items() if value is not None}
     training = TrainingConfig.reference(**changes) if recipe == "reference" else TrainingConfig(**changes)
     config = TrainConfig(carrier_share, buffer_rows, StreamConfig(window_tokens=window_tokens), training)
-    click.echo(run(model, hook, corpus, config, device, dtype, work, Outlook(log_every, save_every, wandb), device_map))
+    outlook = Outlook(log_every, save_every, wandb)
+    click.echo(run(model, hook, corpus, config, device, dtype, work, outlook, device_map, trust_remote_code))
 
 
 def run(
@@ -136,19 +140,20 @@ def run(
     work: Path,
     outlook: Outlook = UNWATCHED,
     device_map: str = "none",
+    trust_remote_code: bool = False,
 ) -> Path:
     """Train with progress on stderr and return the checkpoint's folder."""
-    from atlas.activations.model import DTYPES, load_tokenizer
+    from atlas.activations.model import DTYPES
     from atlas.harvest.survey import survey
     from atlas.stages import locked
     from atlas.train import CHECKPOINT, STAGE, Watch, is_trained, require_documents, require_own, steps_taken, train_stage
-    from pipelines.loading import NamedModel, load_model, readable_corpus, said_corpus, said_model, torch_device
+    from pipelines.loading import NamedModel, load_model, readable_corpus, said_corpus, said_model, tokenizer_of, torch_device
 
     left = f"'{work}' keeps what was saved; the same command goes on from there."
     with stoppable(left), _sender(outlook, config) as send:
-        named = NamedModel(model, hook, None, torch_device(device), DTYPES[dtype], device_map)
+        named = NamedModel(model, hook, None, torch_device(device), DTYPES[dtype], device_map, trust_remote_code)
         text = readable_corpus(corpus)
-        plan = survey(text, load_tokenizer(model), config.surveyed_tokens)
+        plan = survey(text, tokenizer_of(named), config.surveyed_tokens)
         require_documents(text, plan)
         require_own(work, text, plan, config)
         with locked(work):

@@ -256,7 +256,8 @@ def growth() -> None:
 def model() -> None:
     """Print tokens per second of a harvest on MiniLM at layer 3, as a share of the truncated model's alone, by turns."""
     from atlas.activations.corpus import python_docs
-    from atlas.activations.model import PACKAGED_MODEL, LanguageModel
+    from atlas.activations.model import LanguageModel
+    from atlas.activations.pretrained import PACKAGED_MODEL
     from atlas.activations.stream import StreamConfig, blocks, chunk_windows
     from atlas.harvest.mentions import Mentions
     from atlas.probe.tasks import builtin_tasks

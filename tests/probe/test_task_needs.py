@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import tiny
-from atlas.activations.model import PACKAGED_MODEL, load_tokenizer
+from atlas.activations.model import load_tokenizer
+from atlas.activations.pretrained import PACKAGED_MODEL
 from atlas.probe.tasks import ModelFacts, builtin_tasks, model_facts, needed, unmet
 
 KEPT = {"bert": (False, False), "gpt2": (True, True), "qwen": (True, True), "pythia": (True, True), "llama": (True, True)}
