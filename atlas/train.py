@@ -18,7 +18,9 @@ from atlas.activations.corpus import HELD_OUT_SHARE, Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.pool import Pool, PoolReader
 from atlas.activations.stream import StreamConfig
+from atlas.checkpoints import WEIGHTS_FILE
 from atlas.dictionary import Smixae, save
+from atlas.dictionary.as_written import seal
 from atlas.dictionary.training import Step, Training, TrainingConfig
 from atlas.dictionary.training_checkpoint import Place, Seen, inputs_of, resume, save_training, saved, steps_of, sweep_checkpoints
 from atlas.dictionary.training_log import TRAINING_LOG_FILE, append, cut
@@ -110,7 +112,7 @@ def train_stage(
     plan = plan or survey(corpus, model.tokenizer, config.surveyed_tokens)
     require_documents(corpus, plan)
     stage = Stage(work, STAGE, train_inputs(model, corpus, plan, config))
-    if not stage.is_done():
+    if not _is_whole(stage):
         _Run(model, corpus, stage, config, watch, log_every, save_every or max(1, config.training.steps // 20)).finish()
     return stage.folder / CHECKPOINT
 
@@ -138,10 +140,11 @@ class _Run:
         self.pool: Pool | None = None
         self.last: Step | None = None
         sweep_checkpoints(self.root)
+        logged: str | None = None
         if last := saved(self.root)[-1:]:
             require_same_inputs(stage.folder, inputs_of(last[0]), stage.inputs)
-            self.training, self.place, self.used_up = resume(last[0], config.training, model.device)
-        cut(self.root, self.training.steps if self.training else 0)
+            self.training, self.place, self.used_up, logged = resume(last[0], config.training, model.device)
+        cut(self.root, self.training.steps if self.training else 0, logged)
 
     def finish(self) -> None:
         """Take the steps that are left, and write the dictionary."""
@@ -261,6 +264,7 @@ class _Run:
         with writing(folder):
             self.used_up.write(folder)
             shutil.copyfile(self.root / TRAINING_LOG_FILE, folder / TRAINING_LOG_FILE)
+            seal(folder)
             self.stage.finish({}, {"train": self.stage.inputs, "training": about})
         shutil.rmtree(self.root)
 
@@ -292,7 +296,12 @@ def is_trained(model: LanguageModel, corpus: Corpus, plan: Survey, work: Path, c
     stage = Stage(work, STAGE, train_inputs(model, corpus, plan, config))
     for under_way in saved(stage.folder / UNDER_WAY)[-1:]:
         require_same_inputs(stage.folder, inputs_of(under_way), stage.inputs)
-    return stage.is_done()
+    return _is_whole(stage)
+
+
+def _is_whole(stage: Stage) -> bool:
+    """Return whether a training is finished, and its dictionary still there."""
+    return stage.is_done() and (stage.folder / CHECKPOINT / WEIGHTS_FILE).is_file()
 
 
 def steps_taken(work: Path) -> int:

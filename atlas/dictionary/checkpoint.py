@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atlas.checkpoints import ARCHITECTURES, CONFIG_FILE, SCALER_FILE, WEIGHTS_FILE, find, json_object, sha256, shapes
+from atlas.checkpoints import ARCHITECTURES, CONFIG_FILE, SCALER_FILE, SUMS_FILE, WEIGHTS_FILE, find, json_object, sha256, shapes
+from atlas.dictionary.as_written import require_as_written
 from atlas.dictionary.config import SmixaeConfig
 from atlas.dictionary.normalisation import KINDS, Normalisation
 from atlas.dictionary.smixae import Smixae, Weights
@@ -79,6 +80,7 @@ def load(source: str | Path) -> Smixae:
 
 
 def _load(folder: Path, source: str, revision: str | None) -> Checkpoint:
+    require_as_written(folder)
     stored = json_object(folder / CONFIG_FILE)
     config = _config(stored, folder)
     normalisation = _normalisation(stored, folder)
@@ -113,8 +115,9 @@ def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
     """
     smixae, folder = smixae.folded(), Path(path)
     _write(folder, _files(smixae, torch.zeros(smixae.n_experts, dtype=torch.int64), metadata))
-    # Of an unfolded checkpoint that was there before; it says nothing of this one.
-    (folder / SCALER_FILE).unlink(missing_ok=True)
+    # Of a checkpoint that was there before, unfolded or trained here; they say nothing of this one.
+    for name in (SCALER_FILE, SUMS_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def save_unfolded(

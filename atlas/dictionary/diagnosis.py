@@ -24,6 +24,7 @@ from atlas.activations.corpus import Corpus
 from atlas.activations.model import LanguageModel
 from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows
 from atlas.checkpoints import CONFIG_FILE, SCALER_FILE, UNFOLDED
+from atlas.dictionary.as_written import seal
 from atlas.dictionary.checkpoint import Checkpoint, save
 from atlas.dictionary.smixae import Smixae
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
@@ -251,6 +252,7 @@ def repair(checkpoint: Checkpoint, diagnosis: Diagnosis, out: Path) -> None:
         for name in (TRAINED_ON_FILE, TRAINING_LOG_FILE):
             if (checkpoint.path / name).is_file():
                 shutil.copyfile(checkpoint.path / name, part / name)
+        seal(part)
         os.replace(part, whole)
     except OSError as error:
         raise StorageError(f"'{out}' cannot be written: {error.strerror}. Give --repair another folder.") from error

@@ -18,10 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from atlas.checkpoints import WEIGHTS_FILE
+from atlas.dictionary.as_written import changed, seal
 from atlas.dictionary.checkpoint import save_unfolded
 from atlas.dictionary.smixae import Weights
 from atlas.dictionary.trained_on import TRAINED_ON_FILE
 from atlas.dictionary.training import Training, TrainingConfig
+from atlas.dictionary.training_log import logged_sha256
 from atlas.files import share, writing
 from atlas.sealed import read_arrays, read_json, readable, write_arrays, write_json
 
@@ -74,6 +76,8 @@ class Resumed(NamedTuple):
     place: Place
     seen: Seen
     """Of the pools that were used up."""
+    log_sha256: str | None
+    """Of its log so far; None where nothing was logged."""
 
 
 def save_training(
@@ -105,8 +109,9 @@ def save_training(
             share(part / OPTIMISER_FILE)
             write_arrays(part / USED_UP_FILE, used_up._asdict())
             seen.write(part)
+            seal(part, OPTIMISER_FILE)
             about = {"inputs": dict(inputs), "steps": training.steps, "scale": training.scale, "place": place._asdict()}
-            write_json(part / RESUME_FILE, about)
+            write_json(part / RESUME_FILE, {**about, "log": logged_sha256(root)})
             os.replace(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -158,7 +163,7 @@ def steps_of(checkpoint: Path) -> int:
 def _about(checkpoint: Path) -> dict[str, Any]:
     about = read_json(checkpoint / RESUME_FILE)
     with readable(checkpoint / RESUME_FILE):
-        return {key: about[key] for key in ("inputs", "steps", "scale", "place")}
+        return {key: about[key] for key in ("inputs", "steps", "scale", "place", "log")}
 
 
 def resume(checkpoint: Path, config: TrainingConfig, device: torch.device | str) -> Resumed:
@@ -168,6 +173,9 @@ def resume(checkpoint: Path, config: TrainingConfig, device: torch.device | str)
         StageDamaged: it cannot be read.
     """
     about = _about(checkpoint)
+    if path := changed(checkpoint):
+        with readable(path):
+            raise ValueError("its content is not what was written")
     state: dict[str, Tensor] = {}
     for name in (WEIGHTS_FILE, OPTIMISER_FILE):
         with readable(checkpoint / name):
@@ -176,4 +184,4 @@ def resume(checkpoint: Path, config: TrainingConfig, device: torch.device | str)
         used_up = Seen(**read_arrays(checkpoint / USED_UP_FILE))
     with readable(checkpoint / RESUME_FILE):
         training = Training.restored(config, state, float(about["scale"]), int(about["steps"]), device)
-        return Resumed(training, Place(**about["place"]), used_up)
+        return Resumed(training, Place(**about["place"]), used_up, about["log"])

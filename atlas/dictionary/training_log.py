@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,22 +26,32 @@ def append(folder: Path, step: int, metrics: Mapping[str, float]) -> None:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 
 
-def cut(folder: Path, step: int) -> None:
+def logged_sha256(folder: Path) -> str | None:
+    """Return the hash of the log in a folder; None where it has none."""
+    path = folder / TRAINING_LOG_FILE
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def cut(folder: Path, step: int, sha256: str | None = None) -> None:
     """Take away what comes after a step: a training that goes on from there logs it anew.
+
+    `sha256` is the hash that the log had at this step.
 
     Raises:
         StorageError: the shorter log cannot be written; the longer one is as it was.
-        StageDamaged: a line of it cannot be read.
+        StageDamaged: a line of it cannot be read, or it is not what was logged.
     """
     path = folder / TRAINING_LOG_FILE
-    if not path.is_file():
+    if sha256 is None and not path.is_file():
         return
     with readable(path):
         # The last line of a killed run may be half written; it is of a later step than any that was saved.
         whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        kept = [line for line in whole if int(json.loads(line)["step"]) <= step]
+        kept = "".join(line for line in whole if int(json.loads(line)["step"]) <= step)
+        if sha256 not in (None, hashlib.sha256(kept.encode()).hexdigest()):
+            raise ValueError("its content is not what was written")
     with replacing(path) as part:
-        part.write_text("".join(kept), encoding="utf-8")
+        part.write_text(kept, encoding="utf-8")
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:

@@ -429,7 +429,7 @@ def test_the_copy_says_what_was_mended_and_keeps_what_is_known(tmp_path: Path) -
     }
     assert (tmp_path / "out" / "trained_on.safetensors").read_bytes() == b"counts"
     assert (tmp_path / "out" / "training_log.jsonl").read_bytes() == b"{}\n"
-    assert len(list((tmp_path / "out").iterdir())) == 4
+    assert len(list((tmp_path / "out").iterdir())) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "wrong"]
 
 
