@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,8 +129,11 @@ class _Drawing:
             "pdf": {**words, "Subject": self._cloud.caption, "CreationDate": None},
             "png": {**words, "Description": self._cloud.caption, "Software": None},
         }
+        # In memory first: where a disk is full, Matplotlib's own writer of PDF hides that behind another error.
+        content = BytesIO()
+        drawn.savefig(content, format=form, dpi=DPI if form == "png" else 72, metadata=metadata[form])
         with replacing(out) as part:
-            drawn.savefig(part, format=form, dpi=DPI if form == "png" else 72, metadata=metadata[form])
+            part.write_bytes(content.getvalue())
 
     def _require_font(self) -> None:
         """Raise unless the font is here and has every sign that is written with it."""
