@@ -11,7 +11,7 @@ import polars as pl
 
 from atlas.errors import WorkOccupied
 from atlas.prompts import kept_prompts
-from atlas.stages import Column, Finished, Ragged, fingerprint, finished, require_same_inputs
+from atlas.stages import Column, Finished, Ragged, fingerprint, finished, require_same_inputs, versions
 from atlas.store import write_atlas
 from atlas.store.schema import schema_columns
 
@@ -53,6 +53,7 @@ def assemble(work: Path) -> Path:
             tables[table] = pl.concat(frames, how="diagonal_relaxed").with_columns(absent).to_dict()
     _require_columns(work, tables)
     provenance = _provenance(list(stages.values()))
+    provenance["versions"] = {**provenance["versions"], **versions("polars", "duckdb")}
     tables["provenance"] = _pairs(provenance)
     log = [(name, key, value) for name, stage in stages.items() for key, value in stage.run_log.items()]
     tables["run_log"] = {

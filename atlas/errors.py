@@ -19,6 +19,7 @@ AtlasError
 ├── CorpusError         text that cannot be read, or none
 ├── TaskError           a labelled task that is not well formed
 ├── ConfigError         settings that make no sense
+├── OriginMissing       a file that an atlas is made from and that is gone
 ├── StageMissing        an earlier stage has not run
 ├── StageDamaged        a file that a stage wrote cannot be read
 ├── WorkOccupied        a work folder of other inputs, or one that another run is using
@@ -106,6 +107,10 @@ class TaskError(AtlasError):
 
 class ConfigError(AtlasError):
     """Settings that make no sense, alone or together."""
+
+
+class OriginMissing(AtlasError):
+    """A file that an atlas is made from is not there any more."""
 
 
 class StageMissing(AtlasError):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,5 +310,5 @@ def _clear(files: Iterable[Path], folders: Iterable[Path]) -> None:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return the installed versions of the named packages and of Atlas itself."""
-    return {name: version(name) for name in ("expert-atlas", *packages)}
+    """Return the versions of Atlas, of Python and of the named packages, as installed."""
+    return {"expert-atlas": version("expert-atlas"), "python": python_version(), **{name: version(name) for name in packages}}

@@ -259,6 +259,9 @@ class _Run:
             "k": config.k,
             "corpus": self.corpus.title,
             "calibration_rows": calibration_rows,
+            "log_every": self.log_every,
+            "inputs": self.stage.inputs,
+            **self.corpus.origin(),
         }
         save(smixae, folder, self._metadata(about))
         with writing(folder):

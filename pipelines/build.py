@@ -71,7 +71,7 @@ def run(
             evaluate.announce(measured, ready.subject, work)
             say(f"Assemble and bake: anew each time, into {work} and {site.out}")
             harvest.run(ready, found, WHOLE, work)
-            unusable = probe.run(ready.subject, probed, config, work)
+            unusable = probe.run(ready.subject, probed, config, work, labelled)
             geometry.run(ready.subject.checkpoint, shown, work)
             evaluate.run(measured, ready.subject, work)
             return bake.run(assemble.run(work), site), unusable

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from atlas.rebuild import MOST_EVALUATED
 from pipelines.options import SubjectOptions, corpus_option, subject_options, work_option
 from pipelines.progress import bar, duration, say, stoppable
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from atlas.probe.tasks import Task
     from pipelines.loading import NamedSubject, Subject
 
-DEFAULT_TOKENS = 250_000
+DEFAULT_TOKENS = MOST_EVALUATED
 DEFAULT_CE_TOKENS = 50_000
 SUBJECTS = {"dictionary": "dictionary", "pca": "PCA", "model": "kept", "zero": "zeroed", "mean": "mean"}
 """What the columns of the table are of, and what they are called."""
@@ -83,21 +84,20 @@ def command(subject: SubjectOptions, corpus: str, tokens: int, ce_tokens: int, w
 
 def config_for(limit: int) -> EvaluationConfig:
     """Return how an evaluation goes with a build that reads about so many tokens: of no more held-out ones than these hold."""
-    from atlas.activations.corpus import HELD_OUT_SHARE
     from atlas.evaluation import EvaluationConfig
+    from atlas.rebuild import evaluated_tokens
 
-    return EvaluationConfig(tokens=min(DEFAULT_TOKENS, max(1, round(limit * HELD_OUT_SHARE))), ce_tokens=DEFAULT_CE_TOKENS)
+    return EvaluationConfig(tokens=evaluated_tokens(limit), ce_tokens=DEFAULT_CE_TOKENS)
 
 
 def prepare(corpus: Corpus, named: NamedSubject, config: EvaluationConfig) -> Ready:
     """Read the corpus to the end of what is measured: whether it is enough is known before the model is loaded."""
-    from atlas.activations.model import load_tokenizer
     from atlas.evaluation import held_out_text
     from atlas.probe.tasks import builtin_tasks, model_facts, unmet
-    from pipelines.loading import stream_config
+    from pipelines.loading import stream_config, tokenizer_of
 
     config = replace(config, stream=stream_config(named.checkpoint))
-    tokenizer = load_tokenizer(named.model.name)
+    tokenizer = tokenizer_of(named.model)
     plan = held_out_text(named.checkpoint, corpus, tokenizer, config)
     # None of those that come with Atlas asks for a head that predicts tokens, which only the loaded model can tell.
     facts = model_facts(tokenizer, is_causal=False)

@@ -45,7 +45,7 @@ def command(subject: SubjectOptions, labelled: TaskOptions, seed: int, work: Pat
             say(said_model(ready.model))
             config = config_for(ready, labelled, seed)
             tasks = announce(ready, chosen, config, work)
-            unusable = run(ready, tasks, config, work)
+            unusable = run(ready, tasks, config, work, labelled)
     click.echo(work / STAGE)
     require_usable(chosen, unusable)
 
@@ -108,8 +108,10 @@ def is_done(subject: Subject, tasks: Available, config: ProbeConfig, work: Path)
     return unprobed(subject.checkpoint, subject.model, *tasks, work, config) is None
 
 
-def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path) -> list[Absence]:
+def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path, labelled: TaskOptions) -> list[Absence]:
     """Probe with progress on stderr, and return the tasks that turned out unusable."""
     from atlas.probe.stage import probe
+    from atlas.probe.tasks import without_folder
 
-    return probe(subject.checkpoint, subject.model, *tasks, work, config, say)
+    asked = {"tasks": labelled.names, "own": [without_folder(source) for source in labelled.task]}
+    return probe(subject.checkpoint, subject.model, *tasks, work, config, say, asked)

@@ -24,6 +24,7 @@ import numpy as np
 from atlas.activations.model import Specials
 from atlas.activations.records import READERS, TokenIds, file_kind, file_records, record
 from atlas.errors import CorpusError
+from atlas.origins import hashed
 
 CHUNK_CHARACTERS = 131_072
 """Characters that close a chunk: about 256 windows."""
@@ -53,6 +54,8 @@ class Document(NamedTuple):
     """Of a document that was tokenised before, as they are stored, special tokens included."""
     where: str = ""
     """Number and file of such a record, as errors name it."""
+    file: int = 0
+    """Which of the corpus' files it is in, from 0."""
 
     @property
     def identity(self) -> int:
@@ -122,19 +125,41 @@ class Corpus:
     name: str
     title: str
     description: str
-    records: Callable[[], Iterator[str | TokenIds]]
-    """One a document."""
+    records: Callable[[], Iterator[str | TokenIds]] | None = None
+    """One a document; None where they are in files."""
+    files: tuple[Path, ...] = ()
+    """In the order in which they are read."""
+    revision: Callable[[], str | None] = lambda: None
+    """Gives the hub's commit of a data set."""
 
     def read(self) -> Iterator[Document]:
         """Yield the documents in order."""
-        for ordinal, found in enumerate(self.records()):
+        for ordinal, (file, found) in enumerate(self._records()):
             if isinstance(found, TokenIds):
-                document = Document(ordinal, "", False, found.ids, found.where)
+                document = Document(ordinal, "", False, found.ids, found.where, file)
             else:
                 # JSON can spell half of a surrogate pair, which no tokenizer takes.
                 text = found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-                document = Document(ordinal, text, False)
+                document = Document(ordinal, text, False, file=file)
             yield document._replace(held_out=document.identity / 2**64 < HELD_OUT_SHARE)
+
+    def _records(self) -> Iterator[tuple[int, str | TokenIds]]:
+        """Yield the records, each with the number of its file."""
+        if self.records is not None:
+            yield from ((0, found) for found in self.records())
+        for number, path in enumerate(self.files):
+            yield from ((number, found) for found in file_records(path))
+
+    def origin(self, files: int | None = None) -> dict[str, Any]:
+        """Return what brings the text back: the sha256 of its first `files` files (all for None) by name, or the hub's commit.
+
+        Raises:
+            OriginMissing: a file cannot be read any more.
+        """
+        if not self.files:
+            commit = self.revision()
+            return {"revision": commit} if commit else {}
+        return {"files": hashed(self.files[:files])}
 
     def chunks(self) -> Iterator[list[Document]]:
         """Yield the corpus as chunks; the last one may be short.
@@ -174,13 +199,13 @@ def _bytes(token_ids: tuple[int, ...]) -> bytes:
     return np.array(token_ids, dtype="<i4").tobytes()
 
 
-HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(/(?P<config>\w[\w.-]*))?(:(?P<split>.+))?")
-"""Of a data set: `owner/name`, `owner/name/config`, and either with `:split`."""
+HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(/(?P<config>\w[\w.-]*))?(:(?P<split>[^@]+))?(@(?P<revision>[^@]+))?")
+"""Of a data set: `owner/name`, `owner/name/config`, and either with `:split` and with `@revision`."""
 
 
 def load_corpus(source: str) -> Corpus:
     """Return the corpus that `source` names: `python-docs`, a file, a folder of files, or a data set's hub id with an optional
-    configuration and split (`owner/name/config:train`).
+    configuration, split and revision (`owner/name/config:train@main`).
 
     A file is .txt, .json or .jsonl, each also as .gz or .zst, or .parquet. A record is a text, or has a column `text`, or one of
     token ids, `input_ids` or `tokens`: then it is one document, and its windows are cut anew.
@@ -197,7 +222,7 @@ def load_corpus(source: str) -> Corpus:
         return _folder(path)
     hub = HUB_ID.fullmatch(source)
     if hub and file_kind(path) not in READERS:
-        return _hub(source, hub["name"], hub["config"], hub["split"] or "train")
+        return _hub(source, hub["name"], hub["config"], hub["split"] or "train", hub["revision"])
     raise CorpusError(
         f"No corpus at '{source}'. Give a {_endings()} file, a folder of them, a data set's id, or '{PYTHON_DOCS}'."
     )
@@ -256,7 +281,7 @@ def _file(path: Path) -> Corpus:
     kind = file_kind(path)
     if kind not in READERS:
         raise CorpusError(f"'{path}' is a {kind or 'file without an ending'}; a corpus file is {_endings()}.")
-    return Corpus(path.name, path.name, f"The documents of {path.name}.", lambda: file_records(path))
+    return Corpus(path.name, path.name, f"The documents of {path.name}.", files=(path,))
 
 
 def _folder(folder: Path) -> Corpus:
@@ -270,17 +295,17 @@ def _folder(folder: Path) -> Corpus:
         raise CorpusError(f"The folder '{folder}' holds no corpus file; give one with {_endings()} files.")
     name = folder.resolve().name
     files = f"{len(paths)} file{'s' if len(paths) != 1 else ''}"
-    return Corpus(
-        name, name, f"The documents of {files} in {name}.", lambda: (found for path in paths for found in file_records(path))
-    )
+    return Corpus(name, name, f"The documents of {files} in {name}.", files=tuple(paths))
 
 
-def _hub(source: str, name: str, config: str | None, split: str) -> Corpus:
+def _hub(source: str, name: str, config: str | None, split: str, revision: str | None) -> Corpus:
+    at = {} if revision is None else {"revision": revision}
+
     def rows() -> Iterator[Any]:
         from datasets import load_dataset
 
         try:
-            yield from load_dataset(name, config, split=split, streaming=True)
+            yield from load_dataset(name, config, split=split, streaming=True, **at)
         except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CorpusError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {reason}") from error
@@ -289,4 +314,13 @@ def _hub(source: str, name: str, config: str | None, split: str) -> Corpus:
         for number, row in enumerate(rows(), start=1):
             yield record(row, f"Record {number} of the data set '{source}'")
 
-    return Corpus(source, name, f"The data set {source}.", records)
+    def commit() -> str | None:
+        from datasets import load_dataset_builder
+
+        # Of a data set on the hub its hash is the commit.
+        found: str | None = load_dataset_builder(name, config, **at).hash
+        return found
+
+    # The same data set under whatever name its revision goes by; which it was, provenance says.
+    whole = source.partition("@")[0]
+    return Corpus(whole, name, f"The data set {whole}.", records, revision=commit)

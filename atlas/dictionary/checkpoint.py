@@ -24,6 +24,10 @@ from atlas.dictionary.smixae import Smixae, Weights
 from atlas.dictionary.trained_on import TrainedOn, trained_on
 from atlas.errors import CheckpointError
 from atlas.files import share, writing
+from atlas.origins import shown_name
+
+MODEL_FOLDER_FILE = "model_folder.txt"
+"""Where on this machine the model lies, if it is a local folder: what a checkpoint itself says holds on every machine."""
 
 LAYOUT = "6.39.0"
 """The release of SAELens whose layout is written; of a file that names none, it reads no metadata."""
@@ -98,7 +102,7 @@ def _load(folder: Path, source: str, revision: str | None) -> Checkpoint:
         path=folder,
         sha256=sha256(folder),
         architecture=stored["architecture"],
-        metadata=_metadata(stored, folder),
+        metadata=_with_model_folder(_metadata(stored, folder), folder),
         trained_on=trained_on(folder),
         source=source,
         revision=revision,
@@ -114,9 +118,10 @@ def save(smixae: Smixae, path: str | Path, metadata: dict[str, Any]) -> None:
         StorageError: the folder cannot be written to, or its disk is full; what was in it is as it was.
     """
     smixae, folder = smixae.folded(), Path(path)
-    _write(folder, _files(smixae, torch.zeros(smixae.n_experts, dtype=torch.int64), metadata))
-    # Of a checkpoint that was there before, unfolded or trained here; they say nothing of this one.
-    for name in (SCALER_FILE, SUMS_FILE):
+    files = _files(smixae, torch.zeros(smixae.n_experts, dtype=torch.int64), metadata)
+    _write(folder, files)
+    # Of a checkpoint that was there before, unfolded, trained here or of a model elsewhere; they say nothing of this one.
+    for name in {SCALER_FILE, MODEL_FOLDER_FILE, SUMS_FILE} - files.keys():
         (folder / name).unlink(missing_ok=True)
 
 
@@ -140,6 +145,8 @@ def _files(
 ) -> dict[str, Callable[[Path], object]]:
     """Return what to write into which file: weights as they are, and a configuration with `more` keys."""
     config = smixae.config
+    model = str(metadata.get("model_name", ""))
+    known = {**metadata, "model_name": shown_name(model)} if model else metadata
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in smixae.weights._asdict().items()}
     tensors["threshold"] = torch.tensor(smixae.threshold, dtype=torch.float64)
     tensors["n_passes_since_fired"] = idle.cpu()
@@ -157,13 +164,16 @@ def _files(
         "dtype": "float32",
         "device": "cpu",
         **more,
-        "metadata": {"sae_lens_version": LAYOUT, **metadata},
+        "metadata": {"sae_lens_version": LAYOUT, **known},
     }
     text = json.dumps(stored, indent=2) + "\n"
-    return {
+    files: dict[str, Callable[[Path], object]] = {
         WEIGHTS_FILE: lambda part: save_file(tensors, part),
         CONFIG_FILE: lambda part: part.write_text(text, encoding="utf-8"),
     }
+    if os.path.isdir(model):
+        files[MODEL_FOLDER_FILE] = lambda part: part.write_bytes(os.fsencode(os.path.abspath(model)))
+    return files
 
 
 def _write(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
@@ -254,6 +264,13 @@ def _metadata(stored: dict[str, Any], folder: Path) -> dict[str, Any]:
                 f"metadata in {CONFIG_FILE} of '{folder}' has {key} = {metadata[key]!r}; {kind.__name__} is needed."
             )
     return metadata
+
+
+def _with_model_folder(metadata: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its origin, with the way to its model where that lies on this machine."""
+    path = folder / MODEL_FOLDER_FILE
+    model = os.fsdecode(path.read_bytes()) if path.is_file() else ""
+    return {**metadata, "model_name": model} if os.path.isdir(model) else metadata
 
 
 def _tensor(tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], folder: Path) -> Tensor:

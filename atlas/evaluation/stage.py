@@ -27,7 +27,7 @@ from atlas.evaluation.cross_entropy import CrossEntropies, cross_entropies
 from atlas.evaluation.fidelity import Components, Fidelity, Measured, principal_components, ratio
 from atlas.evaluation.text import EvaluatedText, EvaluationConfig, HeldOut, held_out_text, is_outside
 from atlas.harvest.harvest import SILENT_TOKENS, require_same_width
-from atlas.harvest.inputs import describe_run
+from atlas.harvest.inputs import describe_run, require_same_threads
 from atlas.probe.rows import task_rows
 from atlas.probe.tasks import Task
 from atlas.stages import Column, Stage, fingerprint, finished, is_finished, require_same_inputs
@@ -79,9 +79,11 @@ def evaluate(
     stage = Stage(work, STAGE, inputs)
     if is_evaluated(work, inputs):
         return measured(work)
+    require_same_threads(work, inputs["device"])
     log = _log_columns(read_log(checkpoint.path))
+    origin = {"settings": {"evaluate": inputs["settings"]}, "devices": {STAGE: inputs["device"]}}
     if not plan.suffices:
-        stage.finish({"evaluation": _columns([]), "training_log": log}, {"settings": {"evaluate": inputs["settings"]}})
+        stage.finish({"evaluation": _columns([]), "training_log": log}, origin)
         return []
     text = EvaluatedText(corpus, checkpoint, plan, model, config, counted)
     smixae = checkpoint.smixae
@@ -123,10 +125,12 @@ def evaluate(
         "pca_rows": pca.rows,
         "pca_components": n_components,
         "ce_tokens": entropies.tokens if entropies else None,
+        "sha256": plan.sha256,
+        **corpus.origin(plan.files),
     }
     stage.finish(
         {"evaluation": _columns(found), "training_log": log},
-        {"evaluation": about, "settings": {"evaluate": inputs["settings"]}},
+        {"evaluation": about, **origin},
     )
     return measured(work)
 

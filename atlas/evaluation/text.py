@@ -54,6 +54,8 @@ class HeldOut(NamedTuple):
     """What share of them that is, from 0 to 1."""
     sha256: str
     """Of all documents of the chunks, in order."""
+    files: int
+    """Of the corpus' files, how many these are in."""
 
     @property
     def suffices(self) -> bool:
@@ -64,7 +66,7 @@ class HeldOut(NamedTuple):
 def held_out_text(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config: EvaluationConfig) -> HeldOut:
     """Return how much of the corpus is read: up to the end of the chunk that brings both kinds of documents to what is wanted."""
     text = TextHash()
-    held_out = others = held_out_characters = other_characters = chunks = 0
+    held_out = others = held_out_characters = other_characters = chunks = files = 0
     first_tokens, first_characters = 0, 1
     for chunk in corpus.chunks():
         if not chunks:
@@ -79,6 +81,7 @@ def held_out_text(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config
                 others += 1
                 other_characters += document.characters
         chunks += 1
+        files = chunk[-1].file + 1
         enough = held_out_characters * first_tokens >= config.tokens * first_characters
         if enough and other_characters * first_tokens >= config.pca_rows * first_characters:
             break
@@ -88,7 +91,7 @@ def held_out_text(checkpoint: Checkpoint, corpus: Corpus, tokenizer: Any, config
 
     tokens, pca_rows = about(held_out_characters, config.tokens), about(other_characters, config.pca_rows)
     share = pca_rows * first_characters / max(other_characters * first_tokens, 1)
-    return HeldOut(chunks, held_out, others, tokens, pca_rows, min(share, 1.0), text.sha256())
+    return HeldOut(chunks, held_out, others, tokens, pca_rows, min(share, 1.0), text.sha256(), files)
 
 
 def require_enough(corpus: Corpus, plan: HeldOut) -> None:

@@ -181,7 +181,7 @@ def _subject(
     )
     about = {
         "inputs": inputs,
-        "provenance": provenance(inputs, checkpoint),
+        "provenance": provenance(inputs, checkpoint, model),
         "shape": shape._asdict(),
         "config": asdict(config),
         "corpora": [_described(corpus, plan, config) for corpus, plan in zip(corpora, plans, strict=True)],
@@ -214,6 +214,7 @@ def _described(corpus: Corpus, plan: Survey, config: HarvestConfig) -> dict[str,
         "whole": plan.whole,
         "sha256": plan.sha256,
         "importance_chunks": len(plan.measured(config.seed, corpus.name)),
+        **corpus.origin(plan.files),
     }
 
 

@@ -30,6 +30,8 @@ class Survey(NamedTuple):
     """Of each chunk."""
     held_out_characters: tuple[int, ...]
     """Of these, in documents that the dictionary at hand was not trained on."""
+    files: int = 0
+    """Of the corpus' files, how many these documents are in."""
 
     def measured(self, seed: int, corpus: str) -> frozenset[int]:
         """Return the chunks that importance is measured on: all with held-out text, or as many as hold `IMPORTANCE_TOKENS` of it.
@@ -64,7 +66,7 @@ def survey(
     Tokens per character are counted once, in the first chunk, so that every shard finds the same end.
     """
     text = TextHash()
-    documents = held_out = characters = 0
+    documents = held_out = characters = files = 0
     of_chunks: list[int] = []
     of_held_out: list[int] = []
     first_tokens, first_characters = 0, 1
@@ -82,6 +84,7 @@ def survey(
             first_characters = max(characters, 1)
             first_tokens = sum(len(document.tokens(tokenizer)) for document in chunk)
         documents += len(chunk)
+        files = chunk[-1].file + 1
         of_chunks.append(sum(document.characters for document in chunk))
     about = round(characters * first_tokens / first_characters)
-    return Survey(documents, held_out, len(of_chunks), about, text.sha256(), whole, tuple(of_chunks), tuple(of_held_out))
+    return Survey(documents, held_out, len(of_chunks), about, text.sha256(), whole, tuple(of_chunks), tuple(of_held_out), files)

@@ -17,8 +17,9 @@ from jaxtyping import Float64, Int64
 from atlas.activations.model import LanguageModel
 from atlas.dictionary import Checkpoint
 from atlas.errors import TaskError
-from atlas.harvest.inputs import describe_run
+from atlas.harvest.inputs import describe_run, require_same_threads
 from atlas.harvest.parts import STAGE as HARVEST
+from atlas.origins import hashed
 from atlas.probe.available import Absence
 from atlas.probe.claims import Corpus, whole_tables
 from atlas.probe.config import ProbeConfig
@@ -27,7 +28,7 @@ from atlas.probe.mentions import mention_rows
 from atlas.probe.newline import measures_of
 from atlas.probe.rows import label_embeddings, task_rows
 from atlas.probe.tables import TaskTables, absences, beyond_window, task_tables
-from atlas.probe.tasks import Task
+from atlas.probe.tasks import BUILTIN_TASKS, NEWLINE_TASKS, Task
 from atlas.stages import Finished, Stage, fingerprint, finished, is_finished, require_same_inputs
 
 STAGE = "probe"
@@ -44,8 +45,12 @@ def probe(
     work: Path,
     config: ProbeConfig,
     progress: Callable[[str], None] = lambda _: None,
+    asked: Mapping[str, Any] | None = None,
 ) -> list[Absence]:
     """Score every expert on every hypothesis, keep the tables in `work/probe`, and return the tasks that turned out unusable.
+
+    `asked` is what was asked for, so that it can be asked for again: `tasks`, of those that come with Atlas (None for all), and
+    `own`, the names of a user's.
 
     Raises:
         StageMissing: the harvest, whose firing rates lifts are measured against, has not finished.
@@ -57,6 +62,8 @@ def probe(
     if stage.holds():
         return []
     require_harvest(work, {"checkpoint": checkpoint.sha256, "model": stage.inputs["model"], "dtype": model.dtype})
+    device = describe_run(model)["device"]
+    require_same_threads(work, device)
     harvested = finished(work, HARVEST)
     unusable: list[Absence] = []
     probed: list[Task] = []
@@ -77,9 +84,20 @@ def probe(
     tables = whole_tables(parts, corpus_of(harvested))
     missing = absences([(one.name, one.title, "task", one.reason) for one in (*absent, *unusable)])
     tables["absences"] = {name: [*missing[name], *tables.get("absences", {}).get(name, [])] for name in missing}
-    named = {task.name: inputs["tasks"][task.name] for task in probed}
-    stage.finish(tables, {"settings": {"probe": stage.inputs["settings"]}, "tasks": named})
+    origin = {"tasks": {task.name: _origin(task, inputs["tasks"][task.name]) for task in probed}, "devices": {STAGE: device}}
+    if asked is not None:
+        origin["asked"] = dict(asked)
+    stage.finish(tables, {"settings": {"probe": stage.inputs["settings"]}, **origin})
     return unusable
+
+
+def _origin(task: Task, sha256: str) -> dict[str, Any]:
+    """Return what a task was read from, and whether that is a user's own; `newline` tasks are made from the model's tokens."""
+    return {
+        "sha256": sha256,
+        "files": hashed(task.files),
+        "own": task.name not in (*BUILTIN_TASKS, *NEWLINE_TASKS),
+    }
 
 
 def _part(task: Task) -> str:

@@ -412,9 +412,9 @@ def test_provenance_names_a_dictionary_of_the_hub_and_no_folder_of_the_machine(
     inputs = harvest_inputs(checkpoint, bert, [corpus], [plan], CONFIG, {})
     fetched = replace(checkpoint, source="someone/dictionaries/a@v1", revision="0123abc")
 
-    local, hub = (provenance(inputs, one)["dictionary"] for one in (checkpoint, fetched))
+    local, hub = (provenance(inputs, one, bert)["dictionary"] for one in (checkpoint, fetched))
 
-    assert str(checkpoint.path) not in str(local)
+    assert str(checkpoint.path) not in str(local) and set(local["files"]) == {"cfg.json", "sae_weights.safetensors"}
     assert hub == {**local, "source": "someone/dictionaries/a@v1", "revision": "0123abc"}
 
 

@@ -94,6 +94,7 @@ def task_of_templates(raw: dict[str, Any], path: Path) -> Task:
             if template in chosen[index]
         ),
         groups=groups,
+        files=(path,),
     )
     stated.nothing_else()
     for hypothesis in hypotheses:

@@ -38,6 +38,8 @@ class Source(NamedTuple):
     """What a TOML file says of it; empty where there is none."""
     table: Table
     matrix: Float32[np.ndarray, "row d_in"] | None
+    files: tuple[Path, ...]
+    """All that it was read from; none of the hub's."""
 
 
 def read_source(source: str) -> Source:
@@ -68,9 +70,9 @@ def bare_source(source: str) -> Source:
     """
     path = Path(source)
     if path.is_file() and is_table(path):
-        return Source(table_stem(path), f"the task in '{path}'", {}, read_table(path), None)
+        return Source(table_stem(path), f"the task in '{path}'", {}, read_table(path), None, (path,))
     if is_hub_id(source):
-        return Source(_hub_stem(source), f"the task of the data set '{source}'", {}, hub_table(source), None)
+        return Source(_hub_stem(source), f"the task of the data set '{source}'", {}, hub_table(source), None, ())
     raise TaskError(f"No table at '{source}'. Give {kinds()}, a .toml that describes one, or a data set's hub id.")
 
 
@@ -113,20 +115,20 @@ def _described(raw: dict[str, Any], path: Path) -> Source:
     stem, whose = path.stem, f"the task in '{path}'"
     stated = Stated(raw, f"T{whose[1:]}")
     if stated.has("matrix"):
-        table = read_table(path.parent / stated.text("metadata"))
-        matrix = _matrix(path.parent / stated.text("matrix"), stated)
+        rows, numbers = path.parent / stated.text("metadata"), path.parent / stated.text("matrix")
+        table, matrix = read_table(rows), _matrix(numbers, stated)
         if len(matrix) != table.n_rows:
             raise TaskError(
                 f"{stated.who} has {len(matrix):,} rows in the matrix and {table.n_rows:,} in {table.name}; give one for each."
             )
-        return Source(stem, whose, raw, table, matrix)
+        return Source(stem, whose, raw, table, matrix, (path, rows, numbers))
     if not stated.has("data"):
         raise TaskError(f"{stated.who} lacks the key 'data' (or 'matrix', or 'templates'); name the table of its rows.")
     named = stated.text("data")
     if (path.parent / named).is_file() and is_table(Path(named)):
-        return Source(stem, whose, raw, read_table(path.parent / named), None)
+        return Source(stem, whose, raw, read_table(path.parent / named), None, (path, path.parent / named))
     if is_hub_id(named):
-        return Source(stem, whose, raw, hub_table(named), None)
+        return Source(stem, whose, raw, hub_table(named), None, (path,))
     raise TaskError(
         f"{stated.who} names the data '{named}', which is no table; give {kinds()} beside it, or a data set's hub id."
     )

@@ -244,11 +244,12 @@ def hub_table(source: str) -> Table:
 
     named = HUB_ID.fullmatch(source)
     if named is None:
-        raise TaskError(f"{source!r} is no data set's id; it is written owner/name[/configuration][:split].")
+        raise TaskError(f"{source!r} is no data set's id; it is written owner/name[/configuration][:split][@revision].")
     from datasets import load_dataset
 
     try:
-        loaded = load_dataset(named["name"], named["config"], split=named["split"] or "train", streaming=True)
+        at = {"revision": named["revision"]} if named["revision"] else {}
+        loaded = load_dataset(named["name"], named["config"], split=named["split"] or "train", streaming=True, **at)
         rows = [dict(row) for row in loaded]
     except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
         raise TaskError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {_reason(error)}.") from error

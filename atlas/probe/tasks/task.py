@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -79,6 +80,8 @@ class Task:
     """What was left out of the data and why, one line each."""
     assumptions: tuple[str, ...] = ()
     """How the data were read where nothing says it, one line each."""
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    """What it was read from."""
 
     def group_names(self) -> list[str]:
         """Return the groups in the order in which they first appear."""
@@ -95,7 +98,7 @@ class Task:
         return np.array([number[group] for group in self.groups], dtype=np.int64)
 
     def fingerprint(self) -> str:
-        """Return the sha256 of everything that the task holds."""
+        """Return the sha256 of everything that the task holds, whatever files it was read from."""
         return hashlib.sha256(json.dumps(_plain(self), ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -104,5 +107,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [value.dtype.str, list(value.shape), hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()]
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.compare}
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -102,6 +102,7 @@ def task_of_rows(source: Source) -> Task:
         sentences=sentences,
         groups=groups,
         matrix=None if source.matrix is None else source.matrix[[row.number for row in rows]],
+        files=source.files,
     )
     hypotheses = _hypotheses(stated, source, labels, rows, kept, task, notes)
     stated.nothing_else()
