@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,8 +13,8 @@ from safetensors import SafetensorError
 
 from atlas.errors import StorageError
 
-_PART = re.compile(r"\..+\.\d+\.part")
-"""What a file is called before it is whole."""
+_PART = re.compile(r"\..+\.\d+\.part(\.wal)?")
+"""What a file is called before it is whole, and the log that DuckDB keeps beside it."""
 
 
 @contextmanager
@@ -71,10 +72,13 @@ def share(path: Path) -> None:
 
 
 def sweep(leftovers: Iterable[Path]) -> None:
-    """Delete, of the given files, those that a killed run left half written."""
-    for path in leftovers:
+    """Delete, of the given files and folders, those that a killed run left half written."""
+    for path in list(leftovers):
         if _PART.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                _remove(path)
 
 
 def _flush(part: Path) -> None:

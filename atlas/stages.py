@@ -266,7 +266,7 @@ def locked(work: Path, part: str = EVERYTHING) -> Iterator[None]:
             if part == EVERYTHING:
                 _take(held, lock, work)
                 _require_no_part(work)
-                sweep(work.rglob(".*.part"))
+                sweep(work.rglob(".*"))
             else:
                 with ExitStack() as passing:
                     _take(passing, gate, work, GATE_SECONDS)

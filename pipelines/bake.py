@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.options import SiteOptions, site_options
-from pipelines.progress import say
+from pipelines.progress import say, stoppable
 
 if TYPE_CHECKING:
     from atlas.bake import BakeConfig
@@ -24,7 +24,9 @@ def command(atlas: Path, site: SiteOptions) -> None:
     Example:
         atlas bake work/atlas.duckdb --out site
     """
-    click.echo(run(atlas, site))
+    with stoppable("The same command begins the bake again."):
+        page = run(atlas, site)
+    click.echo(page)
 
 
 def run(atlas: Path, site: SiteOptions) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from atlas.errors import AtlasError
-from pipelines.progress import Stopped
+from pipelines.progress import stoppable
 
 COMMANDS = (
     *("demo", "build", "train", "harvest", "merge", "probe", "geometry", "evaluate", "assemble", "bake"),
@@ -45,16 +45,10 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with stoppable():
+                return super().invoke(ctx)
         except AtlasError as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt as error:
-            raise Stopped("Stopped.") from error
-        except RuntimeError as error:
-            # What DuckDB makes of Ctrl-C in the midst of a query.
-            if str(error) != "Query interrupted":
-                raise
-            raise Stopped("Stopped.") from error
         except ModuleNotFoundError as error:
             extra = EXTRAS.get(error.name or "")
             if extra is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import IO, Any
@@ -63,6 +63,10 @@ class Interruption:
         """Return whether it was asked."""
         return self.signal is not None
 
+    def stopped(self, left: str) -> Stopped:
+        """Return what ends the command, in one line that says what is `left` of its work."""
+        return (Ended if self.signal == signal.SIGTERM else Stopped)(f"Stopped. {left}".rstrip())
+
 
 @contextmanager
 def saving(left: str) -> Iterator[Interruption]:
@@ -78,34 +82,41 @@ def saving(left: str) -> Iterator[Interruption]:
         asked.signal = number
         say("Stopping; what is done is saved first (again to stop at once)")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    except KeyboardInterrupt as error:
-        ended = Ended if asked.signal == signal.SIGTERM else Stopped
-        raise ended(f"Stopped. {left}") from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Terminated(KeyboardInterrupt):
-    """The system asked the process to end."""
+    with _heard_by(ask):
+        try:
+            yield asked
+        except KeyboardInterrupt as error:
+            raise asked.stopped(left) from error
 
 
 @contextmanager
-def stoppable(left: str) -> Iterator[None]:
+def stoppable(left: str = "") -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the work in one line, which says what is `left` of it."""
+    asked = Interruption()
 
-    def terminate(_number: int, _frame: FrameType | None) -> None:
-        raise _Terminated
+    def ask(number: int, _frame: FrameType | None) -> None:
+        asked.signal = number
+        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    with _heard_by(ask):
+        try:
+            yield
+        except Stopped:
+            raise
+        except BaseException as error:
+            # Libraries make something else of it: DuckDB a RuntimeError.
+            if not (asked.pending() or isinstance(error, KeyboardInterrupt)):
+                raise
+            raise asked.stopped(left) from error
+
+
+@contextmanager
+def _heard_by(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM call `ask`; where the process was begun to ignore one of them, it still does."""
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
-    except _Terminated as error:
-        raise Ended(f"Stopped. {left}") from error
-    except KeyboardInterrupt as error:
-        raise Stopped(f"Stopped. {left}") from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
