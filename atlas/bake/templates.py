@@ -12,6 +12,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 
 import atlas
 from atlas.bake.folder import ASSETS
+from atlas.bake.spelled import shown
 from atlas.errors import TemplateError
 
 _AUTHORS = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
@@ -52,6 +53,7 @@ class Templates:
         self._environment = Environment(
             loader=ChoiceLoader([FileSystemLoader(folders), PrefixLoader({"atlas": FileSystemLoader(root)})]),
             autoescape=True,
+            finalize=shown,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -87,11 +89,7 @@ class Templates:
             contents = {name: path.read_bytes() for name, path in self._static.items()}
         except OSError as error:
             raise TemplateError(f"--templates: '{error.filename}' cannot be read: {error.strerror}. Mend it.") from error
-        digest = hashlib.sha256()
-        for name, content in contents.items():
-            for part in (name.encode(), content):
-                digest.update(hashlib.sha256(part).digest())
-        folder = f"{ASSETS}/{digest.hexdigest()[:12]}"
+        folder = f"{ASSETS}/{assets_digest(contents)}"
         for name, content in contents.items():
             target = site / folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +108,15 @@ class Templates:
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         place = _place(error) or f"A template in '{self._own}'"
         return TemplateError(f"{place}: {reason}. Mend it.")
+
+
+def assets_digest(contents: Mapping[str, bytes]) -> str:
+    """Return what a folder of static files is named after: 12 digits of a hash of their paths in it and their contents."""
+    digest = hashlib.sha256()
+    for name, content in sorted(contents.items()):
+        for part in (name.encode(), content):
+            digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:12]
 
 
 def _place(error: Exception) -> str | None:

@@ -108,7 +108,7 @@
     document.body.dataset.page = page;
     pages.list.dataset.tab = state.tab;
     for (const tab of tabs.querySelectorAll("[data-tab]")) tab.setAttribute("aria-pressed", String(tab.dataset.tab === state.tab));
-    document.title = titleOf(state, page);
+    document.title = atlas.words.spelled(titleOf(state, page));
     for (const link of document.querySelectorAll("[data-to]")) link.href = route.link({ [link.dataset.to]: true });
     for (const link of document.querySelectorAll("[data-prompt]")) link.href = route.link({ prompt: Number(link.dataset.prompt) });
     for (const link of document.querySelectorAll("[data-back]")) {

@@ -1,7 +1,7 @@
 "use strict";
 // A curve over two axes with units. Pointer, focus and arrow keys read its points out.
 (() => {
-  const { make, draw, number } = atlas.words;
+  const { make, draw, number, say } = atlas.words;
   const PAD = { left: 52, right: 10, top: 28, bottom: 34 };
   const TOWER = 50;   // times the median
   const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -118,13 +118,13 @@
 
     #read(at) {
       this.#at = at;
-      this.#says.textContent = this.#of.tell(at);
+      say(this.#says, this.#of.tell(at));
       this.#place(at);
     }
 
     #rest() {
       this.#at = null;
-      this.#says.textContent = this.#of.tell(this.#of.x.length - 1);
+      say(this.#says, this.#of.tell(this.#of.x.length - 1));
       this.#cursor?.replaceChildren();
     }
 

@@ -2,12 +2,19 @@
 // Elements, numbers and tokens as the reader meets them. Whatever comes from a model or a corpus goes in as text.
 (() => {
   const SIGNS = { " ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥", "\u007f": "␡" };
-  const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
-  const JOINERS = /[\u200c\u200d\ufe00-\ufe0f]/;   // they shape the letters or pictographs that they stand beside
+  // What cannot be seen, turns the text around, or is no character; `spelled` in Python names the same.
+  const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800]/u;
+  const JOINER = /[\u200c\u200d\ufe00-\ufe0f]/;   // they shape the letter or pictograph that they stand behind
+  const SHAPED = /[#*0-9©®\u0531-\u{10ffff}]/u;     // Latin, Greek and Cyrillic letters are not
+  const MARK = /\p{M}/u;
+  const MARKS = 4;         // accents and vowel signs on one letter; more would be painted over the lines around it
+  const ODD = RegExp(`${UNSEEN.source}|\\p{M}{${MARKS + 1}}`, "u");
+  const LONGEST = 2_000;   // code units of a text that is shown whole
+  const TOKEN = 200;       // of a token or a name
+  const SAID = new Set(["alt", "aria-label", "aria-valuetext", "label", "placeholder", "title"]);   // attributes that a reader meets
 
   function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    return fill(element, attributes, children);
+    return fill(document.createElement(tag), attributes, children);
   }
 
   function draw(tag, attributes = {}, ...children) {
@@ -15,10 +22,19 @@
   }
 
   function fill(element, attributes, children) {
-    for (const [name, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(name, value);
-    element.append(...children);
+    for (const [name, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(name, SAID.has(name) ? spelled(value) : value);
+    element.append(...children.flatMap((child) => (typeof child === "string" ? written(element, child) : [child])));
     return element;
   }
+
+  // Puts children in place of what an element holds.
+  function say(element, ...children) {
+    element.replaceChildren();
+    return fill(element, {}, children);
+  }
+
+  // A text as an element of its kind holds it: pictures and options take nothing but text.
+  const written = (element, text) => (element instanceof HTMLElement && !(element instanceof HTMLOptionElement) ? nodes(text) : [spelled(text)]);
 
   const grouped = new Intl.NumberFormat("en");
   const three = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -58,38 +74,60 @@
     return make("span", { class: shown.length === 1 ? "unseen sign" : "unseen", title: code(character) }, times === 1 ? shown : times < 4 && shown.length === 1 ? shown.repeat(times) : `${shown}×${times}`);
   }
 
-  // Nodes for a token's text: what cannot be seen, and what would turn the text around, is named instead.
-  function token(text) {
-    const blank = text.trim() === "";
-    const nodes = [];
-    let [seen, same] = ["", ""];
+  // Stands for marks that one letter has too many of, and for the rest of a text that is too long.
+  const piled = (run) => make("span", { class: "unseen", title: Array.from(new Set(run)).slice(0, 8).map(code).join(" ") }, `+${counted(Array.from(run).length, "mark")}`);
+  const rest = (length) => make("span", { class: "unseen" }, `… +${counted(length, "character")}`);
+
+  // Nodes for a text: what cannot be seen, what would turn the text around and what would be painted over its neighbours is named
+  // instead, and what is too long is cut. Of a token that is blank every character is named.
+  function nodes(text, { longest = LONGEST, isToken = false } = {}) {
+    const kept = text.length > longest ? text.slice(0, longest).replace(/[\ud800-\udbff]$/, "") : text;
+    const isBlank = isToken && kept.trim() === "";
+    if (kept === text && !isBlank && !ODD.test(text)) return text === "" ? [] : [text];
+    const found = [];
+    let [seen, many, same, marks, last] = ["", "", "", 0, ""];
     const flush = () => {
-      if (seen) nodes.push(seen);
-      if (same) nodes.push(unseen(same));
-      [seen, same] = ["", ""];
+      if (seen) found.push(seen);
+      if (many) found.push(piled(many));
+      if (same) found.push(unseen(same));
+      [seen, many, same] = ["", "", ""];
     };
-    for (const character of text) {
-      if (blank || (UNSEEN.test(character) && !(JOINERS.test(character) && seen.trim()))) {
+    for (const character of kept) {
+      const isShaping = JOINER.test(character) && SHAPED.test(last) && (!JOINER.test(last) || (character === "\u200d" && last !== "\u200d"));
+      const isUnseen = isBlank || (UNSEEN.test(character) && !isShaping);
+      if (MARK.test(character)) marks += 1; else if (!isShaping) marks = 0;
+      if (isUnseen) {
         if (!same.startsWith(character)) flush();
         same += character;
-      } else {
+      } else if (marks > MARKS) {
         if (same) flush();
+        many += character;
+      } else {
+        if (many || same) flush();
         seen += character;
       }
+      last = isUnseen ? "" : character;
     }
     flush();
-    return nodes;
+    if (kept !== text) found.push(rest(Array.from(text).length - Array.from(kept).length));
+    return found;
   }
 
-  // The same as a text, for where no element can stand.
-  const spelled = (text) => token(text).map((part) => (typeof part === "string" ? part : part.textContent)).join("");
+  // A token or a name.
+  const token = (text) => nodes(text, { longest: TOKEN, isToken: true });
+
+  // A text of which nothing is left out.
+  const whole = (text) => nodes(text, { longest: Infinity });
+
+  // A text for where no element can stand.
+  const spelled = (text) => nodes(String(text), { isToken: true }).map((part) => (typeof part === "string" ? part : part.textContent)).join("");
 
   // Says in place what went wrong; nothing takes an earlier word back.
   function trouble(root, message) {
     const place = root.querySelector("[data-trouble]");
-    place.textContent = message ?? "";
+    say(place, message ?? "");
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, token, spelled, trouble };
+  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, say, token, spelled, trouble, whole };
 })();

@@ -89,7 +89,7 @@
     const from = top + (colouring.axis ? RAMP : 0);
     entries.forEach((entry, at) => {
       const [x, y] = [LEFT + COLUMN * (at % columns), from + ROW * Math.floor(at / columns)];
-      root.append(draw("circle", { cx: x + 4, cy: y - 4, r: 4, fill: entry[scheme] }), text(`${entry.text} · ${entry.count}`, x + 14, y));
+      root.append(draw("circle", { cx: x + 4, cy: y - 4, r: 4, fill: entry[scheme] }), text(`${atlas.names.short(entry.text)} · ${entry.count}`, x + 14, y));
     });
     root.append(text(location.href, LEFT, all - 12, { fill: colours.muted }));
     return new Blob([`<?xml version="1.0" encoding="UTF-8"?>\n${new XMLSerializer().serializeToString(root)}\n`], { type: "image/svg+xml" });

@@ -173,7 +173,7 @@
     async show(cloud) {
       if (this.#cloud?.key !== cloud.key) [this.#at, this.#pinned] = [null, null];
       this.#cloud = cloud;
-      this.#box.setAttribute("aria-label", `${cloud.title}, on its axes. The keys . and , go from point to point.`);
+      this.#box.setAttribute("aria-label", atlas.words.spelled(`${cloud.title}, on its axes. The keys . and , go from point to point.`));
       this.#draw();
       this.#box.dataset.ready = "";
     }

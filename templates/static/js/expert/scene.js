@@ -139,7 +139,7 @@
       this.cloud = { ...(count === 1 ? piled(asked) : asked), reach: Math.max(camera.reach(asked), asked.reach ?? 0) };
       this.#figure = figure[atlas.scheme.name()];
       this.#box.classList.toggle("one-axis", count === 1);
-      this.#box.setAttribute("aria-label", `${asked.title}. Arrow keys ${count < 3 ? "move" : "turn"} it.`);
+      this.#box.setAttribute("aria-label", atlas.words.spelled(`${asked.title}. Arrow keys ${count < 3 ? "move" : "turn"} it.`));
       this.#measure();
       if (isOther || (asked.camera ?? null) !== this.#told) this.#start(asked.camera ?? null);
       await this.#draw();

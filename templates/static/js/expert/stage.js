@@ -1,7 +1,7 @@
 "use strict";
 // The cloud of one expert with its controls: which points, coloured by what, seen how, and what the reader holds on to.
 (() => {
-  const { make } = atlas.words;
+  const { make, say } = atlas.words;
   const { route, colouring: ways } = atlas;
   const PLAIN = ["label", "norm", "importance", "position", "document", "template", "token"];   // what is told of every point anyway
   const PICTURE = { width: 1000, height: 1000 };
@@ -117,7 +117,7 @@
 
     #say(words) {
       clearTimeout(this.#saying);
-      this.#part("passed").textContent = words;
+      say(this.#part("passed"), words);
       this.#saying = setTimeout(() => { this.#part("passed").textContent = ""; }, SAID);
     }
 
@@ -152,7 +152,7 @@
       this.#part("colour").value = ways.write(task, way);
       this.#set({ isFlat, isGate, isJoined: line !== "none", canJoin: !supported.length && points.means.text.length > 1 });
       this.#key.show(colouring, state);
-      this.#part("drawn").replaceChildren(atlas.captions.caption(record, points, { colouring, way, isGate, supported: record.supported(task), isJoined: line !== "none" }));
+      say(this.#part("drawn"), atlas.captions.caption(record, points, { colouring, way, isGate, supported: record.supported(task), isJoined: line !== "none" }));
       this.#root.classList.remove("waiting");
       const looks = this.#looks(state);
       if (before?.key === key && before.cloud) {
@@ -216,7 +216,7 @@
       const { gate } = this.#record.data;
       this.#part("seen").options[1].disabled = !gate?.matrix;
       this.#part("no-gate").hidden = !gate?.absent;
-      this.#part("no-gate").textContent = gate?.absent ?? "";
+      say(this.#part("no-gate"), gate?.absent ?? "");
     }
 
     #offer(record) {

@@ -2,7 +2,7 @@
 // A histogram of one amount with a range over it: two sliders whose stops are the edges of the bars, a brush for the pointer, and
 // two fields for bounds that are typed. Knows the amount, never the address.
 (() => {
-  const { make, draw, number } = atlas.words;
+  const { make, draw, number, say } = atlas.words;
   const HIGH = 36;   // of the bars, in px
   const GAP = 0.12;  // of a bar's width, on either side
   const DRAGGED = 3; // px that make a press a drag
@@ -136,7 +136,7 @@
       const bound = read(this.#amount, field.value);
       if (Number.isNaN(bound)) {
         field.ariaInvalid = "true";
-        this.#readout.textContent = `“${field.value.trim()}” is not a number.`;
+        say(this.#readout, `“${field.value.trim()}” is not a number.`);
         return;
       }
       field.ariaInvalid = null;

@@ -2,7 +2,7 @@
 // The controls that narrow the list: what they are set to goes into the address, and the address sets them. Each says how many experts
 // it would leave, all other filters as they are.
 (() => {
-  const { make, count, percent, token } = atlas.words;
+  const { make, count, percent, say, spelled, token } = atlas.words;
   const { route } = atlas;
   const KEPT = "atlas-open-facets";   // which ones are unfolded, while this tab is open
   const ANY = "";
@@ -40,9 +40,9 @@
     get isOpen() { return this.#details.open; }
 
     call(title) {
-      this.root.setAttribute("aria-label", title);
-      this.#clear.setAttribute("aria-label", `Clear ${title}`);
-      this.root.querySelector("[data-title]").textContent = title;
+      this.root.setAttribute("aria-label", spelled(title));
+      this.#clear.setAttribute("aria-label", spelled(`Clear ${title}`));
+      say(this.root.querySelector("[data-title]"), title);
     }
 
     show(state) {
@@ -145,7 +145,7 @@
         link.hidden = title === undefined;
         if (title === undefined) continue;
         link.href = route.link({ [page]: which });
-        link.textContent = `The page of ${title}`;
+        say(link, `The page of ${title}`);
       }
     }
 

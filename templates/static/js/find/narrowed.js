@@ -2,7 +2,7 @@
 // Above the list: how many experts there are, what narrows them, each with a button that takes it back, and what a search may have meant.
 // Where none is left, in the list's place: what to relax.
 (() => {
-  const { make, count, token } = atlas.words;
+  const { make, count, spelled, token } = atlas.words;
   const { route } = atlas;
   const { folded } = atlas.search;
   const BEGUN = 3;   // letters, below which a word of a name must be met whole
@@ -63,7 +63,7 @@
       this.#part("suggestions").replaceChildren(
         ...this.#named(state), ...meant.map((label) => this.#label(state, label)),
         ...tokens.map(tokenLink),
-        ...(matches?.common.length && !isEmpty ? [make("p", { class: "note" }, ...token(`${listed(matches.common)}: in too many contexts to look for there.`))] : []));
+        ...(matches?.common.length && !isEmpty ? [make("p", { class: "note" }, `${listed(matches.common)}: in too many contexts to look for there.`)] : []));
     }
 
     // Tasks and hypotheses that have a word which the query begins or is.
@@ -99,7 +99,7 @@
       const ways = relaxed.map(({ text, left, without }) => button(token(`Without ${text}: ${count(left)}`), () => route.set(without)));
       this.#part("empty").replaceChildren(
         make("p", {}, `No expert passes ${several}.${ways.length || filters.length < 2 ? "" : " To leave out one of them is not enough."}`),
-        ...(matches?.common.length ? [make("p", { class: "note" }, ...token(`${listed(matches.common)}: in too many contexts to look for there; only tokens, titles and numbers were searched.`))] : []),
+        ...(matches?.common.length ? [make("p", { class: "note" }, `${listed(matches.common)}: in too many contexts to look for there; only tokens, titles and numbers were searched.`)] : []),
         ...ways, ...(ways.length ? [] : [button("Reset", reset)]));
     }
   }
@@ -122,7 +122,7 @@
 
   function removing({ text, without }) {
     const made = button([...token(text), make("span", { "aria-hidden": "true" }, "\u00a0×")], () => route.set(without));
-    made.setAttribute("aria-label", `Remove filter: ${text}`);
+    made.setAttribute("aria-label", spelled(`Remove filter: ${text}`));
     return made;
   }
 

@@ -1,7 +1,7 @@
 "use strict";
 // The list as cards: a small cloud, what the title says and rests on, the score strip, firing rate and importance.
 (() => {
-  const { make, number, count, percent, token, trouble } = atlas.words;
+  const { make, number, count, percent, spelled, token, trouble } = atlas.words;
   const { known } = atlas.facts;
   const STRIP = 60;
   const WIDTH = 148;   // least; and these are all px
@@ -117,7 +117,7 @@
       line.replaceChildren(best ? this.#strip(best) : make("span"), figure("firing rate", this.#facts.of("rate", row)), figure("importance", this.#facts.of("importance", row)));
       const { task, hypothesis } = best ? this.#facts.read(best) : {};
       whose.replaceChildren(...(best ? [make("span", {}, task.title), make("span", {}, `: ${hypothesis.title}`)] : []));
-      whose.title = best ? `The score is of ${task.title}, ${hypothesis.title}` : "";
+      whose.title = best ? spelled(`The score is of ${task.title}, ${hypothesis.title}`) : "";
     }
 
     #strip(best) {

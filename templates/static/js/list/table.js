@@ -1,7 +1,7 @@
 "use strict";
 // The list as a table: the same experts in the same order, with columns of the reader's choice.
 (() => {
-  const { make, aligned, count, percent, interval, token } = atlas.words;
+  const { make, aligned, count, percent, interval, say, token } = atlas.words;
   const { known } = atlas.facts;
   const LINE = 28;   // px
   const STRIP = 96;
@@ -167,7 +167,7 @@
         if (place === 0) return;
         const said = COLUMNS[name].cell(this.#facts, row, this.#found);
         const cell = line.children[place];
-        cell.replaceChildren(...(Array.isArray(said) ? said : [said]));
+        say(cell, ...(Array.isArray(said) ? said : [said]));
         if (COLUMNS[name].isWords) cell.title = cell.textContent;
       });
     }

@@ -1,7 +1,7 @@
 "use strict";
 // The map of all experts on one canvas: a dot for each, clusters by name, what the filters leave out in grey. The list says the same in words.
 (() => {
-  const { make, token } = atlas.words;
+  const { make, say, token } = atlas.words;
   const { array } = atlas.payloads;
   const { plain } = atlas.clusters;
   const { route, pointed } = atlas;
@@ -220,7 +220,7 @@
       const said = [this.#hue.tell(row), this.#clusters.said(row), this.#passing[row] ? null : "filtered out"].filter(Boolean);
       tip.replaceChildren(make("b", {}, String(expert[row])), " ", ...token(title[row]), ...said.map((text) => make("span", { class: "said" }, text)));
       tip.href = this.#link(row);
-      if (spoken) this.#parts.spoken.textContent = [`Expert ${expert[row]}: ${plain(title[row])}`, ...said].join(", ");
+      if (spoken) say(this.#parts.spoken, [`Expert ${expert[row]}: ${plain(title[row])}`, ...said].join(", "));
     }
 
     #link(row) { return route.link({ expert: this.#experts.expert[row], at: null }); }

@@ -1,7 +1,7 @@
 "use strict";
 // Two experts side by side: their clouds under one camera and one colouring, what is known of both, how near they are, their contexts.
 (() => {
-  const { make, aligned, count, interval, number, percent, token } = atlas.words;
+  const { make, aligned, count, interval, number, percent, say, token } = atlas.words;
   const { table } = atlas.tables;
   const { term } = atlas.definitions;
   const { known } = atlas.facts;
@@ -60,7 +60,7 @@
     #say({ colour }) {
       const silent = this.#records.filter(({ sources }) => !sources.length).map(({ expert }) => `Expert ${expert} has no points to draw.`);
       const together = "They turn together. Each lies on its own principal axes: what an axis is on the left has nothing to do with it on the right. Each is drawn to fill its place; its caption says how large it is.";
-      this.#part("alike").textContent = silent.length ? silent.join(" ") : `${this.#alike(colour)} ${together}`;
+      say(this.#part("alike"), silent.length ? silent.join(" ") : `${this.#alike(colour)} ${together}`);
     }
 
     // Whether a colour means the same on both sides.

@@ -1,7 +1,7 @@
 "use strict";
 // Bookmarks and notes as the reader meets them: the panel, an expert's own star and note, and the bar of a link that brings some.
 (() => {
-  const { make, count, token } = atlas.words;
+  const { make, count, say, spelled, token } = atlas.words;
   const { marks, route } = atlas;
   const PAUSE = 300;   // ms after the last letter
   const AT_FIRST = 200;   // rows of the panel
@@ -62,7 +62,7 @@
     }
 
     #say(message) {
-      this.#said.textContent = message;
+      say(this.#said, message);
       this.#said.hidden = message === "";
     }
   }
@@ -107,7 +107,7 @@
 
     #part(name) { return this.#dialog.querySelector(`[data-marks-${name}]`); }
 
-    #say(...words) { this.#part("news").replaceChildren(...words); }
+    #say(...words) { say(this.#part("news"), ...words); }
 
     // A row once shown stays until the panel is closed: what was removed can be taken back.
     #draw() {
@@ -294,7 +294,7 @@
     #say(words, ways) {
       this.#bar.hidden = false;
       const says = this.#bar.querySelector("[data-brought-says]");
-      if (says.textContent !== words) says.textContent = words;
+      if (says.textContent !== spelled(words)) say(says, words);
       for (const button of this.#bar.querySelectorAll("[data-brought-do]")) button.hidden = !ways.includes(button.dataset.broughtDo);
     }
 

@@ -2,7 +2,7 @@
 // Experts by labels on a canvas: a row for each expert, a column for each label, darker where it fires more. What is pointed at, or where
 // the arrow keys are, is read out in words; a click or Enter opens the expert.
 (() => {
-  const { make } = atlas.words;
+  const { make, say, spelled } = atlas.words;
   const HIGH = 16;            // px of a row
   const WIDE = [4, 28];       // px of a column, at least and at most
   const SLANT = 50 * Math.PI / 180;
@@ -11,7 +11,7 @@
   const LONGEST = 18;         // characters of a label's name
   const PAGE = 10;            // rows that a page key goes
   function short(text) {
-    const signs = Array.from(atlas.words.spelled(text));
+    const signs = Array.from(spelled(text));
     return signs.length > LONGEST ? `${signs.slice(0, LONGEST - 1).join("").trimEnd()}…` : signs.join("");
   }
 
@@ -39,7 +39,7 @@
     // of: { summary, labels: names, rows: [{ number, text, way: attributes of its link }], shade(row, label) from 0 to 1, tell(row, label) }
     show(of) {
       [this.#of, this.#at] = [of, null];
-      this.#cells.setAttribute("aria-label", of.summary);
+      this.#cells.setAttribute("aria-label", spelled(of.summary));
       // A link for the pointer; the keyboard has the cells, and the table its own links.
       this.#names.replaceChildren(...of.rows.map(({ number, text, way }) => make("a", { ...way, tabindex: "-1", title: `${number} ${text}` }, make("b", {}, String(number)), make("span", {}, ` ${text}`))));
       this.#rest();
@@ -114,7 +114,7 @@
       this.#mark(this.#at?.row, false);
       this.#at = { row, label };
       this.#mark(row, true);
-      this.#says.textContent = this.#of.tell(row, label);
+      say(this.#says, this.#of.tell(row, label));
       this.#cursor.hidden = false;
       Object.assign(this.#cursor.style, { insetInlineStart: `${label * this.#wide}px`, insetBlockStart: `${row * HIGH}px`, inlineSize: `${this.#wide}px`, blockSize: `${HIGH}px` });
     }

@@ -1,7 +1,7 @@
 "use strict";
 // A prompt's page: which experts fire on its tokens, and why the others are silent.
 (() => {
-  const { make, count, counted, number, aligned, token, trouble } = atlas.words;
+  const { make, count, counted, number, aligned, say, spelled, token, trouble, whole } = atlas.words;
   const { route } = atlas;
   const [AT_FIRST, LEAST, CELLS] = [60, 12, 6000];   // experts that are shown at first: so many, or as many as make so many cells, but no fewer
   const NEAREST = 5;     // silent experts beside a token
@@ -74,7 +74,7 @@
         const to = prompt + Number(link.dataset.promptStep);
         link.hidden = !this.#manifest.prompts[to];
         link.href = route.link({ prompt: to });
-        link.title = this.#manifest.prompts[to]?.title ?? "";
+        link.title = spelled(this.#manifest.prompts[to]?.title ?? "");
       }
     }
 
@@ -84,7 +84,7 @@
       const all = this.#manifest.experts.expert.length;
       const tokens = width - special.size;
       const each = tokens ? firing.reduce((sum, { fires }) => sum + fires, 0) / tokens : 0;
-      this.#part("text").textContent = text;
+      this.#part("text").replaceChildren(...text.split("\n").flatMap((line, at) => [...(at ? [document.createElement("br")] : []), make("span", {}, ...whole(line))]));
       this.#part("whole").hidden = text === title;
       this.#part("whole").open = false;
       this.#part("says").textContent = `${count(firing.length)} of ${counted(all, "expert")} ${firing.length === 1 ? "fires" : "fire"} on at least one of its ${counted(tokens, "token")}, ${number(each)} on a token on average. `

@@ -1,7 +1,7 @@
 "use strict";
 // A labelled task's page: what it is, what can be read of it from which experts, what each of them does on its labels, and its rows.
 (() => {
-  const { make, count, counted, number, percent, token } = atlas.words;
+  const { make, count, counted, number, percent, say, token } = atlas.words;
   const { load, array } = atlas.payloads;
   const { term } = atlas.definitions;
   const { route } = atlas;
@@ -96,7 +96,7 @@
     #fill(task, found) {
       const { of, important, firing } = found;
       [this.#task, this.#written, this.#found, this.#most] = [task, null, found, ROWS];
-      this.#part("about").textContent = task.description;
+      say(this.#part("about"), task.description);
       this.#part("facts").replaceChildren(...facts(task).map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))));
       const read = atlas.leaders.leaders(this.#manifest, task, of, important?.rows.length ? important : null);
       this.#part("leaders").replaceChildren(...(task.hypotheses.length ? [] : [make("p", { class: "note" }, "No hypothesis is tested on it.")]), ...read);
