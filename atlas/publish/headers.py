@@ -85,15 +85,23 @@ def _rule(number: int, given: Any, path: Path) -> Rule:
     values = given.get("values", {})
     if not isinstance(values, dict):
         raise ConfigError(f"{wrong} has no table [headers.values].")
-    return Rule(given["for"].strip(), {name.strip(): _value(value, f"{wrong}: {name}") for name, value in values.items()})
+    return Rule(given["for"].strip(), {_name(name, wrong): _value(value, f"{wrong}: {name}") for name, value in values.items()})
+
+
+def _name(name: str, wrong: str) -> str:
+    if not re.fullmatch(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*", name):
+        raise ConfigError(f"{wrong} has a header named {name!r}; a name is made of letters, digits and hyphens.")
+    return name.strip()
 
 
 def _value(value: Any, wrong: str) -> str:
-    if isinstance(value, str):
-        return re.sub(r"\s*,\s*", ", ", value.strip())
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ", ".join(part.strip() for part in value)
-    raise ConfigError(f"{wrong} is {value!r}: write it as text.")
+    parts = value.split(",") if isinstance(value, str) else value
+    if not (isinstance(parts, list) and all(isinstance(part, str) for part in parts)):
+        raise ConfigError(f"{wrong} is {value!r}: write it as text.")
+    said = ", ".join(part.strip() for part in parts)
+    if not (said.isascii() and said.isprintable()):
+        raise ConfigError(f"{wrong} is {value!r}; a header is one line of plain ASCII.")
+    return said
 
 
 def _same_name(name: str, headers: Mapping[str, str]) -> str:

@@ -192,8 +192,10 @@ def test_a_star_holds_for_every_path_and_a_plain_rule_for_its_own(path: str) -> 
         ('[[headers]]\n[headers.values]\nA = "1"\n', "Rule 1 .* names no path"),
         ('[[headers]]\nfor = "/*"\nvalues = 3\n', "Rule 1 .* has no table"),
         ('[[headers]]\nfor = "/*"\n[headers.values]\nA = 1\n', "Rule 1 .*: A is 1: write it as text"),
+        ('[[headers]]\nfor = "/*"\n[headers.values]\nA = "a\\r\\nSet-Cookie: b"\n', "one line of plain ASCII"),
+        ('[[headers]]\nfor = "/*"\n[headers.values]\n"A: b" = "c"\n', "header named 'A: b'"),
     ],
-    ids=["syntax", "path", "values", "value"],
+    ids=["syntax", "path", "values", "value", "lines", "name"],
 )
 def test_a_configuration_that_cannot_be_used_says_where(text: str, says: str, tmp_path: Path) -> None:
     path = tmp_path / "netlify.toml"
