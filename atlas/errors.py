@@ -33,8 +33,19 @@ AtlasError
 from __future__ import annotations
 
 
+LONGEST = 2_000
+"""Characters of a line that a reader still finds the cause in."""
+
+
 class AtlasError(Exception):
-    """A problem that the reader can mend: one line that says what was wrong, with the value, and what to do next."""
+    """A problem that the reader can mend: one line that says what was wrong, with the value, and what to do next.
+
+    Values are those of other people's files, so whatever would break the line is left out, and the middle of one that is too long.
+    """
+
+    def __str__(self) -> str:
+        line = " ".join(super().__str__().splitlines())
+        return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 class AtlasMissing(AtlasError):
