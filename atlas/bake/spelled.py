@@ -21,7 +21,7 @@ _JOINER = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 _SHAPED = re.compile("[#*0-9\u00a9\u00ae\u0531-\U0010ffff]")
 _BLANK = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 """What scripts take for white space."""
-_SIGNS = {" ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥", "\u007f": "␡"}
+_SIGNS = {" ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥"}
 
 
 def spelled(text: str) -> str:
@@ -95,7 +95,7 @@ def _is_unseen(character: str) -> bool:
 
 def _named(run: str) -> str:
     character = run[0]
-    name = _SIGNS.get(character) or (chr(0x2400 + ord(character)) if character < " " else f"U+{ord(character):04X}")
+    name = _SIGNS.get(character, f"U+{ord(character):04X}")
     if len(run) == 1:
         return name
     return name * len(run) if len(run) < 4 and len(name) == 1 else f"{name}×{len(run)}"

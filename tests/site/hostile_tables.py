@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import cycle
+from random import Random
 from typing import Any
 
 from synthetic import Size, synthetic_tables
@@ -28,7 +29,7 @@ FREE = {
 def hostile_tables(strings: Sequence[str], size: Size) -> dict[str, dict[str, Any]]:
     """Return every table with the strings in place of all free text, each of them somewhere."""
     tables = synthetic_tables(size=size)
-    turn = cycle(strings)
+    turn = cycle(Random(0).sample(strings, len(strings)))  # each column has some of every kind
     for table, columns in FREE.items():
         for column in columns:
             tables[table][column] = [next(turn) for _ in tables[table][column]]

@@ -1,7 +1,7 @@
 "use strict";
 // Elements, numbers and tokens as the reader meets them. Whatever comes from a model or a corpus goes in as text.
 (() => {
-  const SIGNS = { " ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥", "\u007f": "␡" };
+  const SIGNS = { " ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥" };
   // What cannot be seen, turns the text around, or is no character; `spelled` in Python names the same.
   const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800]/u;
   const JOINER = /[\u200c\u200d\ufe00-\ufe0f]/;   // they shape the letter or pictograph that they stand behind
@@ -63,8 +63,8 @@
   const percents = (share, low, high) => `${percent(share)} (${percent(low, { sign: false })}–${percent(high, { sign: false })})`;
 
   const code = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-  // A space's name, the picture of a control character, the number of anything else.
-  const sign = (character) => SIGNS[character] ?? (character < " " ? String.fromCodePoint(0x2400 + character.codePointAt(0)) : code(character));
+  // A name or a sign where there is one, else the number: few fonts have pictures of control characters.
+  const sign = (character) => SIGNS[character] ?? code(character);
 
   // Stands for one or more of the same character.
   function unseen(run) {
