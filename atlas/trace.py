@@ -66,7 +66,7 @@ def trace(document: Document, smixae: Smixae, model: LanguageModel, config: Stre
     width = window_width(model.tokenizer, config)
     norms = torch.zeros(len(token_ids), smixae.n_experts)
     for block in blocks(chunk_windows([document], model.tokenizer, config), model, config):
-        require_finite(block, model)
+        require_finite(block, model, lambda _document, _window: "the prompt")
         place = (block.tokens.window * width + block.tokens.position).long().cpu()
         # The whole block, whose last rows may be none of the prompt's: a shorter one would have other bits.
         norms[place] = smixae.norms(block.x)[: len(place)].cpu()

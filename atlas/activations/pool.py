@@ -18,10 +18,13 @@ from torch import Tensor
 from atlas.activations.carriers import carrier_documents
 from atlas.activations.corpus import Corpus, Document, TextHash
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import StreamConfig, blocks, chunk_windows, require_finite
+from atlas.activations.stream import StreamConfig, blocks, chunk_windows, of_corpus, require_finite
 
 CARRIER_TOKENS = 45
 """Fewer than a carrier document has (some 60), so that a third more of them are written than needed, and the rest cut off."""
+
+CARRIERS = "the carrier sentences"
+"""What a message calls the text that is none of the corpus'."""
 
 
 class Pool(NamedTuple):
@@ -80,13 +83,13 @@ class PoolReader:
                 break
             for document in chunk:
                 text.add(document)
-            self._run([document for document in chunk if not document.held_out], held, told)
+            self._run([document for document in chunk if not document.held_out], held, told, self.corpus.name)
         of_text = held.n
         wanted = int(of_text * self.carrier_share / (1 - self.carrier_share))
         if carriers := most - of_text if held.full else wanted:
             held.room = of_text + carriers
             texts = carrier_documents(carriers // CARRIER_TOKENS + 1, self.seed + first_chunk)
-            self._run([Document(i, text, False) for i, text in enumerate(texts)], held, told)
+            self._run([Document(i, text, False) for i, text in enumerate(texts)], held, told, CARRIERS)
         documents = frozenset(held.documents)
         return Pool(held.rows, first_chunk, next_chunk, held.n - of_text, held.vocabulary, documents, text.sha256())
 
@@ -98,15 +101,15 @@ class PoolReader:
         """
         found = _Rows(self.model, most)
         for chunk in self.corpus.chunks():
-            self._run([document for document in chunk if document.held_out], found, told)
+            self._run([document for document in chunk if document.held_out], found, told, self.corpus.name)
             if found.full:
                 break
         return found.rows
 
-    def _run(self, documents: list[Document], into: _Rows, told: Callable[[int], None]) -> None:
+    def _run(self, documents: list[Document], into: _Rows, told: Callable[[int], None], of: str) -> None:
         by_ordinal = {document.ordinal: document.identity for document in documents}
         for block in blocks(chunk_windows(documents, self.model.tokenizer, self.stream), self.model, self.stream):
-            require_finite(block, self.model)
+            require_finite(block, self.model, of_corpus(of))
             x, tokens = block
             n = into.add(x[: len(tokens.token_id)], tokens.token_id)
             into.documents |= {by_ordinal[ordinal] for ordinal in set(tokens.document[:n].tolist())}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
@@ -203,13 +203,24 @@ def ahead(items: Iterable[T], n: int = 1) -> Generator[T]:
         maker.shutdown(cancel_futures=True)
 
 
-def require_finite(block: Block, model: LanguageModel) -> None:
-    """Raise ModelError, with the document's ordinal, unless all values of a block are finite."""
-    finite = block.x[: len(block.tokens.document)].isfinite().all(dim=1)
+Place = Callable[[int, int], str]
+"""A document's ordinal and a window's ► where in the text that is, in words."""
+
+
+def of_corpus(name: str) -> Place:
+    """Return what names a place in a corpus."""
+    return lambda document, window: f"window {window} of document {document} of '{name}' (both from 0)"
+
+
+def require_finite(block: Block, model: LanguageModel, place: Place) -> None:
+    """Raise ModelError, with the first place of one that is not, unless all values of a block are finite."""
+    tokens = block.tokens
+    finite = block.x[: len(tokens.document)].isfinite().all(dim=1)
     if not bool(finite.all()):
-        document = int(block.tokens.document[~finite][0])
-        hint = "" if model.dtype == "float32" else " Try --dtype float32."
-        raise ModelError(f"'{model.name}' returned values that are not finite in document {document}.{hint}")
+        row = int((~finite).nonzero()[0])
+        where = place(int(tokens.document[row]), int(tokens.window[row]))
+        mend = "Leave that text out, or fetch the model anew" if model.dtype == "float32" else "Try --dtype float32"
+        raise ModelError(f"'{model.name}' returned values that are not finite for {where}. {mend}.")
 
 
 def _run(batch: list[Window], model: LanguageModel, specials: Specials) -> tuple[Tensor, Tokens]:

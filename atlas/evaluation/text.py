@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atlas.activations.corpus import Corpus, Document, TextHash
 from atlas.activations.model import LanguageModel
-from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows, require_finite
+from atlas.activations.stream import StreamConfig, Window, blocks, chunk_windows, of_corpus, require_finite
 from atlas.dictionary import Checkpoint
 from atlas.errors import ConfigError, CorpusError
 
@@ -152,7 +152,7 @@ class EvaluatedText:
         """
         for windows in self.windows(belongs, tokens, share):
             for block in blocks(windows, self.model, self.config.stream):
-                require_finite(block, self.model)
+                require_finite(block, self.model, of_corpus(self._corpus.name))
                 n = len(block.tokens.document)
                 yield block.x, n
                 self.counted(n)

@@ -24,6 +24,7 @@ from atlas.activations.stream import (
     ahead,
     blocks,
     chunk_windows,
+    of_corpus,
     require_finite,
     window_width,
 )
@@ -388,7 +389,7 @@ class _Pass:
 
     def _blocks(self, chunk: _Prepared) -> Iterator[Block]:
         for block in blocks(chunk.windows, self._model, self._config.stream):
-            require_finite(block, self._model)
+            require_finite(block, self._model, of_corpus(self._corpus.name))
             yield block
 
     def _told(self, block: Block, firings: Firings) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from atlas.activations.model import LanguageModel, Specials
-from atlas.activations.stream import StreamConfig, Window, blocks, row_blocks, window_width
+from atlas.activations.stream import StreamConfig, Window, blocks, require_finite, row_blocks, window_width
 from atlas.dictionary import Firings, Smixae
 from atlas.errors import TaskError
 from atlas.probe.tasks import Sentence, Task
@@ -64,6 +64,7 @@ def task_rows(task: Task, model: LanguageModel, config: StreamConfig) -> TaskRow
 
     Raises:
         TaskError: the numbers are of another width than the model, or no sentence is left.
+        ModelError: the model returns a value that is not finite.
     """
     if task.matrix is not None:
         return _given_rows(task, task.matrix, model)
@@ -78,7 +79,12 @@ def task_rows(task: Task, model: LanguageModel, config: StreamConfig) -> TaskRow
     places, row_place = torch.unique(window * width + torch.tensor([one.position for one in probed]), return_inverse=True)
     places = places.to(model.device)
     x = torch.zeros(len(places), model.d_model, device=model.device)
-    for block, tokens in blocks(windows, model, config):
+    texts = [""] * len(of_text)
+    for text, one in zip(window.tolist(), probed, strict=True):
+        texts[text] = one.sentence.text
+    for found in blocks(windows, model, config):
+        require_finite(found, model, lambda text, _: f"the text {texts[text]!r} of {task.title}")
+        block, tokens = found
         here = tokens.document * width + tokens.position
         at = torch.searchsorted(places, here).clamp_max(len(places) - 1)
         hit = places[at] == here

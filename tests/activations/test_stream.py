@@ -25,6 +25,7 @@ from atlas.activations.stream import (
     ahead,
     blocks,
     chunk_windows,
+    of_corpus,
     padded,
     require_finite,
 )
@@ -401,15 +402,16 @@ def test_padded_windows_stand_between_their_special_tokens(tiny_model: LanguageM
 
 def test_value_that_is_not_finite_is_refused_with_its_document(bert: LanguageModel, found: list[Block]) -> None:
     for block in found:
-        require_finite(block, bert)
+        require_finite(block, bert, of_corpus("text.jsonl"))
     block = found[1]
     for value, row in ((float("nan"), 70), (float("inf"), 200)):
         x = block.x.clone()
         x[row, 3] = value
-        document = int(block.tokens.document[row])
+        document, window = int(block.tokens.document[row]), int(block.tokens.window[row])
+        named = rf"not finite for window {window} of document {document} of 'text.jsonl' \(both from 0\)\. Leave that text out"
 
-        with pytest.raises(ModelError, match=rf"' returned values that are not finite in document {document}\.$"):
-            require_finite(block._replace(x=x), bert)
+        with pytest.raises(ModelError, match=named):
+            require_finite(block._replace(x=x), bert, of_corpus("text.jsonl"))
 
 
 def test_model_of_a_shorter_dtype_that_overflows_says_what_helps(models: dict[str, Path]) -> None:
@@ -417,5 +419,5 @@ def test_model_of_a_shorter_dtype_that_overflows_says_what_helps(models: dict[st
     block = next(iter(streamed(short)))
     block.x[0] = float("inf")
 
-    with pytest.raises(ModelError, match=r"in document \d+\. Try --dtype float32\.$"):
-        require_finite(block, short)
+    with pytest.raises(ModelError, match=r"\. Try --dtype float32\.$"):
+        require_finite(block, short, of_corpus("text.jsonl"))

@@ -227,7 +227,7 @@ def test_value_that_is_not_finite_is_refused_with_its_document(
     with torch.no_grad():
         broken.embeddings[only_here] = float("nan")
 
-    with pytest.raises(ModelError, match=rf"returned values that are not finite in document {bad}\.$"):
+    with pytest.raises(ModelError, match=rf"not finite for window 0 of document {bad} of '.*small\.jsonl' \(both from 0\)\."):
         harvest(checkpoint, broken, [corpus], tmp_path, CONFIG)
 
 

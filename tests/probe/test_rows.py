@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import AutoModel
 import tiny
 from atlas.activations.model import LanguageModel, Specials
 from atlas.activations.stream import StreamConfig, Window, blocks
-from atlas.errors import TaskError
+from atlas.errors import ModelError, TaskError
 from atlas.probe.rows import (
     Probed,
     TaskRows,
@@ -220,6 +221,17 @@ def test_text_that_is_probed_at_several_places_is_run_once(bert: LanguageModel, 
     alone = [task_rows(replace(task, sentences=(one,)), bert, STREAM).x[0] for one in task.sentences]
     torch.testing.assert_close(run.x, torch.stack(alone))
     assert [window.token_ids for window in ran] == [run.probed[0].token_ids] and len({tuple(x.tolist()) for x in run.x}) == 3
+
+
+def test_value_that_is_not_finite_is_refused_with_its_sentence(models: dict[str, Path]) -> None:
+    broken = LanguageModel.load(str(models["bert"]), tiny.HOOKS["bert"])
+    task = task_of()
+    sentence = task.sentences[1]
+    with torch.no_grad():
+        broken.embeddings[broken.tokenizer(sentence.text)["input_ids"]] = float("nan")
+
+    with pytest.raises(ModelError, match=r"returned values that are not finite for the text '.*' of "):
+        task_rows(task, broken, STREAM)
 
 
 # Rows that are given
