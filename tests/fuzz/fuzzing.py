@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -48,9 +49,15 @@ class Tally:
 class Worker:
     """The warm process; another one is started in place of one that died."""
 
-    def __init__(self, originals: Path, log: Path) -> None:
-        self._originals, self._log = originals, log
+    def __init__(self, folder: Path) -> None:
+        self._originals, self._cases, self._log = folder / "originals", folder / "cases", folder / "log.txt"
         self._process: subprocess.Popen[str] | None = None
+
+    def new_case(self, kind: str, seed: str) -> Path:
+        """Return the folder of a case, which is not there."""
+        case = self._cases / f"{kind.replace('.', '_')}-{seed}"
+        shutil.rmtree(case, ignore_errors=True)
+        return case
 
     def ask(self, kind: str, seed: str, folder: Path, *, keep: bool = False) -> tuple[str, str]:
         """Return the outcome of a case, and why."""
@@ -122,24 +129,17 @@ def cases(shares: dict[str, float], n: int, seed: int) -> Iterator[tuple[str, st
 
 def fuzzed(asked: Iterable[tuple[str, str]], folder: Path) -> Iterator[tuple[str, str, str, Path]]:
     """Yield kind, outcome, reason and folder of each case as it is done; folders of faults stay."""
-    worker = Worker(folder / "originals", folder / "log.txt")
-    try:
+    with closing(Worker(folder)) as worker:
         for kind, seed in asked:
-            case = folder / "cases" / f"{kind.replace('.', '_')}-{seed}"
-            shutil.rmtree(case, ignore_errors=True)
+            case = worker.new_case(kind, seed)
             yield kind, *worker.ask(kind, seed, case), case
-    finally:
-        worker.close()
 
 
 def read_again(case: Path, folder: Path) -> tuple[str, str]:
     """Return the outcome of a case that was kept, and why."""
     kept: dict[str, Any] = json.loads((case / CASE).read_text(encoding="utf-8"))
-    worker = Worker(folder / "originals", folder / "log.txt")
-    try:
+    with closing(Worker(folder)) as worker:
         return worker.ask(kept["kind"], kept["seed"], case, keep=True)
-    finally:
-        worker.close()
 
 
 def tallied(results: Iterable[tuple[str, str, str, Path]]) -> dict[str, Tally]:

@@ -144,7 +144,7 @@ def spoiled_lines(random: Random, text: str, line: Callable[[Random, str], bytes
             case 0:
                 del lines[at]
             case 1:
-                lines[at:at] = [lines[at]] * random.choice((1, 1, 300))
+                lines[at:at] = [lines[at]] * random.choice((1, 1, 20))
             case 2:
                 random.shuffle(lines)
             case _:

@@ -45,8 +45,6 @@ from synthetic import Size, write_synthetic
 ATLAS_SIZE = Size(experts=20, windows=6, window_tokens=16, points=30, logged_steps=5)
 LONGEST_REFUSAL = 3_000
 """Characters, with what a command puts around them."""
-DEADLINE_IN_PAGE = 5_000
-"""Milliseconds that a page may take to answer."""
 
 
 class Fault(Exception):
@@ -508,7 +506,7 @@ class InPage(Subject):
     def page(self) -> Any:
         context = _browser().new_context(offline=True)
         page = context.new_page()
-        page.set_default_timeout(DEADLINE_IN_PAGE)
+        page.set_default_timeout(0)  # the deadline of a case is enough
         page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
@@ -633,7 +631,8 @@ class Bookmarks(InPage):
             const found = form === "file" ? atlas.marks.read(text) : atlas.marks.linked(text);
             atlas.marks.merge(found);
             const kept = atlas.marks.all();
-            const isSound = ({ expert, starred, note }) => Number.isInteger(expert) && typeof starred === "boolean" && typeof note === "string";
+            const types = ({ expert, starred, note }) => `${Number.isInteger(expert)} ${typeof starred} ${typeof note}`;
+            const isSound = (mark) => types(mark) === "true boolean string";
             const bad = kept.find((mark) => !isSound(mark));
             for (const { expert } of kept) atlas.marks.put(expert, null);
             return bad ? ["fault", `kept ${JSON.stringify(bad)}`] : ["right", ""];

@@ -805,6 +805,7 @@ def test_task_that_cannot_be_made_is_refused_in_one_line(
         ("a.parquet", b"nothing", r"a\.parquet' cannot be read as \.parquet: "),
         ("a.parquet.gz", b"nothing", r"a\.parquet\.gz' is a packed \.parquet; unpack it"),
         ("a.jsonl", b'{"text": "x"}\n{"text": ', r"^Line 2 of '.*a\.jsonl' is not JSON: "),
+        ("a.jsonl", b'{"text": "x", "\\ud800": 1}', r"has the column '\\ud800', whose name holds half of a character"),
         ("a.json", b'{"text": "x"}', r"a\.json' is no list of records"),
         ("a.jsonl.gz", b"nothing", r"a\.jsonl\.gz' is not gzipped"),
         ("a.toml", b"data = ", r"a\.toml' is not TOML: "),

@@ -321,6 +321,8 @@ def _columns(name: str, records: Sequence[Any]) -> dict[str, list[Any]]:
         if not isinstance(record, dict):
             raise TaskError(f"Record {number} of {name} is {shortened(record)}, not an object with columns.")
     names = list(dict.fromkeys(key for record in records for key in record))
+    if broken := [key for key in names if _whole(key) != key]:
+        raise TaskError(f"{name} has the column {broken[0]!r}, whose name holds half of a character; rename it.")
     return {key: [record.get(key) for record in records] for key in names}
 
 
