@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from atlas.errors import AtlasError
+from pipelines.printing import is_text, printable, spelled_out
 from pipelines.progress import stoppable
 
 COMMANDS = (
     *("demo", "build", "train", "harvest", "merge", "probe", "geometry", "evaluate", "assemble", "bake"),
-    *("serve", "check", "figure", "embed", "scores", "shapes", "neighbours", "trace", "tasks", "inspect"),
+    *("serve", "check", "verify", "figure", "embed", "scores", "shapes", "neighbours", "trace", "tasks", "inspect"),
 )
 """In the order of `atlas --help`."""
 EXTRAS = {
@@ -43,12 +44,25 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"pipelines.{cmd_name}").command
         return command
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with spelled_out():
+            return super().main(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if broken := [argument for argument in args if not is_text(argument)]:
+            # What comes from a command line would end up in tables and pages, which are UTF-8.
+            raise click.ClickException(f"The argument '{printable(broken[0])}' is not text in UTF-8. Rename what it names.")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with stoppable():
                 return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
         except AtlasError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except ModuleNotFoundError as error:
             extra = EXTRAS.get(error.name or "")
             if extra is None:
@@ -58,7 +72,8 @@ class _Commands(click.Group):
             ) from error
 
 
-@click.command(cls=_Commands)
+# Otherwise click takes escape sequences out where it prints to no terminal, and nobody sees that they were there.
+@click.command(cls=_Commands, context_settings={"color": True})
 @click.version_option(package_name="expert-atlas", prog_name="atlas")
 def main() -> None:
     """Map what every expert of a SMIXAE does, and bake it into a site that opens from disk."""

@@ -1,1 +1,1 @@
-"""Whether what an atlas shows is what was found: hashes, counts, rows that lead to rows, payloads beside the database, firings."""
+"""Whether what an atlas shows is what was found: hashes, counts, references, payloads beside the database, firings."""

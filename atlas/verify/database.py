@@ -45,7 +45,8 @@ def _contents(store: Store) -> Check:
         if n_found != n:
             faults.append(Fault("contents", table, f"has not as many rows as were written ({expected(n_found, n)})"))
         elif found != digest:
-            faults.append(Fault("contents", table, f"its rows are not those that were written ({expected(found[:12], digest[:12])})"))
+            said = expected(found[:12], digest[:12])
+            faults.append(Fault("contents", table, f"its rows are not those that were written ({said})"))
     return Check("contents", len(computed), tuple(faults))
 
 

@@ -133,7 +133,11 @@ HOLDS = {
         "dropped >= 0",
     ),
     "hypotheses": ("p_smallest > 0", "p_smallest <= q", "q <= 1", "testable >= 0"),
-    "windows": ("len(tokens) = 0 OR position BETWEEN 0 AND len(tokens) - 1", "ordinal >= 0", "(label IS NULL) = (template IS NULL)"),
+    "windows": (
+        "len(tokens) = 0 OR position BETWEEN 0 AND len(tokens) - 1",
+        "ordinal >= 0",
+        "(label IS NULL) = (template IS NULL)",
+    ),
     "vocabulary": ('"count" >= 0',),
     "expert_stats": (
         "firings >= 0",
@@ -142,8 +146,8 @@ HOLDS = {
         "rate BETWEEN 0 AND 1",
         "(firings = 0) = (max_norm IS NULL)",
         "mean_norm <= max_norm * 1.00001",
-        "norm_q10 <= norm_q25 AND norm_q25 <= norm_q50 AND norm_q50 <= norm_q75 AND norm_q75 <= norm_q90 AND norm_q90 <= norm_q99",
-        "norm_q99 <= max_norm * 1.00001",
+        "norm_q10 <= norm_q25 AND norm_q25 <= norm_q50 AND norm_q50 <= norm_q75",
+        "norm_q75 <= norm_q90 AND norm_q90 <= norm_q99 AND norm_q99 <= max_norm * 1.00001",
         "(importance > 0) = (dimensions_needed IS NOT NULL)",
         "dense = (rate > 0.1)",
     ),
@@ -219,7 +223,8 @@ def _keys() -> Iterator[Promise]:
     for table, columns in KEYS.items():
         names = ", ".join(map(_quoted, columns))
         grouped = f"SELECT {names}, count(*) AS found FROM {table} GROUP BY ALL HAVING count(*) > 1"
-        yield Promise("key", table, "there is more than one such row", f"SELECT {_place(columns)}, found, 1 AS expected FROM ({grouped})")
+        query = f"SELECT {_place(columns)}, found, 1 AS expected FROM ({grouped})"
+        yield Promise("key", table, "there is more than one such row", query)
 
 
 def _numbered() -> Iterator[Promise]:
