@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,55 @@ def test_a_search_finds_what_the_obvious_one_finds(open_at: Open) -> None:
         assert 0 < len(matching(*words)) < 40
         expect_experts(page, matching(*words))
         expect(page.get_by_role("combobox", name="Sort by")).to_have_value("match")
+
+
+SEARCH = """async (queries) => {
+  const manifest = atlas.columns.decoded(await atlas.payloads.load("atlas"));
+  const finder = new atlas.query.Finder(manifest, null);
+  const found = [];
+  for (const q of queries) {
+    const state = { ...atlas.route.DEFAULTS, q };
+    const { rows } = finder.find(state, await finder.ready(state));
+    found.push(Array.from(rows, (row) => manifest.experts.expert[row]));
+  }
+  return found;
+}"""
+
+
+def drawn_queries(n: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is typed, and the words meant by it: whole ones, beginnings, several, in any spelling that folds alike."""
+    chance = random.Random(0)
+    titled = [word for row in TITLES.values() for word in re.findall(r"\w+", row["title"].casefold())]
+    within = [word for words in CONTEXT_WORDS.values() for word in words]
+    spellings = (str, str, str.upper, str.title, wide, lambda word: f"##{word}" if len(word) > 1 else word)
+    for _ in range(n):
+        words = []
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            known = chance.choice((list(SPELLED), titled, within, list(map(str, ALL)), ["zzz", "0x", "ß"]))
+            word = folded(chance.choice(known))
+            words.append(word if chance.random() < 0.5 else word[: chance.randint(1, len(word))])
+        typed = chance.choice((" ", "  ", "\u3000", "\t")).join(chance.choice(spellings)(word) for word in words)
+        if all(folded(part) == word for part, word in zip(typed.split(), words, strict=False)) and len(typed.split()) == len(
+            words
+        ):
+            yield typed, words
+
+
+SPELLED = sorted({folded(text) for text in VOCABULARY if re.fullmatch(r"\w+", folded(text))})
+
+
+def wide(word: str) -> str:
+    """A word in the wide letters of East Asian fonts."""
+    return "".join(chr(ord(letter) + 0xFEE0) if "!" <= letter <= "~" else letter for letter in word)
+
+
+def test_any_search_finds_what_the_obvious_one_finds_in_its_order(open_at: Open) -> None:
+    asked = list(drawn_queries(400))
+    found = open_at("").evaluate(SEARCH, [typed for typed, _ in asked])
+
+    assert len(asked) > 250 and len({tuple(one) for one in found}) > 60
+    for (typed, words), experts in zip(asked, found, strict=True):
+        assert experts == matching(*words), typed
 
 
 def test_a_word_is_found_however_it_is_written(open_at: Open) -> None:
