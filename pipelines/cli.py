@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import Any
 
@@ -30,6 +31,9 @@ EXTRAS = {
     "wandb": "wandb",
 }
 """Packages that a plain install does not bring, and the extra that does."""
+
+SHOWN = 60
+"""Characters of a file's name that a refusal has of one that is too long."""
 
 
 class _Commands(click.Group):
@@ -63,6 +67,11 @@ class _Commands(click.Group):
             raise
         except AtlasError as error:
             raise click.ClickException(printable(str(error))) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            name = printable(str(error.filename)[:SHOWN])
+            raise click.ClickException(f"No file can have as long a name as '{name}…'. Give a shorter one.") from error
         except ModuleNotFoundError as error:
             extra = EXTRAS.get(error.name or "")
             if extra is None:

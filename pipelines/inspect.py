@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from atlas.errors import ConfigError
-from pipelines.options import SubjectOptions, device_map_option, device_option, dtype_option, hook_option, model_option
+from pipelines.options import (
+    SubjectOptions,
+    device_map_option,
+    device_option,
+    dtype_option,
+    hook_option,
+    model_option,
+    trust_option,
+)
+from pipelines.printing import printable, write_json
 from pipelines.progress import bar, say, stoppable
 
 if TYPE_CHECKING:
@@ -67,6 +76,7 @@ class Measured(NamedTuple):
 @device_option
 @dtype_option
 @device_map_option
+@trust_option
 def command(
     path: str,
     as_json: bool,
@@ -79,6 +89,7 @@ def command(
     device: str,
     dtype: str,
     device_map: str,
+    trust_remote_code: bool,
 ) -> None:
     """Print what PATH is (checkpoint, work folder, atlas or site), what it was made from, and how long that took.
 
@@ -97,12 +108,13 @@ def command(
     if corpus is not None:
         # What cannot be measured is refused before anything is printed.
         with stoppable("Nothing was written."):
-            measured = _measure(SubjectOptions(path, model, hook, device, dtype, device_map), corpus, tokens, scale, repair)
+            subject = SubjectOptions(path, model, hook, device, dtype, device_map, trust_remote_code)
+            measured = _measure(subject, corpus, tokens, scale, repair)
     found = inspect(path)
     fold = _facts(measured.diagnosis) if measured else None
     if as_json:
         value = {"kind": found.kind, "path": found.path, **found.groups, **({"fold": fold} if fold else {})}
-        click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        write_json(value)
     else:
         click.echo(f"{found.path}: {found.kind}")
         width = max((len(name) for facts in found.groups.values() for name in facts), default=0)
@@ -123,7 +135,7 @@ def _require_corpus(corpus: str | None) -> None:
             raise ConfigError("--corpus is empty; name one, or leave it out.")
         return
     context = click.get_current_context()
-    names = ("tokens", "scale", "repair", "model", "hook", "device", "dtype", "device_map")
+    names = ("tokens", "scale", "repair", "model", "hook", "device", "dtype", "device_map", "trust_remote_code")
     given = [
         f"--{name.replace('_', '-')}"
         for name in names
@@ -204,6 +216,5 @@ def _repair(measured: Measured, out: Path) -> None:
 
 
 def _text(value: Any) -> str:
-    """Return a value in one line that moves no cursor."""
-    line = " ".join(value.split()) if isinstance(value, str) else None
-    return line if line and line.isprintable() else json.dumps(value, ensure_ascii=False)
+    """Return a value in one line."""
+    return printable(value if isinstance(value, str) and value.strip() else json.dumps(value, ensure_ascii=False))

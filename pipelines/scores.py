@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.options import not_empty, work_option
-from pipelines.printing import printable
+from pipelines.printing import aligned, printable, write_csv, write_json
 
 if TYPE_CHECKING:
     from atlas.probe.leaders import Leaders
@@ -48,6 +46,13 @@ HEADINGS = {
     "held_out_decode_r2": "decode held out",
     "rate": "rate",
 }
+
+SET_AS = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "²": "$^2$"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}"},
+}
+"""What LaTeX sets for a character that it would act on, or draw as another."""
 
 
 @click.command("scores")
@@ -88,11 +93,11 @@ def command(task: str | None, hypothesis: str | None, top: int, kind: Any, form:
 
 def _table(found: Sequence[Leaders]) -> None:
     for one in found:
-        click.echo(f"{one.task} · {one.title} ({one.hypothesis}): {one.measure}, {one.labels} labels, {_testable(one)}")
+        click.echo(
+            printable(f"{one.task} · {one.title} ({one.hypothesis}): {one.measure}, {one.labels} labels, {_testable(one)}")
+        )
         heads, rows = _cells(one)
-        widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-        for row in [heads, *rows]:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(aligned([heads, *rows]))
         for name, metrics in one.references.items():
             click.echo(f"  without an expert: {REFERENCES[name]} {_reference(metrics)}")
         click.echo()
@@ -102,7 +107,7 @@ def _latex(found: Sequence[Leaders]) -> None:
     click.echo("% needs \\usepackage{booktabs}")
     for one in found:
         heads, rows = _cells(one)
-        click.echo(f"% {one.task}, {one.hypothesis}: {one.measure}, {one.labels} labels, {_testable(one)}")
+        click.echo(printable(f"% {one.task}, {one.hypothesis}: {one.measure}, {one.labels} labels, {_testable(one)}"))
         for name, metrics in one.references.items():
             click.echo(f"% without an expert: {REFERENCES[name]} {_reference(metrics)}")
         click.echo(f"\\begin{{tabular}}{{{'l' * len(heads)}}}\n\\toprule")
@@ -114,15 +119,14 @@ def _latex(found: Sequence[Leaders]) -> None:
 
 def _csv(found: Sequence[Leaders]) -> None:
     fields = list(dict.fromkeys(name for one in found for row in one.experts for name in row))
-    written = csv.DictWriter(sys.stdout, ["task", "hypothesis", "measure", *fields], lineterminator="\n")
-    written.writeheader()
-    for one in found:
-        for row in one.experts:
-            written.writerow({"task": one.task, "hypothesis": one.hypothesis, "measure": one.measure, **row})
+    write_csv(
+        ["task", "hypothesis", "measure", *fields],
+        ({"task": one.task, "hypothesis": one.hypothesis, "measure": one.measure, **row} for one in found for row in one.experts),
+    )
 
 
 def _json(found: Sequence[Leaders]) -> None:
-    click.echo(json.dumps([one._asdict() for one in found], ensure_ascii=False, indent=1))
+    write_json([one._asdict() for one in found])
 
 
 FORMS: dict[str, Callable[[Sequence[Leaders]], None]] = {"table": _table, "csv": _csv, "json": _json, "latex": _latex}
@@ -141,7 +145,7 @@ def _cells(one: Leaders) -> tuple[list[str], list[list[str]]]:
 def _cell(name: str, row: dict[str, Any], labels: int) -> str:
     value = row[name]
     if name in ("rank", "expert", "title"):
-        return printable(str(value))
+        return str(value)
     if value is None:
         return "–"
     match name:
@@ -169,6 +173,6 @@ def _reference(metrics: dict[str, float | None]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text that LaTeX sets as it is."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "²": "$^2$", "–": "--"}
-    return "".join(special.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
+    """Return text that LaTeX sets as it is: nothing in it is a command, a comment, or part of a ligature."""
+    letters = "".join(SET_AS.get(letter, letter) for letter in printable(text))
+    return re.sub("-(?=-)|(?<= ) |^ ", lambda found: "-{}" if found[0] == "-" else r"\ ", letters).replace("–", "--")

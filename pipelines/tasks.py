@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlas.errors import TaskError
+from pipelines.printing import aligned, printable
 from pipelines.progress import say
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def list_tasks() -> None:
         names = ", ".join(hypothesis.name for hypothesis in task.hypotheses)
         counts = f"{len(task.labels):,}", f"{len(task.sentences):,}"
         rows.append((task.name, task.title, *counts, names, ", ".join(task.needs)))
-    click.echo(_table([*rows, *ELSEWHERE]))
+    click.echo(aligned([*rows, *ELSEWHERE]))
 
 
 @command.command("show")
@@ -71,7 +72,7 @@ def show(source: str) -> None:
         atlas tasks show months
         atlas tasks show cells.csv
     """
-    from atlas.probe.tasks import BUILTIN_TASKS, chosen_tasks, one_line, user_task
+    from atlas.probe.tasks import BUILTIN_TASKS, chosen_tasks, user_task
 
     absent = {name: (text, needs) for name, _, _, text, _, needs in ELSEWHERE}
     if source in BUILTIN_TASKS:
@@ -84,7 +85,7 @@ def show(source: str) -> None:
         )
     else:
         task = user_task(source)
-    click.echo("\n".join(map(one_line, _lines(task))))
+    click.echo("\n".join(map(printable, _lines(task))))
 
 
 @command.command("new")
@@ -186,13 +187,4 @@ def _marked(sentence: Sentence) -> str:
 
 
 def _indented(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    return [f"  {line}" for line in _table(rows).splitlines()] if rows else []
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows as lines with aligned columns."""
-    from atlas.probe.tasks import one_line
-
-    rows = [tuple(map(one_line, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return [f"  {line}" for line in aligned(rows).splitlines()] if rows else []

@@ -85,7 +85,7 @@ def test_show_says_what_was_left_out_and_moves_no_cursor(table: Path) -> None:
     assert result.exit_code == 0 and "\x1b" not in result.stdout
     assert "\nleft out\n  1 of 19 rows left out: their text is empty.\n" in result.stdout
     assert "\nassumed\n  Probed where the label ends in its text, at the last mention.\n" in result.stdout
-    assert "  Case 0:↵a [red]  [2J door\n" in result.stdout
+    assert r"  Case 0:\na [red] \x1b[2J door" in result.stdout.splitlines()
     assert "\n0 hypotheses\n" in result.stdout
 
 
