@@ -18,6 +18,8 @@ from atlas.store import Store
 from atlas.verify.report import Check, Fault, Progress, expected
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from atlas.activations.model import LanguageModel
     from atlas.activations.stream import StreamConfig
     from atlas.dictionary import Checkpoint
@@ -80,9 +82,8 @@ def verify_firings(
         for row in drawn[name].iter_rows(named=True):
             here = wanted.get((row["task"], row["token"]), {})
             pairs += checkpoint.smixae.n_experts
-            faults += _token(
-                f"{table}, task {row['task']}, {column} {row['token']}", here, _place(row), run, checkpoint, tolerance
-            )
+            where = f"{table}, task {row['task']}, {column} {row['token']}"
+            faults += _token(where, here, _place(row), run, checkpoint.smixae.threshold, tolerance)
     yield Check("fires or not", pairs, tuple(faults), "every expert at each token of a sample")
 
 
@@ -109,7 +110,9 @@ def _some(store: Store, query: str, n: int, seed: int) -> pl.DataFrame:
 
 def _run(store: Store, checkpoint: Checkpoint, model: LanguageModel, places: set[Place]) -> Run:
     """Run the windows of some tokens through model and dictionary as a stage does, and keep what happens at these tokens."""
-    from atlas.activations.stream import Window, blocks
+    import torch
+
+    from atlas.activations.stream import Window, blocks, row_blocks
 
     norms: dict[Place, Array] = {}
     codes: dict[Place, dict[int, Array]] = {}
@@ -120,16 +123,21 @@ def _run(store: Store, checkpoint: Checkpoint, model: LanguageModel, places: set
         tokens = _tokens(store, addresses)
         windows = [Window(number, 0, tokens[address], held_out=True) for number, address in enumerate(addresses)]
         wanted = {(addresses.index(place[:2]), place.position): place for place in asked}
-        for block in blocks(windows, model, _stream(store, checkpoint, "harvest" if of_corpus else "probe")):
+        found: list[Place] = []
+        rows: list[Tensor] = []
+        for block in blocks(windows, model, _stream(store, "harvest" if of_corpus else "probe")):
             at = zip(block.tokens.document.tolist(), block.tokens.position.tolist(), strict=True)
-            rows = {row: wanted[key] for row, key in enumerate(at) if key in wanted}
-            of_block = checkpoint.smixae.norms(block.x).cpu().numpy()
-            fired = checkpoint.smixae.firings(block.x)
-            for row, place in rows.items():
-                norms[place] = of_block[row]
-                here = (fired.token == row).nonzero().flatten()
-                firing = zip(fired.expert[here].tolist(), fired.code[here].cpu().numpy(), strict=True)
-                codes[place] = dict(firing)
+            here = [(row, wanted[key]) for row, key in enumerate(at) if key in wanted]
+            found += [place for _, place in here]
+            rows += [block.x[row] for row, _ in here]
+        for start, (x, n) in enumerate(row_blocks(torch.stack(rows)) if rows else ()):
+            of_block = found[start * len(x) : start * len(x) + n]
+            norms |= zip(of_block, checkpoint.smixae.norms(x)[:n].cpu().numpy(), strict=True)
+            codes |= {place: {} for place in of_block}
+            token, expert, code = checkpoint.smixae.firings(x)
+            for row, one, numbers in zip(token.tolist(), expert.tolist(), code.cpu().numpy(), strict=True):
+                if row < n:
+                    codes[of_block[row]][one] = numbers
     return Run(norms, codes)
 
 
@@ -143,7 +151,7 @@ def _tokens(store: Store, addresses: list[tuple[int, int]]) -> dict[tuple[int, i
     return {(task, window): tokens for task, window, tokens in rows.iter_rows()}
 
 
-def _stream(store: Store, checkpoint: Checkpoint, stage: str) -> StreamConfig:
+def _stream(store: Store, stage: str) -> StreamConfig:
     """Return how a stage cut its text into windows."""
     from atlas.activations.stream import StreamConfig
 
@@ -197,12 +205,16 @@ def _firing(row: Mapping[str, Any], run: Run, axes: Mapping[int, Array], thresho
         wanted = np.zeros(N_AXES)
         drawn = code.astype(np.float64) @ axes[expert]
         wanted[: len(drawn)] = drawn
-        reach = np.linalg.norm(code) * np.linalg.norm(axes[expert])
-        if np.abs(np.array(row["xyz"]) - wanted).max() > tolerance * reach:
-            yield Fault("firing", where, f"drawn elsewhere ({expected(_triple(row['xyz']), _triple(wanted))})")
+        reach = float(np.linalg.norm(code) * np.linalg.norm(axes[expert]))
+        if not _alike(np.array(row["xyz"]), wanted, tolerance * reach):
+            yield Fault("firing", where, f"drawn elsewhere ({expected(_numbers(row['xyz']), _numbers(wanted))})")
 
 
-def _triple(values: Any) -> str:
+def _alike(one: Array, other: Array, reach: float) -> bool:
+    return one.shape == other.shape and bool(np.abs(one - other).max() <= reach)
+
+
+def _numbers(values: Any) -> str:
     return " ".join(f"{value:.5g}" for value in values)
 
 
@@ -220,26 +232,24 @@ def _codes(store: Store, table: str, column: str, tokens: pl.DataFrame) -> dict[
     return found
 
 
-def _token(
-    where: str, told: Mapping[int, Array], place: Place, run: Run, checkpoint: Checkpoint, tolerance: float
-) -> Iterator[Fault]:
+def _token(where: str, told: Mapping[int, Array], place: Place, run: Run, threshold: float, tolerance: float) -> Iterator[Fault]:
     """Compare what all experts do at one token: which fire, with which code, and that the others are silent."""
     if place not in run.norms:
         yield Fault("firing", where, "has no row in the model: the token is a special one, or outside of its window")
         return
-    threshold, norms, codes = checkpoint.smixae.threshold, run.norms[place], run.codes[place]
+    norms, codes = run.norms[place], run.codes[place]
     for expert in np.flatnonzero(norms > threshold * (1 + tolerance)).tolist():
         if expert not in told:
-            yield Fault(
-                "silence", f"{where}, expert {expert}", f"it fires, and the table says nothing of it (norm {norms[expert]:.6g})"
-            )
+            said = expected("no firing", f"a norm of {norms[expert]:.6g}")
+            yield Fault("silence", f"{where}, expert {expert}", f"it fires, and the table says nothing of it ({said})")
     for expert, code in told.items():
-        if not 0 <= expert < len(norms) or norms[expert] <= threshold * (1 - tolerance):
-            yield Fault("firing", f"{where}, expert {expert}", f"does not fire ({expected(np.linalg.norm(code), norms[expert])})")
-        elif expert in codes and np.abs(code - codes[expert]).max() > tolerance * norms[expert]:
-            yield Fault(
-                "firing", f"{where}, expert {expert}", f"another code ({expected(_triple(code), _triple(codes[expert]))})"
-            )
+        here = f"{where}, expert {expert}"
+        if not 0 <= expert < len(norms):
+            yield Fault("firing", here, "there is no such expert")
+        elif norms[expert] <= threshold * (1 - tolerance):
+            yield Fault("firing", here, f"does not fire ({expected(float(np.linalg.norm(code)), float(norms[expert]))})")
+        elif expert in codes and not _alike(code, codes[expert], tolerance * norms[expert]):
+            yield Fault("firing", here, f"another code ({expected(_numbers(code), _numbers(codes[expert]))})")
 
 
 def _unchecked(store: Store) -> str:
@@ -247,8 +257,6 @@ def _unchecked(store: Store) -> str:
     (points, tasks) = store.sql(
         'SELECT count(*), count(DISTINCT task) FROM points JOIN windows USING (task, "window") WHERE len(tokens) = 0'
     ).row(0)
-    return (
-        f"{points:,} points of {tasks:,} task{'' if tasks == 1 else 's'} are of rows without text, and were not run"
-        if points
-        else ""
-    )
+    if not points:
+        return ""
+    return f"{points:,} points of {tasks:,} task{'' if tasks == 1 else 's'} are of rows without text, which no model reads"

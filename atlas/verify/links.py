@@ -77,14 +77,13 @@ def route_faults(anchor: str, known: Known, ids: set[str]) -> Wrong:
     of_number = {"expert": known.experts, "beside": known.experts, "cluster": range(known.n_clusters), "prompt": known.prompts}
     if kind in of_number:
         numbers = rest.split("/")
-        if len(numbers) != (2 if kind == "beside" else 1) or not all(
-            one.isdigit() and int(one) in of_number[kind] for one in numbers
-        ):
+        all_there = all(one.isdigit() and int(one) in of_number[kind] for one in numbers)
+        if len(numbers) != (2 if kind == "beside" else 1) or not all_there:
             yield f"leads to {'#' + anchor!r}, and there is no such {'expert' if kind == 'beside' else kind}"
     elif kind == "task":
         if unquote(rest) not in known.labelled_names:
             yield f"leads to {'#' + anchor!r}, and there is no such task"
-    elif path not in ("", "about", "fidelity") and kind != "token":
+    elif path not in ("", "about", "fidelity", "provenance") and kind != "token":
         yield f"leads to {'#' + anchor!r}, which is no page"
     for key, value in parse_qsl(query):
         if key in ("at", "task", "cluster") and not known.has(key, value):
@@ -183,7 +182,7 @@ def _labels(value: Mapping[str, Any], task: int, known: Known) -> Wrong:
     yield from _below("rows", rows, known.n)
     yield from _length("fired", fired, len(rows))
     yield from _length("lift", array(value["lift"]), len(rows))
-    most = np.repeat(known.labels[task], np.diff(starts.astype(np.int64)))
+    most = np.repeat(known.labels[task], (starts[1:] - starts[:-1].astype(np.int64)))
     if len(most) == len(fired) and (fired > most).any():
         yield "fires on more rows of a label than it has"
 
@@ -209,7 +208,7 @@ def _clouds(value: Mapping[str, Any], shard: int, known: Known) -> Wrong:
     yield from _length("label", label, sum(points))
     for name in ("before", "token", "after"):
         yield from _length(f"context.{name}", value["context"][name], len(experts))
-    most = [len(known.labels.get(task, ())) for task in known.cloud_tasks(shard)]
+    most = [0 if task is None else len(known.labels.get(task, ())) for task in known.cloud_tasks(shard)]
     if len(most) == len(points) and sum(points) == len(label) and (label > np.repeat(most, points)).any():
         yield "a point has a label that its task has not"
 

@@ -29,11 +29,8 @@ def verify_work(work: Path, progress: Progress) -> Iterator[Check]:
     files = sorted(path for stage in FOLDERS for path in (work / stage).rglob("*") if path.is_file())
     progress(f"{len(files):,} files of the stages")
     checkpoints = {path.parent for path in files if path.name == CONFIG_FILE}
-    sealed = [
-        path
-        for path in files
-        if path.suffix in (".safetensors", ".json") and checkpoints.isdisjoint((path.parent, *path.parents))
-    ]
+    arrays_and_json = (path for path in files if path.suffix in (".safetensors", ".json"))
+    sealed = [path for path in arrays_and_json if checkpoints.isdisjoint(path.parents)]
     sums = [path for path in files if path.name == SUMS_FILE]
     faults = [fault for path in sealed for fault in _damaged(work, path)]
     faults += [fault for path in sums for fault in _changed(work, path)]
