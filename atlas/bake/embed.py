@@ -111,13 +111,16 @@ def embed(atlas_path: Path, expert: int, out: Path, config: EmbedConfig) -> int:
         *(_script(f"atlas.receive({json.dumps(name)},{_json(payload)});\n") for name, payload in payloads.items()),
         _script((root / "embed.js").read_text(encoding="utf-8")),
     ]
-    styles = [(root / f"static/css/{name}.css").read_text(encoding="utf-8") for name in STYLES]
+    files = [*(f"static/css/{name}.css" for name in STYLES), "embed.css"]
+    styles = "".join((root / name).read_text(encoding="utf-8") for name in files)
     page = Templates(None).render(
         "embed.html.jinja",
         {
             **words,
-            "styles": Markup("".join(styles)),
+            "styles": Markup(styles),
+            "style_digest": Markup(_digest(styles)),
             "scripts": scripts,
+            "script_digests": Markup(" ".join(script.digest for script in scripts)),
             "generator": GENERATOR,
             "has_site": config.site is not None,
         },
@@ -214,8 +217,12 @@ def _json(payload: Any) -> str:
 def _script(source: str) -> Script:
     """Return a script as it stands in a page, where "</script" and "<!--" would end or hide it: in ours both are texts."""
     text = re.sub(r"<(/script|!--|script)", r"\\x3c\1", source, flags=re.IGNORECASE)
-    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-    return Script(Markup(text), f"'sha256-{digest}'")
+    return Script(Markup(text), _digest(text))
+
+
+def _digest(text: str) -> str:
+    """Return what a policy knows the text of a script or style by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
 
 
 def _written(out: Path, page: bytes) -> int:

@@ -12,6 +12,8 @@ LONGEST = 2_000
 """UTF-16 code units of a text that is shown whole."""
 MARKS = 4
 """Accents and vowel signs on one letter; more would be painted over the lines around it."""
+_PRINTED = 20_000
+"""Likewise, of a text that a template prints."""
 _CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _IGNORABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
@@ -24,14 +26,14 @@ _BLANK = "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join
 _SIGNS = {" ": "space", "\u00a0": "nbsp", "\n": "⏎", "\t": "⇥"}
 
 
-def spelled(text: str) -> str:
+def spelled(text: str, longest: int = LONGEST) -> str:
     """Return a text, cut, with a name for whatever in it cannot be seen, turns it around or would be painted over its neighbours.
 
     The names are those that the page's scripts give, see `words.js`.
     """
-    if text.isascii() and text.isprintable() and len(text) <= LONGEST and text.strip():
+    if text.isascii() and text.isprintable() and len(text) <= longest and text.strip():
         return text
-    kept = _beginning(text)
+    kept = _beginning(text, longest)
     is_blank = kept.strip(_BLANK) == ""
     found: list[str] = []
     seen, many, same, marks, last = "", "", "", 0, ""
@@ -69,14 +71,14 @@ def spelled(text: str) -> str:
 
 def shown(value: Any) -> Any:
     """Return what a template prints of a value: a text as it is spelled, anything else as it is."""
-    return spelled(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return spelled(value, _PRINTED) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _beginning(text: str) -> str:
+def _beginning(text: str, longest: int) -> str:
     units = 0
     for at, character in enumerate(text):
         units += 1 + (character > "\uffff")
-        if units > LONGEST:
+        if units > longest:
             return text[:at]
     return text
 
