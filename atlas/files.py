@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from atlas.errors import StorageError
 
 _PART = re.compile(r"\..+\.\d+\.part(\.wal)?")
@@ -26,7 +24,12 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        # Of the compute half, which a bake does without.
+        from safetensors import SafetensorError
+
+        if not isinstance(error, OSError | SafetensorError):
+            raise
         said = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
         raise StorageError(
             f"'{path}' cannot be written: {said}. What was there is as it was; free the disk, or give another path."

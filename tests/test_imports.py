@@ -22,6 +22,8 @@ COMPUTE = [
 BESIDE_COMPUTE = [
     Path("atlas/checkpoints.py"),
     Path("atlas/errors.py"),
+    Path("atlas/files.py"),
+    Path("atlas/sealed.py"),
     Path("atlas/stages.py"),
     Path("atlas/trace.py"),
     Path("atlas/train.py"),
@@ -178,6 +180,7 @@ def test_bake_half_imports_nothing_of_the_compute_half(path: Path) -> None:
             "harvest",
             "probe",
             "geometry",
+            "sealed",
             "stages",
             "train",
             "evaluation",
@@ -192,4 +195,4 @@ def test_bake_half_imports_nothing_of_the_compute_half(path: Path) -> None:
 def test_dictionary_and_activations_stand_at_the_beginning(path: Path) -> None:
     parts = {name.split(".")[1] for name in anywhere(read(path)) if name.startswith("atlas.")}
 
-    assert parts <= {"dictionary", "activations", "checkpoints", "errors", "stages"}
+    assert parts <= {"dictionary", "activations", "checkpoints", "errors", "files", "sealed"}

@@ -42,6 +42,8 @@ def copy_tables(source: Path, folder: Path) -> list[str]:
                 rows = f"SELECT {', '.join(map(_quoted, columns))} FROM source.{table}"
                 connection.execute(f"INSERT INTO written.{table} {rows}")
                 connection.execute(f"COPY ({rows}) TO {literal(folder / f'{table}.parquet')} (FORMAT parquet, COMPRESSION zstd)")
+            # To detach does it too, but leaves out why a disk refused.
+            connection.execute("CHECKPOINT written")
             connection.execute("USE memory")
             connection.execute("DETACH written")
     except duckdb.Error as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ import duckdb
 import polars as pl
 
 from atlas.errors import AtlasBusy, AtlasDamaged, AtlasError, AtlasMissing, QueryError, SchemaMismatch
+from atlas.store.contents import CONTENTS, Content, compute_contents
+from atlas.store.frames import frame
 from atlas.store.schema import SCHEMA_VERSION, VIEWS, by_table, schema_columns, statement
 
 
@@ -117,6 +119,9 @@ class Store:
         try:
             # A name in a query is a table of the atlas, never a variable of ours that DuckDB found on the way.
             self._connection.execute("SET python_enable_replacements = false")
+            # What a view of the file reads must be in the file too.
+            self._connection.execute("SET enable_external_access = false")
+            self._connection.execute("SET lock_configuration = true")
             self._refuse_other_versions()
             self._refuse_other_columns()
         except AtlasError:
@@ -161,6 +166,15 @@ class Store:
         with self._readable():
             # Names are those of the schema, never a reader's.
             return {name: len(self._connection.table(name)) for name in names}
+
+    def contents(self) -> dict[str, Content]:
+        """Return what each table held when the atlas was written, but those that are no part of the result."""
+        return {name: Content(rows, sha256) for name, rows, sha256 in self.table(CONTENTS).iter_rows()}
+
+    def computed_contents(self) -> dict[str, Content]:
+        """Return what each of these tables holds now, from its rows."""
+        with self._readable():
+            return compute_contents(self._connection)
 
     def tasks(self) -> tuple[Task, ...]:
         """Return the tasks with their labels and hypotheses, corpora first."""
@@ -229,7 +243,7 @@ class Store:
         if name not in self.tables:
             raise QueryError(f"An atlas has no table {name!r}. It has {', '.join(self.tables)}.")
         with self._readable():
-            return pl.DataFrame(_Rows(self._connection.table(name).__arrow_c_stream__))
+            return frame(self._connection.table(name))
 
     def sql(self, query: str, /, **parameters: Any) -> pl.DataFrame:
         """Return the rows of a SELECT, whose `$name` parameters are given by keyword.
@@ -250,7 +264,7 @@ class Store:
             raise QueryError(f"{_first_sentences(error)}. Give each column a name of its own with AS.") from error
 
     def _fetched(self, query: str, parameters: dict[str, Any]) -> pl.DataFrame:
-        return pl.DataFrame(_Rows(self._connection.sql(query, params=parameters).__arrow_c_stream__))
+        return frame(self._connection.sql(query, params=parameters))
 
     def _frame(self, query: str, **parameters: Any) -> pl.DataFrame:
         with self._readable():
@@ -317,7 +331,13 @@ class Store:
         return AtlasDamaged(f"{str(self._path)!r} is damaged: {what}. Run `atlas build` to build it again.")
 
 
-_DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+_DAMAGE = (
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+    duckdb.PermissionException,  # a view that reads another file
+)
 
 
 def _require_database(path: Path) -> None:
@@ -340,19 +360,6 @@ def _require_database(path: Path) -> None:
 def _first_sentences(error: Exception) -> str:
     """Return what an error says in one line, without the picture of the query that DuckDB draws below."""
     return " ".join(str(error).partition("\n\nLINE ")[0].split()).rstrip(".!")
-
-
-class _Rows:
-    """Hands a relation's rows to polars without pyarrow, and without letting polars see the relation's type.
-
-    Polars remembers the types of what it is given until the interpreter ends, and DuckDB 2.0 then reports leaks.
-    """
-
-    def __init__(self, stream: Callable[..., object]) -> None:
-        self._stream = stream
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._stream(requested_schema)
 
 
 _PLAIN_TASK_FIELDS = (

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import duckdb
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Raised when schema.sql changes so that an older reader or an older file would be misread."""
 
 VIEWS = ("expert_overview", "expert_neighbours")

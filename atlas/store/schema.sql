@@ -531,6 +531,13 @@ CREATE TABLE prompt_norms (
     norms  FLOAT[] NOT NULL             -- on each token in order, before the gate; 0 on special tokens
 );
 
+-- One row: what a table of this file holds. Of every table but this one and run_log; `atlas verify` recomputes it.
+CREATE TABLE contents (
+    table_name VARCHAR NOT NULL,
+    rows       BIGINT NOT NULL,
+    sha256     VARCHAR NOT NULL         -- of its values by column, in the order of its rows, whatever DuckDB made of the bytes
+);
+
 -- One row: an expert as the first page lists it, most important first.
 CREATE VIEW expert_overview AS
 SELECT

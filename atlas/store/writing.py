@@ -13,8 +13,9 @@ import duckdb
 import numpy.typing as npt
 import polars as pl
 
-from atlas.errors import AtlasBusy
+from atlas.errors import AtlasBusy, AtlasDamaged
 from atlas.files import make_folder, replacing
+from atlas.store.contents import CONTENTS, compute_contents
 from atlas.store.copying import literal, refusal
 from atlas.store.schema import SCHEMA_VERSION, VIEWS, schema, schema_columns
 
@@ -30,9 +31,10 @@ def write_atlas(path: Path, tables: Mapping[str, Mapping[str, Column]]) -> None:
         ValueError: a table or column is not in the schema, or one that is in it is missing from a table.
         duckdb.ConstraintException: a NULL stands where the schema allows none.
     """
-    with _replacing(path) as part, closing(_Written(part)) as written:
+    with _replacing(path) as part, _writing(part) as written:
         written.fill(tables)
         written.insert("provenance", {"key": ["schema_version"], "value": [json.dumps(SCHEMA_VERSION)]})
+        written.seal()
 
 
 def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since: os.stat_result) -> None:
@@ -43,13 +45,21 @@ def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since
 
     Raises:
         AtlasBusy: the file was written by another program since.
+        AtlasDamaged: its other tables cannot be read.
         StorageError: the copy cannot be written; the atlas is as it was.
         ValueError, duckdb.ConstraintException: as `write_atlas`.
     """
     with _replacing(path) as part:
-        with closing(_Written(part)) as written:
-            written.copy(path, without=tables)
+        with _writing(part) as written:
+            try:
+                written.copy(path, without={*tables, CONTENTS})
+            except duckdb.Error as error:
+                if part.name in str(error):
+                    raise
+                said = " ".join(str(error).split())
+                raise AtlasDamaged(f"{str(path)!r} is damaged: {said}. Run `atlas build` to build it again.") from error
             written.fill(tables)
+            written.seal()
         if _version(path.stat()) != _version(since):
             raise AtlasBusy(f"{str(path)!r} was written by another program meanwhile. Run the same command again.")
 
@@ -61,7 +71,10 @@ def _replacing(path: Path) -> Iterator[Path]:
     with replacing(path) as part:
         try:
             yield part
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
+            # What the disk refuses comes as several kinds of error, which name the file.
+            if part.name not in str(error):
+                raise
             raise OSError(0, refusal(error)) from error
 
 
@@ -69,21 +82,27 @@ def _version(stat: os.stat_result) -> tuple[int, int, int]:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[_Written]:
+    """Give a new atlas to fill, which is whole in its file in the end."""
+    with closing(duckdb.connect()) as connection:
+        # DuckDB 1.x can read this storage version; the one that 2.0 writes by default it cannot.
+        connection.execute(f"ATTACH {literal(path)} AS written (STORAGE_VERSION 'v1.0.0')")
+        connection.execute("USE written")
+        connection.execute(schema())
+        yield _Written(connection)
+        # To detach does it too, but leaves out why a disk refused.
+        connection.execute("CHECKPOINT written")
+        connection.execute("USE memory")
+        connection.execute("DETACH written")
+
+
 class _Written:
     """A new atlas that is open for writing."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = duckdb.connect()
-        # DuckDB 1.x can read this storage version; the one that 2.0 writes by default it cannot.
-        self._connection.execute(f"ATTACH {literal(path)} AS written (STORAGE_VERSION 'v1.0.0')")
-        self._connection.execute("USE written")
-        self._connection.execute(schema())
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
         self._columns = {name: columns for name, columns in schema_columns().items() if name not in VIEWS}
-
-    def close(self) -> None:
-        self._connection.execute("USE memory")
-        self._connection.execute("DETACH written")
-        self._connection.close()
 
     def copy(self, source: Path, without: Container[str]) -> None:
         """Take over the rows of an atlas, in its order, but those of some tables."""
@@ -104,6 +123,12 @@ class _Written:
             if len(set(lengths.values())) > 1:
                 raise ValueError(f"The columns of table {table!r} differ in length: {lengths}.")
             self.insert(table, given)
+
+    def seal(self) -> None:
+        """Write down what the tables hold, for `atlas verify` to find again."""
+        found = compute_contents(self._connection)
+        rows = [(name, *content) for name, content in found.items()]
+        self.insert(CONTENTS, dict(zip(self._columns[CONTENTS], zip(*rows, strict=True), strict=True)))
 
     def insert(self, table: str, given: Mapping[str, Column]) -> None:
         frame = pl.DataFrame({name: pl.Series(name, given[name]) for name in self._columns[table]})
