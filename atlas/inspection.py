@@ -34,6 +34,7 @@ from atlas.checkpoints import (
 from atlas.errors import CheckpointError, NothingToInspect
 from atlas.publish.manifest import column
 from atlas.publish.site import Site
+from atlas.rebuild import rebuild
 from atlas.sealed import read_about, read_json, readable
 from atlas.stages import DONE
 from atlas.store import Store
@@ -332,6 +333,8 @@ def _atlas(path: Path) -> dict[str, Facts]:
     plain = {key: value for key, value in provenance.items() if not isinstance(value, dict)}
     groups = {"atlas": {"bytes": path.stat().st_size, **plain}}
     groups |= {key: _flat(value) for key, value in provenance.items() if isinstance(value, dict)}
+    made = rebuild(provenance)
+    groups["rebuild"] = {f"line {number}": line for number, line in enumerate(made.lines, start=1)} | {"check": made.check}
     return groups | {"tables": dict(rows), "run_log": _flat(log)}
 
 

@@ -28,12 +28,17 @@ def hashed(paths: Iterable[Path]) -> dict[str, str]:
     for path in paths:
         try:
             with path.open("rb") as file:
-                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                found[_name(path)] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise OriginMissing(
                 f"'{path}' cannot be read any more: {error.strerror}. Bring it back, then run the same command again."
             ) from error
     return found
+
+
+def _name(path: Path) -> str:
+    """Return a file's name as UTF-8 has it, whatever this process takes names for; bytes that are none are spelled out."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def shown_name(source: str) -> str:

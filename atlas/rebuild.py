@@ -6,6 +6,7 @@ It reads provenance alone. Local files are called by their names: whoever rebuil
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ MOST_EVALUATED = 250_000
 PYTHON_DOCS = "python-docs"
 
 COMMIT_DIGITS = 40
+
+BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and signs without ink."""
 
 TRAIN_OPTIONS = {
     "--experts": "n_experts",
@@ -85,7 +89,7 @@ class Rebuild(NamedTuple):
 
 def rebuild(provenance: Mapping[str, Any], baked: Baked = NOTHING_SAID) -> Rebuild:
     """Return how the atlas of a provenance, and a site of it, are made again."""
-    if not {"asked", "devices"} <= provenance.keys():
+    if not {"asked", "devices"} <= provenance.keys() or provenance["settings"]["harvest"]["tokens"] is None:
         return Rebuild((), _check(provenance), (), ())
     steps = [*_train(provenance), *(_build(provenance, baked) if _is_one_build(provenance) else _stages(provenance, baked))]
     lines = tuple(" ".join((f"OMP_NUM_THREADS={threads}", "atlas", *map(quoted, words))) for threads, words in steps)
@@ -95,15 +99,19 @@ def rebuild(provenance: Mapping[str, Any], baked: Baked = NOTHING_SAID) -> Rebui
 def quoted(value: object) -> str:
     """Return a value as a shell takes it, with what moves a cursor or hides text spelled out: a pasted line does what it says."""
     text = str(value)
-    if text.isprintable():
+    if all(map(_is_seen, text)):
         return shlex.quote(text)
     return "$'" + "".join(map(_spelled, text)) + "'"
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and character not in BLANKS and not unicodedata.category(character).startswith("M")
 
 
 def _spelled(character: str) -> str:
     if character in "\\'":
         return f"\\{character}"
-    if character.isprintable():
+    if _is_seen(character):
         return character
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a file's name that is no UTF-8

@@ -346,6 +346,7 @@ def _provenance(size: Size) -> dict[str, Any]:
             "d_in": 384,
             "revision_or_sha256": "0" * 64,
             "note": "a bidirectional encoder: every token sees what follows it",
+            "files": {"config.json": "7" * 64, "model.safetensors": "8" * 64, "tokenizer.json": "9" * 64},
         },
         "dictionary": {
             "architecture": "smixae",
@@ -354,6 +355,7 @@ def _provenance(size: Size) -> dict[str, Any]:
             "d_code": size.d_code,
             "threshold": THRESHOLD,
             "sha256": "1" * 64,
+            "files": {"cfg.json": "3" * 64, "sae_weights.safetensors": "4" * 64},
         },
         "corpus": {
             "name": "synthetic",
@@ -366,10 +368,20 @@ def _provenance(size: Size) -> dict[str, Any]:
         },
         "training": {"tokens": 2_000_000, "carrier_share": 0.048, "steps": 4_000, "k": 8},
         "fidelity": {"fvu_held_out": 0.274, "firings_per_token": 8.3, "held_out_tokens": HELD_OUT_TOKENS},
-        "settings": {"harvest": {"seed": 0}},
-        "versions": {"atlas": "0.1.0"},
+        "settings": {
+            "harvest": {"seed": 0, "tokens": 2_000_000},
+            "probe": {"seed": 0, "protocol": "atlas"},
+            "evaluate": {"tokens": 250_000, "ce_tokens": 50_000},
+        },
+        "devices": {
+            stage: {"type": "cpu", "dtype": "float32", "threads": 2, "block_rows": 256}
+            for stage in ("harvest", "probe", "evaluate")
+        },
+        "tasks": {"months": {"sha256": "5" * 64, "files": {"months.toml": "6" * 64}, "own": False}},
+        "asked": {"tasks": None, "own": []},
+        "versions": {"expert-atlas": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
         "geometry": {
-            "settings": {"seed": 0},
+            "settings": {"shape": {"seed": 0}, "overview": {"seed": 0}},
             "versions": {"scikit-learn": "1.7.0", "scipy": "1.16.0", "gudhi": "3.11.0"},
             "overview": {
                 "mix": "50% output overlap, 50% firing together on the token sample",
@@ -383,6 +395,7 @@ def _provenance(size: Size) -> dict[str, Any]:
             },
         },
     }
+    facts["corpora"] = [{**facts["corpus"], "files": {"words.txt": "a" * 64}}]
     return {"key": list(facts), "value": [json.dumps(value) for value in facts.values()]}
 
 

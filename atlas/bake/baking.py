@@ -33,6 +33,7 @@ from atlas.bake.overview import Counts, amount_values, columns, table
 from atlas.bake.payloads import Payloads
 from atlas.bake.points import points_of
 from atlas.bake.prompts import prompt_payloads, prompt_titles
+from atlas.bake.provenance import Bake
 from atlas.bake.scores import best_scores, comparable, scores_payload, supported_orders
 from atlas.bake.search import context_index, title_index, token_index
 from atlas.bake.sentences import sentences_payload
@@ -129,6 +130,9 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
         values = amount_values(found, tasks)
         _write_orders(payloads, found, values, overview, shown_shapes(shapes, experts, cloud_tasks))
         prompts = _write_prompts(payloads, store, experts)
+        contents = store.contents()
+        origin = Bake.of(provenance, contents, templates, config)
+        payloads.write("provenance", origin.payload(provenance))
         manifest = payloads.write_manifest(
             {
                 "id": dictionary_id(provenance),
@@ -162,6 +166,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
                     licences=licences(provenance),
                     data=data,
                 ),
+                "origin": origin.page(provenance, contents),
                 "generator": GENERATOR,
                 "manifest": manifest,
                 "assets": templates.write_static(site),

@@ -96,6 +96,14 @@ class Templates:
             target.write_bytes(content)
         return folder
 
+    def sha256(self) -> str:
+        """Return a hash of every template and static file that a bake takes, by name."""
+        loader = self._environment.loader
+        assert loader is not None
+        sources = {name: loader.get_source(self._environment, name)[0].encode() for name in self._names}
+        static = {f"static/{name}": path.read_bytes() for name, path in self._static.items()}
+        return _sha256(sources | static)
+
     def _one_line(self, error: Exception) -> TemplateError:
         if isinstance(error, RecursionError):
             return TemplateError(
@@ -112,11 +120,16 @@ class Templates:
 
 def assets_digest(contents: Mapping[str, bytes]) -> str:
     """Return what a folder of static files is named after: 12 digits of a hash of their paths in it and their contents."""
+    return _sha256(contents)[:12]
+
+
+def _sha256(contents: Mapping[str, bytes]) -> str:
+    """Return a hash of named contents, in the order of their names."""
     digest = hashlib.sha256()
     for name, content in sorted(contents.items()):
         for part in (name.encode(), content):
             digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()
 
 
 def _place(error: Exception) -> str | None:

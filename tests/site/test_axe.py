@@ -153,6 +153,7 @@ STATES = {
     "two experts": State("#/beside/0/8?flat=1", beside),
     "fidelity": State("#/fidelity", heading("Fidelity")),
     "about": State("#/about", heading("About")),
+    "provenance": State("#/provenance", heading("Provenance")),
     "prompt": State("#/prompt/1?only=8", prompt),
 }
 

@@ -39,6 +39,7 @@
     prompt: new atlas.prompt.Page(pages.prompt, manifest),
     about: { show: (state, { arrived }) => { if (arrived) { scrollTo(0, 0); pages.about.querySelector("[data-heading]").focus({ preventScroll: true }); } } },
     fidelity: new atlas.fidelity.Page(pages.fidelity, manifest),
+    provenance: new atlas.provenance.Page(pages.provenance),
   };
   new atlas.bookmarks.Bookmarks(document, manifest, finder);
   atlas.keys.listen(document, { list, finder, manifest });
@@ -54,7 +55,7 @@
 
   // The key of the address that each page of one thing is asked for by.
   const KEYS = { expert: "expert", beside: "beside", token: "token", task: "ofTask", cluster: "ofCluster", prompt: "prompt" };
-  const pageOf = (state) => Object.keys(KEYS).find((page) => state[KEYS[page]] !== null) ?? (state.about ? "about" : state.fidelity ? "fidelity" : "list");
+  const pageOf = (state) => Object.keys(KEYS).find((page) => state[KEYS[page]] !== null) ?? ["about", "fidelity", "provenance"].find((page) => state[page]) ?? "list";
   const TITLES = {
     expert: ({ expert }) => `Expert ${expert}`,
     beside: ({ beside: [left, right] }) => `Experts ${left} and ${right}`,
@@ -64,6 +65,7 @@
     prompt: ({ prompt }) => manifest.prompts[prompt]?.title ?? `Prompt ${prompt}`,
     about: () => "About",
     fidelity: () => "Fidelity and training",
+    provenance: () => "Provenance",
   };
   const titleOf = (state, page) => (page === "list" ? title : `${TITLES[page](state)} · ${title}`);
 
@@ -122,7 +124,7 @@
     scrollTo(0, scrolled);
     if (document.activeElement?.type === "search") return;
     const [page, which] = from.split(" ");
-    if (["about", "fidelity", "prompt"].includes(page)) return document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to all of them
+    if (["about", "fidelity", "provenance", "prompt"].includes(page)) return document.querySelector('[data-to="about"]').focus({ preventScroll: true });   // the way to all of them
     const isThere = page === "expert" && views.findLast((view) => view.focus?.(Number(which)));   // the map before the list
     if (!isThere) pages.list.querySelector("[data-gallery]").focus({ preventScroll: true });
   }

@@ -14,14 +14,14 @@
   const OWN_LISTS = ["only", "without"];
   const OWN_FLAGS = ["flat", "join"];
   const DEFAULTS = {
-    expert: null, beside: null, token: null, ofTask: null, ofCluster: null, prompt: null, about: false, fidelity: false, strange: null,
+    expert: null, beside: null, token: null, ofTask: null, ofCluster: null, prompt: null, about: false, fidelity: false, provenance: false, strange: null,
     q: "", task: null, hypothesis: null, order: false, marked: false, label: [], shape: [], cluster: [], activity: [],
     ...Object.fromEntries(RANGES.map((key) => [key, null])), area: null, mode: "any", fires: 0.5, sort: null,
     view: "gallery", columns: null, map: null, place: null, folded: false, tab: "list", at: null,
     corpus: null, colour: null, seen: null, camera: null, pin: null, reach: null, only: [], without: [], flat: false, join: false, marks: null,
   };
   const PAUSE = 200;   // ms without a change before the address is written: browsers refuse to write it hundreds of times in a row
-  const PLACES = { fidelity: "fidelity", about: "about" };
+  const PLACES = { fidelity: "fidelity", provenance: "provenance", about: "about" };
   const NUMBER = "(\\d{1,9})";
   const one = ([, text]) => Number(text);
   // The pages of one thing: where each lies, what an address says of it, and how that is written.

@@ -15,8 +15,8 @@
       NARROW.addEventListener("change", () => this.#fit());
       // Back may lead to a page that it is no part of.
       route.changes.addEventListener("change", () => {
-        const { expert, token, about, fidelity } = route.state;
-        if (expert !== null || token !== null || about || fidelity) this.#box.close();
+        const { expert, token, about, fidelity, provenance } = route.state;
+        if (expert !== null || token !== null || about || fidelity || provenance) this.#box.close();
       });
       this.#fit();
     }

@@ -34,8 +34,8 @@
     #search() {
       clearTimeout(this.#waiting);
       this.#waiting = null;
-      const { q, expert, token, about, fidelity } = route.state;
-      const onList = expert === null && token === null && !about && !fidelity;
+      const { q, expert, token, about, fidelity, provenance } = route.state;
+      const onList = expert === null && token === null && !about && !fidelity && !provenance;
       if (this.#field.value !== q || !onList) route.set({ q: this.#field.value }, "q");
     }
   }
