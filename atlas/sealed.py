@@ -32,7 +32,7 @@ def readable(path: Path, mend: str | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         reason = "it is missing" if isinstance(error, FileNotFoundError) else said.splitlines()[0]
         mend = mend or f"Delete the folder '{path.parent}' to run the stage again."
