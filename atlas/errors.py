@@ -32,7 +32,6 @@ AtlasError
 
 from __future__ import annotations
 
-
 LONGEST = 2_000
 """Characters of a line that a reader still finds the cause in."""
 
@@ -138,6 +137,10 @@ class StageDamaged(AtlasError):
 
 class WorkOccupied(AtlasError):
     """The work folder belongs to other inputs, or another run is using it."""
+
+
+class WorkerKilled(AtlasError):
+    """A process that did part of the work was ended from outside."""
 
 
 class SumOverflow(AtlasError):

@@ -114,6 +114,8 @@ def train_stage(
     stage = Stage(work, STAGE, train_inputs(model, corpus, plan, config))
     if not _is_whole(stage):
         _Run(model, corpus, stage, config, watch, log_every, save_every or max(1, config.training.steps // 20)).finish()
+    # Maybe of a run that was killed before it came to this.
+    shutil.rmtree(stage.folder / UNDER_WAY, ignore_errors=True)
     return stage.folder / CHECKPOINT
 
 
@@ -269,7 +271,6 @@ class _Run:
             shutil.copyfile(self.root / TRAINING_LOG_FILE, folder / TRAINING_LOG_FILE)
             seal(folder)
             self.stage.finish({}, {"train": self.stage.inputs, "training": about})
-        shutil.rmtree(self.root)
 
 
 @contextmanager

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from types import FrameType
 from typing import IO, Any
 
 import click
+
+AGAIN_S = 0.01
+"""How long after a signal that went nowhere it comes again."""
 
 
 def say(text: str) -> None:
@@ -98,7 +103,7 @@ def stoppable(left: str = "") -> Iterator[None]:
         asked.signal = number
         raise KeyboardInterrupt
 
-    with _heard_by(ask):
+    with _heard_by(ask), _repeated(asked):
         try:
             yield
         except Stopped:
@@ -108,6 +113,24 @@ def stoppable(left: str = "") -> Iterator[None]:
             if not (asked.pending() or isinstance(error, KeyboardInterrupt)):
                 raise
             raise asked.stopped(left) from error
+
+
+@contextmanager
+def _repeated(asked: Interruption) -> Iterator[None]:
+    """Ask again where the first time came while Python was deleting something, from where no exception gets out."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if asked.signal is None or not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+        else:
+            Timer(AGAIN_S, os.kill, (os.getpid(), asked.signal)).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

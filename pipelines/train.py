@@ -146,7 +146,7 @@ def run(
     from atlas.activations.model import DTYPES
     from atlas.harvest.survey import survey
     from atlas.stages import locked
-    from atlas.train import CHECKPOINT, STAGE, Watch, is_trained, require_documents, require_own, steps_taken, train_stage
+    from atlas.train import Watch, is_trained, require_documents, require_own, steps_taken, train_stage
     from pipelines.loading import NamedModel, load_model, readable_corpus, said_corpus, said_model, tokenizer_of, torch_device
 
     left = f"'{work}' keeps what was saved; the same command goes on from there."
@@ -162,7 +162,7 @@ def run(
             say(said_model(language_model))
             if is_trained(language_model, text, plan, work, config):
                 say("Training: already finished, skipped")
-                return work / STAGE / CHECKPOINT
+                return train_stage(language_model, text, work, config, plan=plan)
             training, taken = config.training, steps_taken(work)
             goes_on = f", goes on from step {taken:,}" if taken else ""
             say(f"Training: {training.n_experts:,} experts, {training.steps:,} steps of {training.batch:,} tokens{goes_on}")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from typing import TypeVar
+
+from atlas.errors import WorkerKilled
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +27,9 @@ def spread(
     """Return `function` of each item, in order, by as many processes as `workers`, or here if that is one.
 
     `told` hears how many of how many are done. The processes are fresh ones that import only what `function` needs.
+
+    Raises:
+        WorkerKilled: one of them was ended from outside.
     """
     results: list[Result] = []
     if workers <= 1 or len(items) <= BATCH:
@@ -32,10 +39,16 @@ def spread(
         return results
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
         try:
-            batches = [pool.submit(_batch, function, items[i : i + BATCH]) for i in range(0, len(items), BATCH)]
+            with _out_of_reach():
+                batches = [pool.submit(_batch, function, items[i : i + BATCH]) for i in range(0, len(items), BATCH)]
             for batch in batches:
                 results += batch.result()
                 told(len(results), len(items))
+        except BrokenProcessPool as error:
+            raise WorkerKilled(
+                f"One of {workers} processes that measure clouds was killed, probably for lack of memory. What was finished is "
+                "kept; go on with `atlas geometry --workers 1`, then run the same command again."
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             # What they are at may take half a minute.
@@ -43,6 +56,19 @@ def spread(
                 process.terminate()
             raise
     return results
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Begin processes that Ctrl-C does not reach, not even before they can say so; here it comes when all are begun."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _batch(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

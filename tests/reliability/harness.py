@@ -29,8 +29,6 @@ ROOT = Path(atlas.__file__).parents[1]
 CHECKPOINT = "work/train/checkpoint"
 DATABASE = Path("work/atlas.duckdb")
 SITE = Path("site")
-LOCK = Path("work/.lock-all")
-"""A file that every run in a work folder leaves, and no process holds."""
 SUBJECT = ("--checkpoint", CHECKPOINT)
 TEXT = ("--corpus", "text.jsonl")
 
@@ -86,6 +84,8 @@ class Running:
 
     def __init__(self, folder: Path, process: ForkServerProcess, heard: Connection, name: str) -> None:
         self._folder, self._process, self._heard, self._name = folder, process, heard, name
+        self._before = float(heard.recv())
+        """Of a processor's time, before the command began."""
         self._begun = time.monotonic()
         self.pid: int = process.pid or 0
 
@@ -97,7 +97,7 @@ class Running:
         # What the system calls the clock of a process' processor time, by clock_getcpuclockid(3).
         clock = ~self.pid << 3 | 2
         while self._process.is_alive():
-            if time.clock_gettime(clock) >= seconds:
+            if time.clock_gettime(clock) - self._before >= seconds:
                 return True
             self._process.join(0.001)
             assert time.monotonic() < self._begun + PATIENCE_S, self.said()
@@ -129,7 +129,7 @@ class Running:
         for output in outputs:
             output.unlink()
         try:
-            seconds = float(self._heard.recv())
+            seconds = float(self._heard.recv()) - self._before
         except EOFError:
             seconds = float("nan")
         self._heard.close()
@@ -151,7 +151,6 @@ def start(folder: Path, *arguments: str, first: Callable[[], None] = _nothing) -
         process = _warm.Process(target=_command, args=(str(folder), name, arguments, first, says))
         process.start()
     says.close()
-    heard.recv()
     return Running(folder, process, heard, name)
 
 
@@ -177,7 +176,7 @@ def _command(folder: str, name: str, arguments: Sequence[str], first: Callable[[
     sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     first()
-    says.send(True)
+    says.send(time.process_time())
     try:
         main(list(arguments), prog_name="atlas")
     finally:
@@ -215,6 +214,8 @@ class Reference:
     tables: dict[str, pl.DataFrame]
     """Every table's rows, but those of the log."""
     site: dict[str, bytes]
+    names: frozenset[str]
+    """Every file in the folder, and below it."""
     earlier_tables: dict[str, pl.DataFrame]
     """Of the build of another configuration that the path `earlier` begins with."""
     earlier_site: dict[str, bytes]
@@ -265,7 +266,7 @@ def reference(root: Path) -> Reference:
     passed("earlier", "build", *BUILD)
     assert different(tables(at / DATABASE), left[0]) == different(files(at / SITE), left[1]) == []
     shutil.rmtree(at)
-    return Reference(root, before, *left, *earlier)
+    return Reference(root, before, *left, frozenset(files(root / "built")), *earlier)
 
 
 def tables(database: Path) -> dict[str, pl.DataFrame]:
@@ -289,14 +290,14 @@ def _same(one: object, other: object) -> bool:
     return one.equals(other) if isinstance(one, pl.DataFrame) and isinstance(other, pl.DataFrame) else one == other
 
 
-def leftovers(folder: Path) -> list[str]:
-    """Return what a run without faults does not leave: files that are not whole, hidden files and folders."""
-    found = (path for path in folder.rglob("*") if path.name.startswith(".") or path.name.endswith((".part", ".wal", ".tmp")))
-    return sorted(str(path.relative_to(folder)) for path in found if path != folder / LOCK)
+def leftovers(folder: Path, wanted: Reference) -> list[str]:
+    """Return the files and empty folders that a run without faults does not leave."""
+    found = (path for path in folder.rglob("*") if path.is_file() or path.is_dir() and not any(path.iterdir()))
+    return sorted({str(path.relative_to(folder)) for path in found} - wanted.names)
 
 
 def assert_as_without_faults(folder: Path, wanted: Reference) -> None:
     """Every row of the atlas and every byte of the site in a folder are those of a run without faults; nothing else is left."""
     assert different(tables(folder / DATABASE), wanted.tables) == []
     assert different(files(folder / SITE), wanted.site) == []
-    assert leftovers(folder) == []
+    assert leftovers(folder, wanted) == []

@@ -61,7 +61,7 @@ class Kill:
             return None
         if ended.code == 0:
             return "Traceback" not in ended.stderr
-        is_told = ended.said[-1].startswith("Stopped.") and ended.stdout == "" and "Traceback" not in ended.stderr
+        is_told = "Stopped." in "".join(ended.said[-1:]) and ended.stdout == "" and "Traceback" not in ended.stderr
         return ended.code == CODES[self.number] and is_told
 
 

@@ -37,7 +37,7 @@ class Outcome:
 def rows_and_bytes(folder: Path, wanted: Reference) -> tuple[bool, bool]:
     """Return whether an atlas has the rows, and a site the bytes, of a run without faults."""
     rows = (folder / DATABASE).is_file() and different(tables(folder / DATABASE), wanted.tables) == []
-    return rows, different(files(folder / SITE), wanted.site) == [] and leftovers(folder) == []
+    return rows, different(files(folder / SITE), wanted.site) == [] and leftovers(folder, wanted) == []
 
 
 def is_lost(folder: Path, wanted: Reference, was_earlier: bool) -> bool:

@@ -5,6 +5,7 @@ Chunks, tasks and draws are as small as they can be, so that a whole path takes 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -60,3 +61,5 @@ _patch.setattr(atlas.activations.corpus, "CHUNK_CHARACTERS", CHUNK_CHARACTERS)
 _patch.setattr(atlas.harvest.harvest, "SAVING_SHARE", float("inf"))
 _patch.setattr(atlas.harvest.harvest, "harvest", partial(atlas.harvest.harvest.harvest, save_every_s=0.0))
 _patch.setattr(atlas.geometry.stage, "cores", lambda: 1)
+# What a killed process wrote is not lost; only a power cut would be another matter.
+_patch.setattr(os, "fsync", lambda _: None)
