@@ -51,7 +51,7 @@ class Record:
         """Return the record that a bake left in a folder; None if there is none, or a file of that name from elsewhere."""
         try:
             stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
             return None
         if not isinstance(stored, dict) or stored.get("generator") != GENERATOR:
             return None

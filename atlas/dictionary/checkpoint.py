@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -241,7 +242,7 @@ def _normalisation(stored: dict[str, Any], folder: Path) -> Normalisation:
             "training run beside it, or take the run's last checkpoint."
         )
     factor = json_object(path).get("scaling_factor")
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= sys.float_info.max:
         raise CheckpointError(f"'{path}' has scaling_factor = {factor!r}; a positive number is needed.")
     return Normalisation(kind, float(factor))
 

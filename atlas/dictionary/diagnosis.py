@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,7 +290,7 @@ def stored_scale(folder: Path) -> float | None:
         scale = json.loads(path.read_text(encoding="utf-8"))["scaling_factor"]
         if scale is None:
             return None
-        if isinstance(scale, int | float) and math.isfinite(scale) and scale > 0:
+        if isinstance(scale, int | float) and 0 < scale <= sys.float_info.max:
             return float(scale)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"'{path}' has no scaling_factor ({type(error).__name__}). Copy it again, or remove it.") from error
@@ -297,14 +298,21 @@ def stored_scale(folder: Path) -> float | None:
 
 
 def stated_k(checkpoint: Checkpoint) -> float | None:
-    """Return how many experts a token was trained to fire: as Atlas notes it, or SAELens in its training configuration."""
+    """Return how many experts a token was trained to fire: as Atlas notes it, or SAELens in its training configuration.
+
+    Raises:
+        CheckpointError: the configuration cannot be read.
+    """
     stated: list[Any] = [(checkpoint.metadata.get("atlas_training") or {}).get("k")]
     for name in (CONFIG_FILE, "runner_cfg.json"):
         path = checkpoint.path / name
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        try:
+            found = json.loads(path.read_bytes()) if path.is_file() else {}
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"'{path}' is not JSON: {error}. Copy it again, or remove it.") from error
         for part in (found, found.get("sae") if isinstance(found, dict) else None):
             stated.append(part.get("k_experts") if isinstance(part, dict) else None)
-    numbers = [float(k) for k in stated if isinstance(k, int | float) and not isinstance(k, bool) and k > 0]
+    numbers = [float(k) for k in stated if isinstance(k, int | float) and not isinstance(k, bool) and 0 < k <= sys.float_info.max]
     return numbers[0] if numbers else None
 
 

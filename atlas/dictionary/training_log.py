@@ -64,11 +64,11 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             logged = json.loads(line)
             entries.append({"step": int(logged["step"])} | {name: float(value) for name, value in logged.items()})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise CheckpointError(
                 f"Line {number} of '{path}' is not a logged step ({type(error).__name__}: {error}). Copy the checkpoint again, "
                 "or delete the file."

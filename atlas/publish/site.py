@@ -61,7 +61,7 @@ class Site:
             raise SiteMissing(f"{str(folder)!r} holds no {PAGE}. Name the folder that `atlas bake --out` wrote.")
         try:
             files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise SiteMissing(f"{str(folder)!r} has no {RECORD} that can be read. Bake it again with `atlas bake`.") from error
         if not (isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())):
             raise SiteMissing(f"The {RECORD} of {str(folder)!r} lists no files. Bake it again with `atlas bake`.")
@@ -129,7 +129,10 @@ def payload(content: bytes) -> tuple[str, Any]:
     received = _RECEIVED.fullmatch(content.decode("utf-8"))
     if received is None:
         raise ValueError("it is not one call of atlas.receive")
-    return json.loads(received[1]), json.loads(received[2])
+    try:
+        return json.loads(received[1]), json.loads(received[2])
+    except RecursionError as error:
+        raise ValueError("it is nested beyond what can be read") from error
 
 
 def _content_fault(name: str, digest: str, path: Path) -> Fault | None:

@@ -36,9 +36,12 @@ from atlas.bake.about import about_html
 from atlas.bake.baking import bake
 from atlas.dictionary import Checkpoint
 from atlas.dictionary.checkpoint import save_unfolded
+from atlas.dictionary.diagnosis import stated_k
 from atlas.dictionary.normalisation import Normalisation
+from atlas.dictionary.training_log import read_log
 from atlas.errors import AtlasError
 from atlas.publish.headers import Headers, config_path
+from atlas.sealed import write_arrays
 from pipelines.cli import main
 from synthetic import Size, write_synthetic
 
@@ -134,13 +137,21 @@ class CheckpointFolder(Subject):
         unfolded = tiny.dictionary()
         scaled = type(unfolded)(unfolded.config, unfolded.weights, 0.6, Normalisation("expected_average_only_in", 0.5))
         save_unfolded(scaled, folder / "unfolded", torch.zeros(unfolded.n_experts, dtype=torch.int64), {}, metadata)
+        counts = {"counts": np.arange(40), "documents": np.arange(9, dtype=np.int64)}
+        for form in ("folded", "unfolded"):
+            write_arrays(folder / form / "trained_on.safetensors", counts)
+            _written(folder / form / "runner_cfg.json", json.dumps({"sae": {"k_experts": 4}}))
+            log = [{"step": step, "loss": 1 / (step + 1)} for step in range(5)]
+            _written(folder / form / "training_log.jsonl", "".join(json.dumps(line) + "\n" for line in log))
 
     def spoil(self, random: Random, folder: Path) -> None:
         chosen = folder / "checkpoint"
         shutil.copytree(self.originals / random.choice(("folded", "unfolded")), chosen)
         for _ in range(random.choice((1, 1, 2))):
             path = random.choice(sorted(chosen.iterdir()))
-            if path.suffix == ".json":
+            if path.suffix == ".jsonl":
+                path.write_bytes(spoiled_lines(random, path.read_text(encoding="utf-8", errors="replace"), spoiled_json))
+            elif path.suffix == ".json":
                 path.write_bytes(spoiled_json(random, path.read_text(encoding="utf-8", errors="replace")))
             else:
                 path.write_bytes(spoiled_safetensors(random, path.read_bytes()))
@@ -156,7 +167,10 @@ class CheckpointFolder(Subject):
         if printed is not None:
             json.loads(printed)
         with refusals():
-            smixae = Checkpoint.load(folder / "checkpoint").smixae
+            checkpoint = Checkpoint.load(folder / "checkpoint")
+            stated_k(checkpoint)
+            read_log(checkpoint.path)
+            smixae = checkpoint.smixae
             rows = torch.linspace(-1, 1, 3 * smixae.config.d_in).reshape(3, -1)
             smixae.encode(rows)
         if refused is not None:
