@@ -223,7 +223,7 @@
   // how far an axis goes, is of that cloud and of the one `beside` it, so that a colour means the same in both; quarters are each one's own.
   function of(points, way, manifest, beside = null) {
     const { task } = points;
-    return (MAKERS[way] ?? hypothesis)(beside ? [points, beside] : [points], { task, way, colours: manifest.colours });
+    return (Object.hasOwn(MAKERS, way) ? MAKERS[way] : hypothesis)(beside ? [points, beside] : [points], { task, way, colours: manifest.colours });
   }
 
   // Whether each entry is left by what is isolated and what is hidden; entries that the key has not are passed over.

@@ -11,7 +11,7 @@
   const RAMP = 64;
   const FIELDS = ["task", "label", "x", "y", "z", "norm", "position", "document", "template", "importance", "context"];
 
-  const fileName = ({ expert }, task, kind) => `expert-${expert}-${task.name.replace(/[^\p{L}\p{N}_-]+/gu, "-")}.${kind}`;
+  const fileName = ({ expert }, task, kind) => `expert-${expert}-${Array.from(task.name.replace(/[^\p{L}\p{N}_-]+/gu, "-")).slice(0, 60).join("")}.${kind}`;
 
   const plain = ({ before, firing, after }) => [...before, firing, ...after].join("");
 

@@ -138,7 +138,7 @@
 
     // The pages of the one task and the one cluster that are chosen.
     #lead({ task, cluster: [cluster, ...others] }) {
-      const name = this.#manifest.map?.clusters.name[others.length ? undefined : cluster];
+      const name = this.#manifest.map?.clusters.name[others.length ? NaN : Number(cluster)];
       const pages = { ofTask: [task, this.#finder.task(task)?.title], ofCluster: [Number(cluster), name && atlas.clusters.short(name)] };
       for (const [page, [which, title]] of Object.entries(pages)) {
         const link = this.#form.querySelector(`[data-leads="${page}"]`);

@@ -106,7 +106,7 @@
     }
 
     #clusterName(number_) {
-      const name = this.#manifest.map?.clusters.name[number_];
+      const name = this.#manifest.map?.clusters.name[Number(number_)];   // an address may say anything
       return name === undefined ? `cluster ${number_}, which this map has not` : `cluster ${name}`;
     }
 
