@@ -98,6 +98,8 @@ def _folder(path: Path) -> Path:
             if pickles and name == WEIGHTS_FILE:
                 raise _pickled(pickles[0])
             raise CheckpointError(f"'{folder}' has no {name}. A checkpoint is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}.")
+    if is_pickled(folder / WEIGHTS_FILE):
+        raise _pickled(folder / WEIGHTS_FILE)
     return folder
 
 
@@ -217,20 +219,26 @@ def _there(repo: str, commit: str, snapshot: Path) -> str:
 
 
 def is_pickled(path: Path) -> bool:
-    """Return whether a file begins as pickles do: one by itself, or in the zip archive that torch puts it in."""
+    """Return whether a file begins as pickles do: one by itself, or in the zip archive that torch and numpy put it in."""
     with path.open("rb") as file:
-        start = file.read(4)
-    return start.startswith(b"PK") or (start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"))
+        start = file.read(9)
+    # The first eight bytes of a safetensors file are a length, and may be any.
+    return start[8:] != b"{" and start.startswith((b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"))
 
 
 def json_object(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file of a checkpoint.
 
     Raises:
-        CheckpointError: it is not JSON, or holds something else.
+        CheckpointError: it is not JSON, holds something else, or a text that is not Unicode.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
+        # JSON can spell half of a surrogate pair, which would stop whatever writes it as UTF-8.
+        json.dumps(stored, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start].encode("unicode_escape").decode()
+        raise CheckpointError(f"'{path}' holds half a character ({half}), which no text has. Take it out.") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"'{path}' is not JSON: {error}.") from error
     if not isinstance(stored, dict):

@@ -28,6 +28,9 @@ PACKINGS = (".gz", ".zst")
 LARGEST_ID = 2**31 - 1
 """Token ids are held in 32 bits."""
 
+LARGEST_RECORD = 1 << 28
+"""Bytes of one line, document or JSON value. Packed a thousandfold, a small file might else fill the memory."""
+
 _PARQUET_ROWS = 256
 _PARQUET_BYTES = 1 << 16
 _JSON_BYTES = 1 << 16
@@ -90,8 +93,13 @@ def _column(columns: Any, where: str) -> str:
     raise CorpusError(f"{where} has no column {', '.join(wanted[:-1])} or {wanted[-1]}; it has {', '.join(columns) or 'none'}.")
 
 
+def _require_bounded(size: int, where: str) -> None:
+    if size > LARGEST_RECORD:
+        raise CorpusError(f"{where} has more than {LARGEST_RECORD >> 20} MB; cut it into shorter documents.")
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+def unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
     """Give a file's bytes, unpacked as they are read.
 
     Raises:
@@ -121,11 +129,12 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield where each line stands, and the line with its end.
 
     Raises:
-        CorpusError: it is not UTF-8, or holds NUL, which no text does.
+        CorpusError: it is not UTF-8, or holds NUL, which no text does, or is too long.
     """
-    with _opened(path) as file:
-        for number, stored in enumerate(file, start=1):
+    with unpacked(path) as file:
+        for number, stored in enumerate(iter(lambda: file.readline(LARGEST_RECORD + 1), b""), start=1):
             where = f"Line {number} of '{path}'"
+            _require_bounded(len(stored), where)
             try:
                 line = stored.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -138,14 +147,16 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
 def _blocks(path: Path) -> Iterator[str]:
     """Yield the blocks of a .txt that two blank lines set apart."""
     block: list[str] = []
-    newlines = 0
-    for _, raw in text_lines(path):
+    newlines = size = 0
+    for where, raw in text_lines(path):
         line = raw.replace("\r\n", "\n")
         newlines = newlines + 1 if line == "\n" else 1
         block.append(line)
+        size += len(line)
+        _require_bounded(size, f"The document that ends at {where[0].lower()}{where[1:]}")
         if newlines == 3:
             yield from _unless_blank("".join(block)[:-3])
-            block, newlines = [], 0
+            block, newlines, size = [], 0, 0
     yield from _unless_blank("".join(block))
 
 
@@ -167,7 +178,7 @@ def _lines(path: Path) -> Iterator[str | TokenIds]:
 
 def _listed(path: Path) -> Iterator[str | TokenIds]:
     """Yield the records of the list that a .json is."""
-    with _opened(path) as file:
+    with unpacked(path) as file:
         rest = _Json(file, f"'{path}'")
         if rest.character() != "[":
             found = f"begins with {rest.character()!r}" if rest.character() else "is empty"
@@ -240,6 +251,7 @@ class _Json:
     def _more(self) -> None:
         """Read as much again as is waiting, so that a long value is not parsed anew too often."""
         waiting = self._text[self.at :]
+        _require_bounded(len(waiting), self.where)
         stored = self._file.read(max(_JSON_BYTES, len(waiting)))
         self._ended = not stored
         try:

@@ -46,6 +46,11 @@ def test_name_that_is_no_name_is_refused(name: str, form: str, tmp_path: Path) -
     assert "; a name is letters, digits, '_', '.' and '-', at most 60 of them" in refusal(tmp_path, f'name = "{name}"\n{rest}')
 
 
+@pytest.mark.parametrize("name", ["con", "NUL", "com1", "Aux.txt"])
+def test_name_that_is_a_device_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    assert f"has the name '{name}', which is a device's on Windows" in refusal(tmp_path, f'name = "{name}"\n{TEMPLATES}')
+
+
 @pytest.mark.parametrize("form", ["table", "templates"])
 def test_names_that_atlas_keeps_are_refused_however_they_are_spelled(form: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(TABLE)

@@ -16,6 +16,8 @@ LONGEST_NAME = 60
 TAKEN = (*NEWLINE_TASKS, "python-docs", "done.json", "tables.json", "tables.safetensors")
 """Names of other tasks and corpora, and what the probe stage keeps beside the folders of tasks."""
 
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
+"""What Windows takes for a device, in any folder and with any ending."""
 _NAME = re.compile(r"\w([\w.-]*[\w-])?")
 
 
@@ -30,6 +32,8 @@ def checked_name(name: str, who: str) -> str:
             f"{who} has the name {shortened(name)}; a name is letters, digits, '_', '.' and '-', at most {LONGEST_NAME} of them, "
             "and neither begins with '.' or '-' nor ends with '.'. Give one by the key name."
         )
+    if _DEVICES.fullmatch(name):
+        raise TaskError(f"{who} has the name {name!r}, which is a device's on Windows; give another by the key name.")
     if name.casefold() in TAKEN:
         raise TaskError(f"{who} has the name {name!r}, which Atlas keeps for itself; give another by the key name.")
     return name

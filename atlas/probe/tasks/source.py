@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from atlas.checkpoints import is_pickled
 from atlas.errors import TaskError
 from atlas.probe.tasks.sentences import BUILTIN, BUILTIN_TASKS
 from atlas.probe.tasks.stated import Stated, listed, read_toml
@@ -142,15 +143,11 @@ def _matrix(path: Path, stated: Stated) -> Float32[np.ndarray, "row d_in"]:
     """
     if not path.is_file():
         raise TaskError(f"{stated.who} names the matrix '{path.name}', which is not there; give a .npy or .safetensors file.")
-    if path.suffix == ".npy":
-        try:
-            stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise TaskError(f"'{path}' cannot be read as .npy: {str(error).splitlines()[0]}") from error
-    elif path.suffix == ".safetensors":
-        stored = _tensor(path, stated)
-    else:
+    if path.suffix not in (".npy", ".safetensors"):
         raise TaskError(f"{stated.who} has the matrix '{path.name}'; a matrix is a .npy or a .safetensors file.")
+    if is_pickled(path):
+        raise TaskError(f"'{path}' is a pickle, or an archive of them, which Atlas never reads; save the rows as .safetensors.")
+    stored = _array(path) if path.suffix == ".npy" else _tensor(path, stated)
     if stored.ndim != 2 or stored.dtype.kind not in "fiu":
         raise TaskError(f"'{path}' holds {stored.dtype} of shape {list(stored.shape)}; a matrix is numbers, (row, d_in).")
     with np.errstate(over="ignore"):
@@ -159,6 +156,14 @@ def _matrix(path: Path, stated: Stated) -> Float32[np.ndarray, "row d_in"]:
         row = int(np.argmin(finite)) + 1
         raise TaskError(f"'{path}' holds a number in row {row} that is not finite as float32; mend it, or leave out the row.")
     return rows
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        # Mapped, so that a header that promises more than there is takes no memory.
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # numpy raises whatever it stumbles on in a header, which it reads as Python's literals
+        raise TaskError(f"'{path}' cannot be read as .npy: {_reason(error)}") from error
 
 
 def _tensor(path: Path, stated: Stated) -> NDArray[Any]:
@@ -172,10 +177,16 @@ def _tensor(path: Path, stated: Stated) -> NDArray[Any]:
             name = stated.text("tensor", names[0])
             if name not in names:
                 raise TaskError(f"'{path}' has no tensor {name!r}; it has {listed(names)}.")
+            tensor = file.get_tensor(name)
             # numpy has no bfloat16.
-            return file.get_tensor(name).float().numpy()
-    except (SafetensorError, OSError) as error:
-        raise TaskError(f"'{path}' cannot be read as .safetensors: {str(error).splitlines()[0]}") from error
+            return tensor.numpy() if tensor.is_complex() else tensor.float().numpy()
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:  # the last two of sizes and kinds that numpy has not
+        raise TaskError(f"'{path}' cannot be read as .safetensors: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return an error in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def with_definition(source: Source) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from atlas.probe.tasks.stated import NUMBER, are_numbers, counted, listed, short
 
 FILE_KINDS = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
 
+LARGEST_TABLE = 1 << 30
+"""Bytes that a packed table may unpack to."""
+
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 OTHER_SEPARATORS = (";", "\t", ",")
 """What a file is read by whose header has the separator of its kind nowhere."""
@@ -145,6 +148,8 @@ def read_table(path: Path) -> Table:
     if not path.is_file():
         raise TaskError(f"No table at '{path}'. Give {kinds()}.")
     kind = _kind(path)
+    if _is_packed(path) and kind != ".parquet":
+        _require_bounded(path)
     if kind in (".jsonl", ".json"):
         columns = _columns(f"'{path}'", _json_records(path, kind))
     else:
@@ -152,6 +157,21 @@ def read_table(path: Path) -> Table:
     if not columns:
         raise TaskError(f"'{path}' is empty; it takes a row for each text, with columns such as text and label.")
     return Table(f"'{path}'", f"'{path.name}'", columns)
+
+
+def _require_bounded(path: Path) -> None:
+    """Refuse a packed table that is too large to be held: a small file may unpack to a thousand times its size."""
+    from atlas.activations.records import unpacked
+
+    size = 0
+    try:
+        with unpacked(path) as file:
+            while size <= LARGEST_TABLE and (piece := file.read(1 << 20)):
+                size += len(piece)
+    except CorpusError as error:
+        raise TaskError(str(error)) from error
+    if size > LARGEST_TABLE:
+        raise TaskError(f"'{path}' unpacks to more than {LARGEST_TABLE >> 20:,} MB; give fewer rows, or a .parquet.")
 
 
 def _parquet(path: Path) -> dict[str, list[Any]]:
