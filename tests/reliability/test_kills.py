@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from harness import Reference, reference
+from harness import Reference
 from kills import outcomes
 
 KILLS = 21
-
-
-@pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The whole path without faults."""
-    return reference(tmp_path_factory.mktemp("reference"))
 
 
 def test_commands_killed_at_random_moments_lose_nothing_and_go_on_to_the_same_rows_and_bytes(

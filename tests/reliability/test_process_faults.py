@@ -21,18 +21,11 @@ from harness import (
     Running,
     assert_as_without_faults,
     finish,
-    reference,
     run,
     start,
 )
 
 YEAR_S = 3.2e7
-
-
-@pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The whole path without faults."""
-    return reference(tmp_path_factory.mktemp("reference"))
 
 
 def refusal(ended: Ended) -> str:
