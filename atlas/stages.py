@@ -254,8 +254,10 @@ def locked(work: Path, part: str = EVERYTHING) -> Iterator[None]:
     away again that were made for it and hold nothing else.
 
     Raises:
-        WorkOccupied: another run holds it, or it cannot be written to.
+        WorkOccupied: another run holds it, it cannot be written to, or no database can be written in it.
     """
+    if "?" in str(work):
+        raise WorkOccupied(f"The work folder is '{work}'; DuckDB writes no file whose path holds a '?'. Give another --work.")
     missing = [folder for folder in (work, *work.parents) if not folder.exists()]
     gate = FileLock(work / f".lock-{EVERYTHING}")
     lock = gate if part == EVERYTHING else FileLock(work / f".lock-{part}")

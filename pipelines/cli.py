@@ -62,9 +62,6 @@ class _Commands(click.Group):
         try:
             with stoppable():
                 return super().invoke(ctx)
-        except click.ClickException as error:
-            error.message = printable(error.message)
-            raise
         except AtlasError as error:
             raise click.ClickException(printable(str(error))) from error
         except OSError as error:

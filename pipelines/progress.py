@@ -13,6 +13,8 @@ from typing import IO, Any
 
 import click
 
+from pipelines.printing import printable
+
 AGAIN_S = 0.01
 """How long after a signal that went nowhere it comes again."""
 
@@ -20,7 +22,7 @@ AGAIN_S = 0.01
 def say(text: str) -> None:
     """Print a line on stderr; of the processes that torchrun started, the first one does."""
     if os.environ.get("RANK", "0") == "0":
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
 
 
 @contextmanager

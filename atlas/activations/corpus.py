@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from atlas.activations.model import Specials
+from atlas.activations import hub
 from atlas.activations.records import READERS, TokenIds, file_kind, file_records, record
 from atlas.errors import CorpusError
 from atlas.origins import hashed
@@ -220,9 +221,9 @@ def load_corpus(source: str) -> Corpus:
         return _file(path)
     if path.is_dir():
         return _folder(path)
-    hub = HUB_ID.fullmatch(source)
-    if hub and file_kind(path) not in READERS:
-        return _hub(source, hub["name"], hub["config"], hub["split"] or "train", hub["revision"])
+    named = HUB_ID.fullmatch(source)
+    if named and file_kind(path) not in READERS:
+        return _hub(source, named["name"], named["config"], named["split"] or "train", named["revision"])
     raise CorpusError(
         f"No corpus at '{source}'. Give a {_endings()} file, a folder of them, a data set's id, or '{PYTHON_DOCS}'."
     )
@@ -281,6 +282,7 @@ def _file(path: Path) -> Corpus:
     kind = file_kind(path)
     if kind not in READERS:
         raise CorpusError(f"'{path}' is a {kind or 'file without an ending'}; a corpus file is {_endings()}.")
+    _require_text(path.name)
     return Corpus(path.name, path.name, f"The documents of {path.name}.", files=(path,))
 
 
@@ -294,18 +296,22 @@ def _folder(folder: Path) -> Corpus:
     if not paths:
         raise CorpusError(f"The folder '{folder}' holds no corpus file; give one with {_endings()} files.")
     name = folder.resolve().name
+    _require_text(name, *(path.name for path in paths))
     files = f"{len(paths)} file{'s' if len(paths) != 1 else ''}"
     return Corpus(name, name, f"The documents of {files} in {name}.", files=tuple(paths))
 
 
+def _require_text(*names: str) -> None:
+    """Raise CorpusError unless all names, which tables and pages have, are text: a file system takes any bytes."""
+    for name in names:
+        if re.search("[\ud800-\udfff]", name):
+            raise CorpusError(f"The name '{name.encode('unicode_escape').decode()}' is not text in UTF-8. Rename it.")
+
+
 def _hub(source: str, name: str, config: str | None, split: str, revision: str | None) -> Corpus:
-    at = {} if revision is None else {"revision": revision}
-
     def rows() -> Iterator[Any]:
-        from datasets import load_dataset
-
         try:
-            yield from load_dataset(name, config, split=split, streaming=True, **at)
+            yield from hub.streamed(name, config, split, revision)
         except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CorpusError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {reason}") from error
@@ -318,7 +324,7 @@ def _hub(source: str, name: str, config: str | None, split: str, revision: str |
         from datasets import load_dataset_builder
 
         # Of a data set on the hub its hash is the commit.
-        found: str | None = load_dataset_builder(name, config, **at).hash
+        found: str | None = load_dataset_builder(name, config, revision=revision).hash
         return found
 
     # The same data set under whatever name its revision goes by; which it was, provenance says.

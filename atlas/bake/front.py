@@ -263,6 +263,14 @@ def _summary(counts: Counts, corpus: Task, order: str, *, probed: bool) -> tuple
     )
 
 
+def _is_told(training: Any) -> bool:
+    """Return whether a checkpoint says of its training what is told of it; others may have anything in that place."""
+    told = ("tokens", "steps", "carrier_share")
+    return isinstance(training, dict) and all(
+        type(training.get(name)) in (int, float) and 0 <= training[name] < 1e18 for name in told
+    )
+
+
 def _groups(provenance: Mapping[str, Any], corpora: Sequence[Task], evaluated: bool) -> list[FactGroup]:
     model, dictionary = provenance["model"], provenance["dictionary"]
     fidelity, training = provenance["fidelity"], provenance.get("training")
@@ -286,7 +294,7 @@ def _groups(provenance: Mapping[str, Any], corpora: Sequence[Task], evaluated: b
         ),
         *(_corpus(task, "Corpus" if task.task == 0 else "Another corpus") for task in corpora),
     ]
-    if training:
+    if _is_told(training):
         groups.append(
             _group(
                 "Training text",
