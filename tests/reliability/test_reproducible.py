@@ -22,7 +22,7 @@ import tiny
 from atlas.rebuild import Baked, rebuild
 from atlas.store import Store
 
-TEXTS = {"B.jsonl": 8, "a.jsonl": 8, "ä.jsonl": 9, "_.jsonl": 5}
+TEXTS = {"B.jsonl": 8, "a.jsonl": 8, "Z.jsonl": 9, "_.jsonl": 5}
 """Files of a corpus and their documents: an order of letters, one without case and that of a folder differ."""
 ABOUT = "# Dağ\n\nThe author's own words, with an ı and an İ.\n"
 BAKED = Baked(title="It is 1,5 'here'", about="about.md")
@@ -183,9 +183,7 @@ def test_an_atlas_is_baked_to_the_same_bytes_on_another_machine(world: World, tm
     assert different(files(tmp_path / "elsewhere"), world.site) == []
 
 
-def test_the_data_that_a_site_takes_along_are_the_same_but_for_bytes_of_the_database(
-    world: World, tmp_path: Path
-) -> None:
+def test_the_data_that_a_site_takes_along_are_the_same_but_for_bytes_of_the_database(world: World, tmp_path: Path) -> None:
     for out, first in (("one", abroad), ("other", two_threads)):
         finish(tmp_path, "bake", str(world.folder / DATABASE), "--out", out, "--with-data", first=first)
 
