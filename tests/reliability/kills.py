@@ -45,7 +45,7 @@ class Kill:
         rows, same = rows_and_bytes(folder, wanted)
         finished = again.code == 0 and "Traceback" not in again.stderr
         details = f"{self}: {ended}; then {again}" if under_way else f"{self}: had ended"
-        return Outcome(f"{self.number.name} in {self.stage}", finished, rows, same, lost, self._named(ended), details)
+        return Outcome(f"`{self.stage}` killed at a random moment", finished, rows, same, lost, self._named(ended), details)
 
     def _run_again(self, folder: Path) -> Ended:
         """Run the very command again, then what is left of the path."""
