@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from atlas.activations.model import Specials
 from atlas.activations import hub
+from atlas.activations.model import Specials
 from atlas.activations.records import READERS, TokenIds, file_kind, file_records, record
 from atlas.errors import CorpusError
 from atlas.origins import hashed

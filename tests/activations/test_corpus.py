@@ -445,21 +445,21 @@ def test_unreachable_data_set_is_refused() -> None:
 
 
 def test_data_set_is_read_as_far_as_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str | None, str, bool]] = []
+    asked: list[tuple[str, str | None, str, str | None]] = []
 
-    def load_dataset(name: str, config: str | None, split: str, streaming: bool) -> Iterator[dict[str, str | None]]:
-        asked.append((name, config, split, streaming))
+    def streamed(name: str, config: str | None, split: str, revision: str | None) -> Iterator[dict[str, str | None]]:
+        asked.append((name, config, split, revision))
         yield {"text": "One."}
         yield {"text": None}
 
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("atlas.activations.hub.streamed", streamed)
     documents = load_corpus("owner/name:test").read()
 
     assert next(documents).text == "One."
     message = r"^Record 2 of the data set 'owner/name:test' has a text column that holds null, not text\.$"
     with pytest.raises(CorpusError, match=message):
         next(documents)
-    assert asked == [("owner/name", None, "test", True)]
+    assert asked == [("owner/name", None, "test", None)]
 
 
 @pytest.mark.parametrize(
@@ -475,11 +475,11 @@ def test_data_set_is_named_with_its_configuration_and_split(
 ) -> None:
     asked: list[tuple[str, str | None, str]] = []
 
-    def load_dataset(name: str, config: str | None, split: str, streaming: bool) -> Iterator[dict[str, list[int]]]:
+    def streamed(name: str, config: str | None, split: str, revision: str | None) -> Iterator[dict[str, list[int]]]:
         asked.append((name, config, split))
         yield {"tokens": [3, 4]}
 
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("atlas.activations.hub.streamed", streamed)
     corpus = load_corpus(source)
 
     assert [document.token_ids for document in corpus.read()] == [(3, 4)]
@@ -487,10 +487,10 @@ def test_data_set_is_named_with_its_configuration_and_split(
 
 
 def test_data_set_without_a_column_of_text_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(*_: object, **__: object) -> Iterator[dict[str, str]]:
+    def streamed(*_: object, **__: object) -> Iterator[dict[str, str]]:
         yield {"content": "One.", "url": "somewhere"}
 
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("atlas.activations.hub.streamed", streamed)
 
     message = r"^Record 1 of the data set 'owner/name' has no column text, input_ids or tokens; it has content, url\.$"
     with pytest.raises(CorpusError, match=message):
@@ -498,11 +498,11 @@ def test_data_set_without_a_column_of_text_says_what_it_has(monkeypatch: pytest.
 
 
 def test_data_set_that_breaks_off_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(*_: object, **__: object) -> Iterator[dict[str, str]]:
+    def streamed(*_: object, **__: object) -> Iterator[dict[str, str]]:
         yield {"text": "One."}
         raise RuntimeError("The connection is lost.\nHere is more about it.")
 
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    monkeypatch.setattr("atlas.activations.hub.streamed", streamed)
 
     message = "^The data set 'owner/name' cannot be loaded: RuntimeError: The connection is lost.$"
     with pytest.raises(CorpusError, match=message):

@@ -211,24 +211,22 @@ def test_data_set_of_the_hub_is_a_task_with_the_names_of_its_classes(monkeypatch
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(DAYS[:2]))})
     asked: list[Any] = []
 
-    def load(name: str, config: str | None, split: str, streaming: bool) -> Any:
-        asked.append((name, config, split, streaming))
+    def load(name: str, config: str | None, split: str, revision: str | None) -> Any:
+        asked.append((name, config, split, revision))
         return datasets.Dataset.from_dict(table, features=features).to_iterable_dataset()
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr("atlas.activations.hub.streamed", load)
     task = user_task("us/days/short:test")
 
-    assert asked == [("us/days", "short", "test", True)]
+    assert asked == [("us/days", "short", "test", None)]
     assert (task.name, task.labels, len(task.sentences)) == ("days", DAYS[:2], 18)
 
 
 def test_data_set_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
     def load(*_: Any, **__: Any) -> None:
         raise ConnectionError("no network\nsecond line")
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr("atlas.activations.hub.streamed", load)
     with pytest.raises(TaskError, match=r"^The data set 'us/days' cannot be loaded: ConnectionError: no network\.$"):
         user_task("us/days")
 

@@ -260,16 +260,14 @@ def hub_table(source: str) -> Table:
     Raises:
         TaskError: it cannot be loaded.
     """
+    from atlas.activations import hub
     from atlas.activations.corpus import HUB_ID
 
     named = HUB_ID.fullmatch(source)
     if named is None:
         raise TaskError(f"{source!r} is no data set's id; it is written owner/name[/configuration][:split][@revision].")
-    from datasets import load_dataset
-
     try:
-        at = {"revision": named["revision"]} if named["revision"] else {}
-        loaded = load_dataset(named["name"], named["config"], split=named["split"] or "train", streaming=True, **at)
+        loaded = hub.streamed(named["name"], named["config"], named["split"] or "train", named["revision"])
         rows = [dict(row) for row in loaded]
     except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
         raise TaskError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {_reason(error)}.") from error
