@@ -1,11 +1,32 @@
 from __future__ import annotations
 
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from atlas.bake.about import about_html
 from atlas.errors import AboutError
+from hostile import encodable
+
+UNSEEN = re.compile(
+    "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ue000-\\uf8ff]"
+)
+
+
+class Elements(HTMLParser):
+    """The names of all elements and attributes of a text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
 
 
 def made(tmp_path: Path, text: str) -> str:
@@ -59,3 +80,45 @@ def test_other_faults_are_said_in_one_line(tmp_path: Path) -> None:
         about_html(tmp_path / "none.md")
     with pytest.raises(AboutError, match="cannot be read: Is a directory"):
         about_html(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://a.example", "HTTP://a.example/b?c=d:e", "mailto:a@b.example", "#/expert/1", "other.html", "a/b:c"]
+)
+def test_links_lead_to_the_web_to_mail_and_into_the_site(tmp_path: Path, address: str) -> None:
+    assert f'<a href="{address}"' in made(tmp_path, f"[a]({address})")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("javascript:alert(1)", "JaVaScRiPt:alert(1)", "java&#115;cript:alert(1)", "vbscript:x", "data:text/html,x"),
+        *("blob:x", "file:///etc/passwd", "//a.example", "/root", "ftp://a.example", "tel:1", "javascript&colon;alert(1)"),
+        *("%6Aavascript:alert(1)", "view-source:x"),
+    ],
+)  # fmt: skip
+def test_other_links_stay_as_they_are_written(tmp_path: Path, address: str) -> None:
+    assert "<a" not in made(tmp_path, f"[a](<{address}>) <{address}>")
+
+
+def test_hostile_words_bring_no_element_but_those_of_markdown(tmp_path: Path) -> None:
+    ours = {
+        *("p", "em", "strong", "a", "code", "pre", "ul", "ol", "li", "blockquote", "br", "hr"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+        *("h2", "h3", "h4", "h5", "h6"),
+    }  # fmt: skip
+    for text in encodable():
+        try:
+            html = made(tmp_path, text[:20_000])
+        except AboutError as error:
+            assert "has an image" in str(error) and "\n" not in str(error)
+            continue
+        found = Elements(html)
+        assert found.names <= ours, text
+        assert found.attributes <= {"href", "rel", "title", "class", "start"}, text
+        assert not UNSEEN.search(html), text
+
+
+def test_columns_of_a_table_are_aligned_without_inline_style(tmp_path: Path) -> None:
+    html = made(tmp_path, "| x | y |\n|--:|:-:|\n| 1 | 2 |\n")
+    assert '<td class="right">1</td>' in html and '<td class="center">2</td>' in html and "style" not in html

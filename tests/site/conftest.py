@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, BrowserType, Page
+from playwright.sync_api import BrowserContext, BrowserType, Dialog, Page
 
 from atlas.bake import bake
 from atlas.publish.chromium import ARGUMENTS, installed
@@ -15,6 +15,9 @@ from synthetic import Size, write_synthetic
 
 LOCAL = ("file:", "data:", "blob:")
 Open = Callable[[str], Page]
+REPORT = """addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI, sourceFile, lineNumber }) =>
+  console.error(`against the policy: ${effectiveDirective} ${blockedURI} ${sourceFile}:${lineNumber}`));"""
+"""Said by the page itself, since a browser may pass over what it has said before."""
 WITHOUT_WEBGL = """const real = HTMLCanvasElement.prototype.getContext;
 HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
   return kind.startsWith("webgl") ? null : real.call(this, kind, ...rest);
@@ -46,10 +49,19 @@ def two_corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quiet_page(context: BrowserContext) -> Iterator[Page]:
-    """A page without network that fails its test on a script error or a request that leaves the disk."""
+    """A page without network that fails its test on a script error, a breach of its policy, a dialogue, or a request that leaves
+    the disk.
+    """
     context.set_offline(True)
+    context.add_init_script(REPORT)
     page = context.new_page()
     complaints: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        complaints.append(f"dialogue: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: None if request.url.startswith(LOCAL) else complaints.append(request.url))

@@ -20,11 +20,12 @@
 
   async function open(name, from) {
     const turn = ++asked;
-    const { title, html } = await defined(name);
+    const { title, html, told } = await defined(name);
     if (turn !== asked || !from.isConnected) return;
     sheet ??= document.body.appendChild(make("div", { popover: "auto", class: "definition", role: "dialog", tabindex: "0", "data-definition": "" }));
     const text = make("div", { class: "definition-text" });
-    text.innerHTML = html;   // made by the bake, from our own words
+    if (told) text.append(told);
+    else text.innerHTML = html;   // made by the bake, from our own words
     const isFirst = text.querySelector("p").firstChild?.textContent === title;   // as a paragraph of its own begins
     sheet.replaceChildren(...(isFirst ? [] : [make("h2", {}, title)]), text);
     sheet.setAttribute("aria-label", title);
@@ -37,10 +38,9 @@
   async function defined(name) {
     try {
       const found = (await atlas.payloads.load("definitions"))[name];
-      return found ?? { title: name, html: `<p>${NOWHERE}</p>` };
+      return found ?? { title: name, told: make("p", {}, NOWHERE) };
     } catch (error) {
-      const told = make("p", {}, error.message);
-      return { title: name, html: told.outerHTML };
+      return { title: name, told: make("p", {}, error.message) };
     }
   }
 

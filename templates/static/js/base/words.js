@@ -11,6 +11,7 @@
   const ODD = RegExp(`${UNSEEN.source}|\\p{M}{${MARKS + 1}}`, "u");
   const LONGEST = 2_000;   // code units of a text that is shown whole
   const TOKEN = 200;       // of a token or a name
+  const POINTS = 64;       // of a text that are listed
   const SAID = new Set(["alt", "aria-label", "aria-valuetext", "label", "placeholder", "title"]);   // attributes that a reader meets
 
   function make(tag, attributes = {}, ...children) {
@@ -122,6 +123,13 @@
   // A text for where no element can stand.
   const spelled = (text) => nodes(String(text), { isToken: true }).map((part) => (typeof part === "string" ? part : part.textContent)).join("");
 
+  // The code points of a text, by which letters that look alike are told apart; "" of plain ASCII.
+  function points(text) {
+    if (/^[\x20-\x7e]*$/.test(text)) return "";
+    const all = Array.from(text, code);
+    return all.slice(0, POINTS).join(" ") + (all.length > POINTS ? ` … +${count(all.length - POINTS)}` : "");
+  }
+
   // Says in place what went wrong; nothing takes an earlier word back.
   function trouble(root, message) {
     const place = root.querySelector("[data-trouble]");
@@ -129,5 +137,5 @@
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, say, token, spelled, trouble, whole };
+  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, points, say, token, spelled, trouble, whole };
 })();

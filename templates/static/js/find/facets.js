@@ -26,7 +26,7 @@
       this.#clear = root.querySelector("[data-clear]");
       root.hidden = false;
       const { facet: name } = root.dataset;
-      if (name in open) this.#details.open = open[name];
+      if (typeof open[name] === "boolean") this.#details.open = open[name];   // any page from disk may write into its storage
       this.#details.addEventListener("toggle", () => {
         if (this.#details.open !== unfolded.get()[name]) unfolded.set({ ...unfolded.get(), [name]: this.#details.open });
         this.draw();

@@ -1,7 +1,7 @@
 "use strict";
 // A token's page: the experts that fire on it.
 (() => {
-  const { make, count, aligned, percent, percents, token, trouble } = atlas.words;
+  const { make, count, aligned, percent, percents, points, token, trouble } = atlas.words;
   const { load, array } = atlas.payloads;
   const { route } = atlas;
   const AT_FIRST = 200;   // rows
@@ -26,6 +26,8 @@
       const isOther = text !== this.#text;
       this.#text = text;
       this.#root.querySelector("[data-heading]").replaceChildren("Experts that fire on “", make("bdi", { class: "token" }, ...token(text)), "”");
+      this.#part("points").textContent = `Code points: ${points(text)}`;
+      this.#part("points").hidden = points(text) === "";
       this.#search(text);
       if (arrived) { scrollTo(0, 0); this.#root.querySelector("[data-heading]").focus({ preventScroll: true }); }
       if (!isOther) return this.#table && this.#draw();   // the list's filters, which links keep, may be others
