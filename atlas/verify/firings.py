@@ -248,7 +248,7 @@ def _token(where: str, told: Mapping[int, Array], place: Place, run: Run, thresh
             yield Fault("firing", here, "there is no such expert")
         elif norms[expert] <= threshold * (1 - tolerance):
             yield Fault("firing", here, f"does not fire ({expected(float(np.linalg.norm(code)), float(norms[expert]))})")
-        elif expert in codes and not _alike(code, codes[expert], tolerance * norms[expert]):
+        elif expert in codes and not _alike(code, codes[expert], tolerance * float(norms[expert])):
             yield Fault("firing", here, f"another code ({expected(_numbers(code), _numbers(codes[expert]))})")
 
 

@@ -24,6 +24,12 @@ Wrong = Iterator[str]
 _HREF = re.compile(r"""href=\\?["']([^"'\\]*)""")
 UNDAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, OverflowError)
 """What is raised by a payload that has not the form that its name asks for."""
+COLUMNS = frozenset(
+    "expert title basis title_task measure value firings rate importance mean_norm silent dense best_task "
+    "best_hypothesis best_all_rows best_all_rows_low best_all_rows_high best_covered effective_dimension "
+    "dimensions_needed cloud_task orders".split()
+)
+"""What the manifest says of every expert."""
 NONE = 255
 """Stands for no bin."""
 
@@ -92,6 +98,8 @@ def route_faults(anchor: str, known: Known, ids: set[str]) -> Wrong:
 
 def _manifest(site: Baked, known: Known) -> Wrong:
     manifest, n = site.manifest, known.n
+    for name in sorted(COLUMNS - manifest["experts"].keys()):
+        yield f"has no column experts.{name}"
     columns = {name: column(stored) for name, stored in manifest["experts"].items()}
     for name, values in columns.items():
         if len(values) != n:

@@ -156,9 +156,9 @@ def test_a_sound_site_has_no_fault(sound: Path, sound_site: Path) -> None:
     assert faults_beside(sound_site, sound) == []
 
 
-@pytest.mark.parametrize("d_code", [1, 5])
-def test_sites_of_narrow_and_of_wide_codes_have_none(d_code: int, tmp_path: Path) -> None:
-    database = write_synthetic(tmp_path / "atlas.duckdb", size=Size(experts=12, d_code=d_code, points=1_200))
+@pytest.mark.parametrize("size", [Size(experts=12, d_code=1), Size(experts=5, d_code=5, points=1_050)], ids=str)
+def test_sites_of_narrow_codes_and_of_more_points_than_are_drawn_have_none(size: Size, tmp_path: Path) -> None:
+    database = write_synthetic(tmp_path / "atlas.duckdb", size=size)
     site = bake(database, tmp_path / "site").folder
 
     assert own_faults(site) == []
