@@ -42,13 +42,13 @@ def command(expert: int, kind: str | None, top: int, form: Format, source: Atlas
     kinds = [kind] if kind else list(KINDS)
     with Store(source.path) as store:
         found = neighbourhood(store, expert, kinds, top)
-    if form == "csv":
-        fields = [name for name in Neighbour.__dataclass_fields__]
-        write_csv(["expert", *fields], [{"expert": expert, **asdict(one)} for one in found.neighbours])
-    elif form == "json":
-        write_json(asdict(found))
-    else:
-        _print(found, kinds)
+        if form == "csv":
+            fields = [name for name in Neighbour.__dataclass_fields__]
+            write_csv(["expert", *fields], [{"expert": expert, **asdict(one)} for one in found.neighbours])
+        elif form == "json":
+            write_json(asdict(found))
+        else:
+            _print(found, kinds)
 
 
 def _print(found: Neighbourhood, kinds: Sequence[str]) -> None:

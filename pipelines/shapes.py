@@ -45,18 +45,18 @@ def command(class_: str | None, name: str | None, top: int, form: Format, source
     with Store(source.path) as store:
         counts = class_counts(store, class_, name)
         found = shapes_found(store, class_, name, top) if class_ else []
-    if form == "json":
-        write_json({"classes": [_plain(one) for one in counts], "experts": [_plain(one) for one in found]})
-    elif form == "csv":
-        kind: type[Any] = FoundShape if class_ else ClassCount
-        write_csv([_named(field.name) for field in fields(kind)], [_plain(one) for one in (found if class_ else counts)])
-    elif class_:
-        for line in counts:
-            click.echo(f"{printable(line.source)}: {_count(line, class_)}")
-        if found:
-            click.echo("\n" + aligned([HEADINGS, *map(_cells, found)]))
-    else:
-        click.echo(_summary(counts))
+        if form == "json":
+            write_json({"classes": [_plain(one) for one in counts], "experts": [_plain(one) for one in found]})
+        elif form == "csv":
+            kind: type[Any] = FoundShape if class_ else ClassCount
+            write_csv([_named(field.name) for field in fields(kind)], [_plain(one) for one in (found if class_ else counts)])
+        elif class_:
+            for line in counts:
+                click.echo(f"{printable(line.source)}: {_count(line, class_)}")
+            if found:
+                click.echo("\n" + aligned([HEADINGS, *map(_cells, found)]))
+        else:
+            click.echo(_summary(counts))
 
 
 def _count(one: ClassCount, class_: str) -> str:

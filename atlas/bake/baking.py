@@ -101,7 +101,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
     Raises:
         AtlasMissing: there is no file at `atlas_path`.
         SchemaMismatch: it was written under another schema version.
-        AtlasDamaged: it lacks a part, or a part of it cannot be read.
+        AtlasDamaged: it lacks a part, a part of it cannot be read, or its rows are not those that were written.
         OutputOccupied: `out_folder` holds something that no earlier bake wrote, or cannot be written.
         TemplateError: a template cannot be used.
         AboutError: the words about the atlas cannot be used.
@@ -110,6 +110,7 @@ def bake(atlas_path: Path, out_folder: Path, config: BakeConfig | None = None) -
     templates = Templates(config.templates)
     about = about_html(config.about) if config.about else None
     with Store(atlas_path) as store, replacing(out_folder, config.overwrite) as site:
+        store.require_as_written()
         experts, tasks, provenance = store.experts(), store.tasks(), store.provenance()
         every = store.table("scores")
         scores = comparable(every, tasks)

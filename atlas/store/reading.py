@@ -132,7 +132,12 @@ class Store:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
+        try:
+            # What stumbles over rows that nobody wrote is no bug of the reader.
+            if isinstance(error, Exception) and not isinstance(error, AtlasError):
+                self.require_as_written()
+        finally:
+            self.close()
 
     def __getitem__(self, name: str) -> pl.DataFrame:
         return self.table(name)
@@ -175,6 +180,12 @@ class Store:
         """Return what each of these tables holds now, from its rows."""
         with self._readable():
             return compute_contents(self._connection)
+
+    def require_as_written(self) -> None:
+        """Read all rows, and raise AtlasDamaged if a table holds others than were written into it."""
+        written, computed = self.contents(), self.computed_contents()
+        if changed := [name for name in computed if computed[name] != written.get(name)]:
+            raise self._damaged(f"the table {changed[0]} does not hold the rows that were written into it")
 
     def tasks(self) -> tuple[Task, ...]:
         """Return the tasks with their labels and hypotheses, corpora first."""
@@ -308,7 +319,7 @@ class Store:
     def _decoded(self, value: str) -> Any:
         try:
             return json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(f"the value {value!r} is not JSON") from error
 
     @contextmanager

@@ -386,7 +386,7 @@ class AtlasFile(Subject):
     """An atlas, baked and printed from."""
 
     name = "atlas"
-    PRINTED = (("inspect",), ("scores", "--atlas"), ("shapes", "--atlas"), ("neighbours", "0", "--atlas"))
+    PRINTED = ("scores",), ("shapes",), ("neighbours", "0")
 
     def make(self, folder: Path) -> None:
         write_synthetic(folder / "atlas.duckdb", size=ATLAS_SIZE)
@@ -398,9 +398,9 @@ class AtlasFile(Subject):
     def read(self, folder: Path) -> None:
         path, site = folder / "atlas.duckdb", folder / "site"
         refused = None
-        for printed in self.PRINTED:
+        for printed in [("inspect", path), *((*words, "--work", folder) for words in self.PRINTED)]:
             try:
-                command(*printed, path)
+                command(*printed)
             except Refused as error:
                 refused = error
         try:

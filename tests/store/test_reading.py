@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from atlas.bake import bake
 from atlas.errors import AtlasBusy, AtlasDamaged, AtlasMissing, QueryError, SchemaMismatch
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
 from atlas.store.schema import VIEWS
@@ -291,3 +292,21 @@ def test_sql_that_cannot_be_answered_is_said_in_one_line(
         store.sql(query)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_stumbles_over_rows_that_nobody_wrote_is_told_so(tmp_path: Path) -> None:
+    path = write_synthetic(tmp_path / "atlas.duckdb")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("ALTER TABLE titles ALTER COLUMN title DROP NOT NULL")
+        connection.execute("UPDATE titles SET title = NULL WHERE expert = 3")
+
+    with pytest.raises(AtlasDamaged, match="the table titles does not hold the rows"), Store(path) as store:
+        sorted(store["titles"]["title"].to_list())
+    with pytest.raises(AtlasDamaged, match="the table titles does not hold the rows"):
+        bake(path, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_readers_own_mistake_stays_one(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), Store(write_synthetic(tmp_path / "atlas.duckdb")):
+        raise KeyError("expert")
