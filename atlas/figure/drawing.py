@@ -123,11 +123,11 @@ class _Drawing:
 
     def _save(self, drawn: Figure, out: Path) -> None:
         form = out.suffix.lower()[1:]
-        words = {"Title": self._cloud.caption.partition(":")[0]}
+        words, caption = {"Title": self._cloud.caption.partition(":")[0]}, _shown(self._cloud.caption)
         metadata: dict[str, dict[str, Any]] = {
-            "svg": {**words, "Description": self._cloud.caption, "Date": None},
-            "pdf": {**words, "Subject": self._cloud.caption, "CreationDate": None},
-            "png": {**words, "Description": self._cloud.caption, "Software": None},
+            "svg": {**words, "Description": caption, "Date": None},
+            "pdf": {**words, "Subject": caption, "CreationDate": None},
+            "png": {**words, "Description": caption, "Software": None},
         }
         # In memory first: where a disk is full, Matplotlib's own writer of PDF hides that behind another error.
         content = BytesIO()
