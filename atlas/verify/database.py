@@ -8,7 +8,7 @@ from pathlib import Path
 from atlas.errors import AtlasDamaged, QueryError
 from atlas.store import Store
 from atlas.verify.promises import Promise, promises
-from atlas.verify.report import Check, Fault, Progress, expected
+from atlas.verify.report import Check, Fault, Progress, expected, shown
 
 SHOWN = 20
 """Rows that break one promise and are told one by one."""
@@ -60,9 +60,5 @@ def _broken(store: Store, promise: Promise) -> Iterator[Fault]:
         return
     for number, (place, found, wanted, n) in enumerate(rows.iter_rows(), start=1):
         where = f"{promise.table}, {place}" if place else promise.table
-        values = f"found {_shown(found)}" if wanted is None else expected(found, wanted)
+        values = f"found {shown(found)}" if wanted is None else expected(found, wanted)
         yield Fault(promise.kind, where, f"{promise.said} ({values})", n - number if number == len(rows) else 0)
-
-
-def _shown(found: object) -> str:
-    return expected(found, None).partition(", expected")[0].removeprefix("found ")

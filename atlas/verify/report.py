@@ -73,13 +73,14 @@ class Report:
 
 def expected(found: Any, wanted: Any) -> str:
     """Return two values that should be one, in words."""
-    return f"found {_short(found)}, expected {_short(wanted)}"
+    return f"found {shown(found)}, expected {shown(wanted)}"
 
 
 LONGEST = 80
 """Characters of a value that a fault quotes."""
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value in words, cut where it is long."""
     text = f"{value:.9g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

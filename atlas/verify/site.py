@@ -48,10 +48,13 @@ class Baked:
             raise SiteMissing(f"{str(folder)!r} is no baked site. Name the folder that `atlas bake --out` wrote.")
         try:
             page = Page.of(folder)
+        except (OSError, ValueError):
+            return cls(folder, Page())
+        try:
             _, manifest = payload((folder / page.manifest).read_bytes())
             names = [(address, _NAMED.fullmatch(address)) for address in addresses(manifest["files"])]
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return cls(folder, page if "page" in locals() else Page())
+            return cls(folder, page)
         found = {match[1]: folder / address for address, match in names if match and (folder / address).is_file()}
         return cls(folder, page, manifest, found)
 
