@@ -79,9 +79,7 @@ def _assembled(work: Path) -> Iterator[Fault]:
             return
     for table in wanted:
         if table not in ADDED and found[table] != wanted[table]:
-            said = (
-                expected(f"{found[table].rows:,} rows", f"{wanted[table].rows:,}")
-                if found[table].rows != wanted[table].rows
-                else "other values"
-            )
-            yield Fault("database", f"{ATLAS_FILE}, {table}", f"is not what the stages give: {said}")
+            said = expected(f"{found[table].rows:,} rows", f"{wanted[table].rows:,} rows")
+            if found[table].rows == wanted[table].rows:
+                said = "its values are others"
+            yield Fault("database", f"{ATLAS_FILE}, {table}", f"is not what the stages give ({said})")
