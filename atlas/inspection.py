@@ -330,12 +330,12 @@ def _is_atlas(path: Path) -> bool:
 def _atlas(path: Path) -> dict[str, Facts]:
     with Store(path) as store:
         provenance, log, rows = store.provenance(), store.run_log(), store.row_counts()
-    plain = {key: value for key, value in provenance.items() if not isinstance(value, dict)}
-    groups = {"atlas": {"bytes": path.stat().st_size, **plain}}
-    groups |= {key: _flat(value) for key, value in provenance.items() if isinstance(value, dict)}
-    made = rebuild(provenance)
-    groups["rebuild"] = {f"line {number}": line for number, line in enumerate(made.lines, start=1)} | {"check": made.check}
-    return groups | {"tables": dict(rows), "run_log": _flat(log)}
+        plain = {key: value for key, value in provenance.items() if not isinstance(value, dict)}
+        groups = {"atlas": {"bytes": path.stat().st_size, **plain}}
+        groups |= {key: _flat(value) for key, value in provenance.items() if isinstance(value, dict)}
+        made = rebuild(provenance)
+        groups["rebuild"] = {f"line {number}": line for number, line in enumerate(made.lines, start=1)} | {"check": made.check}
+        return groups | {"tables": dict(rows), "run_log": _flat(log)}
 
 
 # A site

@@ -11,6 +11,7 @@ import pytest
 
 from atlas.bake import bake
 from atlas.errors import AtlasBusy, AtlasDamaged, AtlasMissing, QueryError, SchemaMismatch
+from atlas.inspection import inspect
 from atlas.store import SCHEMA_VERSION, Store, write_atlas
 from atlas.store.schema import VIEWS
 from synthetic import CELLS, MONTHS, SEASONS, Size, kind, synthetic_tables, write_synthetic
@@ -305,6 +306,15 @@ def test_whoever_stumbles_over_rows_that_nobody_wrote_is_told_so(tmp_path: Path)
     with pytest.raises(AtlasDamaged, match="the table titles does not hold the rows"):
         bake(path, tmp_path / "site")
     assert not (tmp_path / "site").exists()
+
+
+def test_an_inspection_that_stumbles_over_other_provenance_says_so(tmp_path: Path) -> None:
+    path = write_synthetic(tmp_path / "atlas.duckdb")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE provenance SET value = '3' WHERE key = 'devices'")
+
+    with pytest.raises(AtlasDamaged, match="the table provenance does not hold the rows"):
+        inspect(str(path))
 
 
 def test_a_readers_own_mistake_stays_one(tmp_path: Path) -> None:
