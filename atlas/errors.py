@@ -39,7 +39,7 @@ LONGEST = 2_000
 class AtlasError(Exception):
     """A problem that the reader can mend: one line that says what was wrong, with the value, and what to do next.
 
-    Values are those of other people's files, so whatever would break the line is left out, and the middle of one that is too long.
+    Values are those of other people's files, so what would break the line is left out, and the middle of one that is too long.
     """
 
     def __str__(self) -> str:
