@@ -229,7 +229,9 @@ def _device(device: Mapping[str, Any]) -> Words:
 
 
 def _check(provenance: Mapping[str, Any]) -> str:
-    return " ".join(("atlas verify", SITE, "--db", ATLAS, "--checkpoint", quoted(_checkpoint(provenance))))
+    model = provenance["model"]
+    words = (SITE, "--db", ATLAS, "--checkpoint", _checkpoint(provenance), "--model", model["id"], "--hook", model["hook"])
+    return " ".join(("atlas verify", *map(quoted, words)))
 
 
 def _files(provenance: Mapping[str, Any]) -> Iterator[Needed]:
