@@ -46,7 +46,7 @@ def visit(page: Page, addresses: list[str]) -> None:
     """Go through the addresses as fast as their pages are asked for, then to the list, which must stand."""
     page.evaluate(VISIT, json.dumps(addresses))
     page.evaluate("() => { location.hash = '#/?sort=number'; }")
-    expect(page.locator("[data-count]").first).to_have_text("40 experts", timeout=20_000)
+    expect(page.locator("[data-count]").first).to_have_text("40 experts", timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -64,7 +64,7 @@ def open_hostile(quiet_page: Page, hostile_site: Path) -> Open:
 
     def at(route: str = "") -> Page:
         quiet_page.goto((hostile_site / "index.html").as_uri() + route)
-        expect(quiet_page.locator("[data-count]").first).to_have_text(re.compile("experts"), timeout=20_000)
+        expect(quiet_page.locator("[data-count]").first).to_have_text(re.compile("experts"), timeout=60_000)
         return quiet_page
 
     return at
@@ -112,7 +112,7 @@ def test_every_view_shows_hostile_texts_and_keeps_its_shape(screen: tuple[Viewpo
         place = page.locator(f"[data-page={name}]:not(body)")
         expect(place).to_be_visible()
         for wanted in place.locator("[data-body]").all():
-            expect(wanted.or_(place.locator("[data-trouble]")).locator("visible=true").first).to_be_visible(timeout=20_000)
+            expect(wanted.or_(place.locator("[data-trouble]")).locator("visible=true").first).to_be_visible(timeout=60_000)
         page.evaluate(
             "() => { for (const one of document.querySelectorAll('details')) if (one.checkVisibility()) one.open = true; }"
         )
@@ -163,7 +163,7 @@ def test_hostile_lists_come_out_as_tables_without_formulas(open_hostile: Open) -
 def test_what_an_expert_gives_away_holds_no_markup_of_strangers(open_hostile: Open) -> None:
     page = open_hostile("#/expert/0")
     place = page.locator("[data-page=expert]:not(body)")
-    expect(place.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=20_000)
+    expect(place.locator("[data-scene]")).to_have_attribute("data-ready", "", timeout=60_000)
     for kind in ("svg", "csv", "json"):
         with page.expect_download() as given:
             place.locator(f"[data-save={kind}]").click()
@@ -186,7 +186,7 @@ def test_an_embedded_page_shows_hostile_texts(quiet_page: Page, hostile_site: Pa
     out = tmp_path / "embedded.html"
     embed(hostile_site.parent / "atlas.duckdb", 0, out, EmbedConfig(None, "https://example.org/"))
     quiet_page.goto(out.as_uri())
-    expect(quiet_page.locator("[data-scene]:visible")).to_have_attribute("data-ready", "", timeout=20_000)
+    expect(quiet_page.locator("[data-scene]:visible")).to_have_attribute("data-ready", "", timeout=60_000)
     assert quiet_page.evaluate(FOUND) == []
     for width in (390, 1440):
         quiet_page.set_viewport_size({"width": width, "height": 800})
