@@ -71,6 +71,7 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
         yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def on_small_disk(wanted: Reference, command: str, folder: Path) -> Iterator[Sma
         wanted.copied("new", command, folder)
     else:
         wanted.built(folder)
-    with small_disk(folder / "disk") as disk:
+    with small_disk(folder.with_name(f"{folder.name}-disk")) as disk:
         for name in ("work", "site"):
             (folder / name).mkdir(exist_ok=True)
             shutil.move(folder / name, disk.folder / name)
