@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import polars as pl
 from markupsafe import Markup
@@ -263,7 +263,7 @@ def _summary(counts: Counts, corpus: Task, order: str, *, probed: bool) -> tuple
     )
 
 
-def _is_told(training: Any) -> bool:
+def _is_told(training: Any) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a checkpoint says of its training what is told of it; others may have anything in that place."""
     told = ("tokens", "steps", "carrier_share")
     return isinstance(training, dict) and all(
