@@ -53,7 +53,7 @@ def assemble(work: Path) -> Path:
             tables[table] = pl.concat(frames, how="diagonal_relaxed").with_columns(absent).to_dict()
     _require_columns(work, tables)
     provenance = _provenance(list(stages.values()))
-    provenance["versions"] = {**provenance["versions"], **versions("polars", "duckdb")}
+    provenance["versions"] = {**provenance.get("versions", {}), **versions("polars", "duckdb")}
     tables["provenance"] = _pairs(provenance)
     log = [(name, key, value) for name, stage in stages.items() for key, value in stage.run_log.items()]
     tables["run_log"] = {

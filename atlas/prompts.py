@@ -122,10 +122,12 @@ def kept_prompts(path: Path, provenance: Mapping[str, Any]) -> dict[str, dict[st
         return {}
 
 
-def prompt_count(path: Path) -> int:
-    """Return how many prompts the atlas at a path holds: none where there is none that can be read."""
+def prompt_count(path: Path) -> int | None:
+    """Return how many prompts the atlas at a path holds: 0 where there is none, None where what is there cannot be read."""
     try:
         with Store(path) as store:
             return len(store.table("prompts"))
-    except UNREADABLE:
+    except AtlasMissing:
         return 0
+    except UNREADABLE:
+        return None

@@ -36,7 +36,9 @@ def run(work: Path) -> Path:
 
     before = prompt_count(work / ATLAS_FILE)
     path = assemble(work)
-    if before:
+    if before is None:
+        say("The earlier atlas could not be read: prompts that were added to it are gone.")
+    elif before:
         came = "kept" if prompt_count(path) else "left out: they are of another dictionary or model"
         say(f"Prompts of the earlier atlas: {before}, {came}")
     return path

@@ -128,6 +128,11 @@ def _require_usable(folder: Path, overwrite: bool) -> None:
     if (folder / WORKING).is_symlink():
         raise OutputOccupied(f"'{folder / WORKING}' is a link and is in the way. Remove it, or name another folder with --out.")
     record = Record.read(folder)
+    path = folder / RECORD
+    if record is None and path.is_file() and path.read_text("utf-8", "replace").startswith('{\n "files": {'):
+        raise OutputOccupied(
+            f"'{path}', which says what a bake wrote there, is damaged. Delete '{folder}', or name another folder with --out."
+        )
     if record is None and not overwrite and any(path.name != WORKING for path in folder.iterdir()):
         raise OutputOccupied(
             f"'{folder}' holds files that no bake wrote. Name another folder, or add --overwrite to bake the site beside them."

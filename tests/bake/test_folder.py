@@ -134,6 +134,18 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
 # What it refuses
 
 
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    folder = baked(tmp_path / "site", OLD)
+    (folder / RECORD).write_bytes((folder / RECORD).read_bytes()[:-9])
+    before = contents(folder)
+
+    with pytest.raises(
+        OutputOccupied, match=r"baked\.json', which says what a bake wrote there, is damaged\. Delete '.*site', or"
+    ):
+        require_usable(folder)
+    assert contents(folder) == before
+
+
 @pytest.mark.parametrize("name", ["index.html", "thesis.tex", "data/atlas.js", RECORD, ".git/config"])
 def test_other_peoples_files_are_left_alone(tmp_path: Path, name: str) -> None:
     write(tmp_path / "site", {name: "precious"})

@@ -31,7 +31,7 @@ def tables() -> dict[str, dict[str, Any]]:
     """An atlas in which two titles would be computed by a spreadsheet."""
     tables = synthetic_tables(size=Size(experts=24, points=60))
     titles = tables["titles"]
-    for expert, title in ((2, FORMULA), (4, "-1"), (5, ' "quoted"')):
+    for expert, title in ((2, FORMULA), (4, "-1"), (5, ' "quoted"'), (6, "a; \uff1d1"), (7, "a-b")):
         titles["title"][expert], titles["basis"][expert], titles["task"][expert] = title, "tokens", None
     return tables
 
@@ -145,6 +145,7 @@ def test_no_text_is_a_formula_to_a_spreadsheet(download: Callable[[str, str], st
     text = download("csv", "#/?sort=number")
     titles = [row["title"] for row in csv.DictReader(io.StringIO(text, newline=""))]
     assert (titles[2], titles[4], titles[5]) == (f"'{FORMULA}", "'-1", ' "quoted"')
+    assert (titles[6], titles[7]) == ("a;' \uff1d1", "a-b")
     assert not any(title[0] in "=+-@\t\r" for title in titles)
     assert "".join(download("json", "#/?sort=number")).count(json.dumps(FORMULA)) == 1
 

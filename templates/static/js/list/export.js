@@ -5,7 +5,7 @@
   const DIGITS = 7;   // what single precision holds
   const SLICE = 30;   // ms of work, after which others have their turn
   const BREAK = "\r\n";
-  const FORMULA = /^[=+\-@\t\r]/;   // a text that begins so would be computed by a spreadsheet
+  const FORMULA = /(^|;)(?=['"\s]*[=+\-@\uff1d\uff0b\uff0d\uff20])/g;   // what is behind it would be computed by a spreadsheet
   const stored = (value) => (known(value) ? Number(value.toPrecision(DIGITS)) : null);
   const plain = (name) => (facts, row) => facts.of(name, row) ?? null;
   const measured = (name) => (facts, row) => stored(facts.of(name, row));
@@ -46,7 +46,7 @@
     if (value === null) return "";
     if (typeof value !== "string" && !Array.isArray(value)) return String(value);
     const text = Array.isArray(value) ? value.join("; ") : value;
-    const safe = FORMULA.test(text) ? `'${text}` : text;
+    const safe = text.replace(FORMULA, "$1'");
     return /[",\r\n]|^\s|\s$/.test(safe) ? `"${safe.replaceAll("\"", "\"\"")}"` : safe;
   }
 
