@@ -97,7 +97,12 @@ class Running:
         # What the system calls the clock of a process' processor time, by clock_getcpuclockid(3).
         clock = ~self.pid << 3 | 2
         while self._process.is_alive():
-            if time.clock_gettime(clock) - self._before >= seconds:
+            try:
+                used = time.clock_gettime(clock) - self._before
+            except OSError:
+                # It has ended since.
+                break
+            if used >= seconds:
                 return True
             self._process.join(0.001)
             assert time.monotonic() < self._begun + PATIENCE_S, self.said()
