@@ -129,7 +129,7 @@ class Bake:
         made = rebuild(provenance, Baked(self.title, self.about, self.templates, self.with_data))
         others = {key: key.capitalize() for key in provenance if key not in (*GROUPS, *TOLD_ELSEWHERE)}
         given = _without_findings(provenance)
-        groups = [Facts(title, tuple(_facts(given[key]))) for key, title in (GROUPS | others).items() if given.get(key)]
+        groups = [Facts(title, tuple(_facts(given.get(key, {})))) for key, title in (GROUPS | others).items()]
         tables = {name: content.sha256 for name, content in contents.items() if content.rows}
         return ProvenancePage(
             lines=tuple(map(_verbatim, made.lines)),
@@ -138,7 +138,11 @@ class Bake:
             hub=made.hub,
             machine=_machine(provenance, made),
             prompts=contents["prompts"].rows,
-            groups=(Facts("Site", tuple(_facts(asdict(self)))), *groups, Facts("Tables", tuple(_facts(tables)))),
+            groups=tuple(
+                group
+                for group in (Facts("Site", tuple(_facts(asdict(self)))), *groups, Facts("Tables", tuple(_facts(tables))))
+                if group.facts
+            ),
         )
 
 

@@ -13,6 +13,8 @@ from atlas.errors import TemplateError
 
 VALUES = {"manifest": "data/atlas.1.js", "assets": "assets/1", "generator": "expert-atlas"}
 
+ORIGIN = SimpleNamespace(lines=(), needed=(), hub=(), machine="Atlas 0.1.0", check="atlas verify site", prompts=0, groups=())
+
 
 class Front:
     title = "A title"
@@ -40,7 +42,7 @@ def own(tmp_path: Path, files: dict[str, str]) -> Path:
 
 
 def page(templates: Templates) -> str:
-    return templates.render("index.html.jinja", VALUES | {"front": Front()})
+    return templates.render("index.html.jinja", VALUES | {"front": Front(), "origin": ORIGIN})
 
 
 def test_templates_come_from_the_checkout_or_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
