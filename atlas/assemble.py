@@ -37,7 +37,7 @@ def assemble(work: Path) -> Path:
 
     Raises:
         StageMissing: a stage has not finished.
-        WorkOccupied: one was made from another dictionary or model than the harvest, or by an earlier version of Atlas.
+        WorkOccupied: one was made from another dictionary, model or earlier stage than is here, or by an earlier version of Atlas.
     """
     stages = {name: finished(work, name) for name in STAGES}
     _require_one_subject(work, stages)
@@ -73,10 +73,16 @@ def require_assemblable(work: Path) -> None:
 
 
 def _require_one_subject(work: Path, stages: dict[str, Finished]) -> None:
-    """Raise WorkOccupied unless all stages are of the harvest's dictionary and model."""
+    """Raise WorkOccupied unless all stages are of the harvest's dictionary and model, and each of those before it here."""
     wanted = {key: stages["harvest"].inputs[key] for key in ("checkpoint", "model")}
     for name, stage in stages.items():
         require_same_inputs(work / name, {key: stage.inputs.get(key) for key in wanted}, wanted)
+    for name, stage in stages.items():
+        for before in stages.keys() & stage.inputs.keys():
+            if stage.inputs[before] != stages[before].inputs:
+                raise WorkOccupied(
+                    f"'{work / name}' was made from another {before} than '{work / before}' holds now. Run `atlas {name}` again."
+                )
     # It reads the corpus to another end, so that the hashes of its text differ.
     first = {"corpus": {"name": stages["harvest"].provenance["corpus"]["name"]}}
     require_same_inputs(work / "evaluate", {"corpus": {"name": stages["evaluate"].inputs["corpus"]["name"]}}, first)

@@ -7,11 +7,12 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from atlas.errors import StorageError
 
-_PART = re.compile(r"\..+\.\d+\.part(\.wal)?")
+_PART = re.compile(r"\..+\.(\d{1,10})\.part(\.wal)?")
 """What a file is called before it is whole, and the log that DuckDB keeps beside it."""
 
 
@@ -40,8 +41,7 @@ def writing(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a place to write a file to, and rename it over the one at `path`, or over what that links to, when whole.
 
-    The place is this process' own, since two may write one file. The rights of a file that is there are kept. What a
-    killed run left beside it is swept away.
+    The place is this process' own, since two may write one file. The rights of a file that is there are kept.
 
     Raises:
         StorageError: the file cannot be written; what was there is as it was.
@@ -49,7 +49,6 @@ def replacing(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with writing(path):
-        _sweep_others(target)
         try:
             yield part
             part.chmod(_mode(target))
@@ -74,14 +73,22 @@ def share(path: Path) -> None:
     path.chmod(_new_mode())
 
 
-def sweep(leftovers: Iterable[Path]) -> None:
-    """Delete, of the given files and folders, those that a killed run left half written."""
-    for path in list(leftovers):
-        if _PART.fullmatch(path.name):
+def sweep(paths: Iterable[Path]) -> None:
+    """Delete, of the given files and folders, those that a run which is no more left half written."""
+    for path in list(paths):
+        named = _PART.fullmatch(path.name)
+        # One that this process would have is left by another of its number: who sweeps has not begun to write there.
+        if named and (int(named[1]) == os.getpid() or not _is_running(int(named[1]))):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 _remove(path)
+
+
+def sweep_beside(path: Path) -> None:
+    """Delete what runs that are no more left half written in a file's place."""
+    target = Path(os.path.realpath(path))
+    sweep(target.parent.glob(f".{escape(target.name)}.*"))
 
 
 def _flush(part: Path) -> None:
@@ -99,14 +106,6 @@ def _new_mode() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o666 & ~mask
-
-
-def _sweep_others(target: Path) -> None:
-    """Delete what runs that are no more left half written in the file's place."""
-    for path in target.parent.glob(".*.part"):
-        found = re.fullmatch(re.escape(f".{target.name}.") + "([0-9]{1,10})[.]part", path.name)
-        if found and not _is_running(int(found[1])):
-            _remove(path)
 
 
 def _is_running(process: int) -> bool:

@@ -39,20 +39,22 @@ def readable(path: Path, mend: str | None = None) -> Iterator[None]:
         raise StageDamaged(f"'{path}' is damaged ({reason}). {mend}") from error
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named arrays, and texts about them, as safetensors; folders that are missing are made.
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> str:
+    """Write named arrays, and texts about them, as safetensors, and return their hash; folders that are missing are made.
 
     Raises:
         StorageError: the file cannot be written; what was there is as it was.
     """
     given = dict(metadata or {})
     make_folder(path.parent)
+    seal = _hash_of_arrays(path, arrays, given)
     with replacing(path) as part:
-        save_file(dict(arrays), part, metadata={**given, SEAL: _hash_of_arrays(path, arrays, given)})
+        save_file(dict(arrays), part, metadata={**given, SEAL: seal})
+    return seal
 
 
-def read_arrays(path: Path, mend: str | None = None) -> dict[str, NDArray[Any]]:
-    """Return the arrays that `write_arrays` wrote.
+def read_arrays(path: Path, mend: str | None = None, seal: str | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays that `write_arrays` wrote; with `seal`, if they are those of this hash.
 
     Raises:
         StageDamaged: they cannot be read, or are not what was written.
@@ -60,7 +62,7 @@ def read_arrays(path: Path, mend: str | None = None) -> dict[str, NDArray[Any]]:
     with readable(path, mend), safe_open(path, "numpy") as file:
         arrays: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         metadata = file.metadata() or {}
-        _require(metadata.pop(SEAL, None), _hash_of_arrays(path, arrays, metadata))
+        _require(metadata.pop(SEAL, None), _hash_of_arrays(path, arrays, metadata), seal)
         return arrays
 
 
@@ -74,20 +76,21 @@ def read_about(path: Path, mend: str | None = None) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object; folders that are missing are made.
+def write_json(path: Path, value: Mapping[str, Any]) -> str:
+    """Write a JSON object, and return its hash; folders that are missing are made.
 
     Raises:
         StorageError: the file cannot be written; what was there is as it was.
     """
     make_folder(path.parent)
+    seal = _hash_of_json(path, value)
     with replacing(path) as part:
-        text = json.dumps({**value, SEAL: _hash_of_json(path, value)}, ensure_ascii=False, indent=1)
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(json.dumps({**value, SEAL: seal}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return seal
 
 
-def read_json(path: Path, mend: str | None = None) -> dict[str, Any]:
-    """Return the object that `write_json` wrote.
+def read_json(path: Path, mend: str | None = None, seal: str | None = None) -> dict[str, Any]:
+    """Return the object that `write_json` wrote; with `seal`, if it is that of this hash.
 
     Raises:
         StageDamaged: it cannot be read, or is not what was written.
@@ -96,15 +99,17 @@ def read_json(path: Path, mend: str | None = None) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
             raise ValueError("it is not what a stage writes")
-        _require(value.pop(SEAL, None), _hash_of_json(path, value))
+        _require(value.pop(SEAL, None), _hash_of_json(path, value), seal)
         return value
 
 
-def _require(found: Any, computed: str) -> None:
+def _require(found: Any, computed: str, seal: str | None) -> None:
     if found is None:
         raise ValueError("it has no hash of its content")
     if found != computed:
         raise ValueError("its content is not what was written")
+    if seal not in (None, found):
+        raise ValueError("it is not the one that the stage finished with")
 
 
 def _hash_of_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:

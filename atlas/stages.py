@@ -25,6 +25,8 @@ from atlas.files import sweep, writing
 from atlas.sealed import read_arrays, read_json, write_arrays, write_json
 
 DONE = "done.json"
+ARRAYS, TEXTS = "tables.safetensors", "tables.json"
+"""What a finished stage's tables are in; `done.json` has the hash of both."""
 
 EVERYTHING = "all"
 """The part of the work that a run holds which no other may run beside."""
@@ -125,10 +127,10 @@ class Stage:
                     arrays[key] = np.ascontiguousarray(values)
                 else:
                     texts[key] = values
-        write_arrays(self.folder / "tables.safetensors", arrays)
-        write_json(self.folder / "tables.json", texts)
+        seals = {ARRAYS: write_arrays(self.folder / ARRAYS, arrays), TEXTS: write_json(self.folder / TEXTS, texts)}
         log = {"seconds": round(time.monotonic() - self._started, 3), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        write_json(self.folder / DONE, {"inputs": self.inputs, "provenance": dict(provenance), "run_log": log})
+        done = {"inputs": self.inputs, "provenance": dict(provenance), "run_log": log, "tables": seals}
+        write_json(self.folder / DONE, done)
 
 
 class Finished(NamedTuple):
@@ -150,14 +152,14 @@ def finished(work: Path, name: str) -> Finished:
     folder = work / name
     done = _finished_done(work, name)
     tables: dict[str, dict[str, Column]] = {}
-    arrays = read_arrays(folder / "tables.safetensors")
+    arrays = read_arrays(folder / ARRAYS, seal=done["tables"][ARRAYS])
     for key, values in arrays.items():
         table, column, *part = key.split(".")
         if not part:
             tables.setdefault(table, {})[column] = values
         elif part == ["values"]:
             tables.setdefault(table, {})[column] = Ragged(values, arrays[f"{table}.{column}.offsets"])
-    for key, texts in read_json(folder / "tables.json").items():
+    for key, texts in read_json(folder / TEXTS, seal=done["tables"][TEXTS]).items():
         table, column = key.split(".")
         tables.setdefault(table, {})[column] = texts
     return Finished(done["inputs"], done["provenance"], done["run_log"], tables)

@@ -141,3 +141,12 @@ def test_stages_of_two_models_are_no_atlas(tmp_path: Path) -> None:
     Stage(staged(tmp_path), "probe", INPUTS | {"model": "other"}).finish({}, {})
     with pytest.raises(WorkOccupied, match="made from another model \\('other', now 'm'\\)"):
         assemble(tmp_path)
+
+
+def test_a_stage_made_from_another_harvest_is_refused(tmp_path: Path) -> None:
+    Stage(staged(tmp_path), "probe", INPUTS | {"harvest": {**INPUTS, "seed": 5}}).finish({}, {})
+
+    with pytest.raises(
+        WorkOccupied, match=r"probe' was made from another harvest than '.*harvest' holds now\. Run `atlas probe` ag"
+    ):
+        assemble(tmp_path)

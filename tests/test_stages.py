@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,6 +108,17 @@ def test_damaged_stage_says_which_folder_to_delete(name: str, content: bytes | N
             with pytest.raises(StageDamaged) as refused:
                 read(tmp_path, "harvest")
             assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("name", ["tables.safetensors", "tables.json", "done.json"])
+def test_a_file_of_another_run_of_the_stage_is_refused(name: str, tmp_path: Path) -> None:
+    Stage(tmp_path / "one", "harvest", INPUTS).finish(TABLES, {})
+    other = {"labels": {"label": ["Dienstag"], "task": np.array([1])}}
+    Stage(tmp_path / "other", "harvest", {**INPUTS, "seed": 5}).finish(other, {})
+    shutil.copy(tmp_path / "other" / "harvest" / name, tmp_path / "one" / "harvest" / name)
+
+    with pytest.raises(StageDamaged, match=r"it is not the one that the stage finished with\)\. Delete the folder"):
+        finished(tmp_path / "one", "harvest")
 
 
 @pytest.mark.parametrize("read", [finished, fingerprint])
@@ -338,8 +351,9 @@ def test_no_part_is_done_beside_a_run_that_holds_everything(
 
 
 def test_leftovers_of_a_killed_run_are_swept_and_nothing_else(tmp_path: Path) -> None:
-    leftovers = [".atlas.json.12.part", "harvest/.part-0-of-1.safetensors.4711.part", "train/checkpoint/.cfg.json.5.part"]
-    others = ["mine.part", ".hidden.part", "harvest/part-0-of-1.safetensors", "harvest/.done.json"]
+    dead, own, alive = 999_999_999, os.getpid(), os.getppid()
+    leftovers = [f".a.json.{dead}.part", f"harvest/.part-0-of-1.safetensors.{own}.part", f".atlas.duckdb.{dead}.part.wal"]
+    others = ["mine.part", ".hidden.part", "harvest/part-0-of-1.safetensors", "harvest/.done.json", f".a.duckdb.{alive}.part"]
     for name in leftovers + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"half")

@@ -32,7 +32,7 @@ from atlas.bake.sentences import sentences_payload
 from atlas.bake.tasks import task_payload
 from atlas.bake.templates import Templates, templates_root
 from atlas.errors import ConfigError, NotInAtlas
-from atlas.files import replacing
+from atlas.files import replacing, sweep_beside
 from atlas.store import Store, Task
 
 STYLES = ("theme", "layout", "content", "map", "scene", "stage", "expert")
@@ -227,6 +227,7 @@ def _digest(text: str) -> str:
 
 def _written(out: Path, page: bytes) -> int:
     """Write the page whole, or not at all; return its size."""
+    sweep_beside(out)
     with replacing(out) as part:
         part.write_bytes(page)
     return len(page)

@@ -18,7 +18,7 @@ from atlas.figure.camera import FIRST, Camera
 from atlas.figure.cloud import Bar, Cloud, read_cloud
 from atlas.figure.config import FigureConfig
 from atlas.figure.placing import Name, Placed, place
-from atlas.files import replacing
+from atlas.files import replacing, sweep_beside
 from atlas.store import Store
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class _Drawing:
         # In memory first: where a disk is full, Matplotlib's own writer of PDF hides that behind another error.
         content = BytesIO()
         drawn.savefig(content, format=form, dpi=DPI if form == "png" else 72, metadata=metadata[form])
+        sweep_beside(out)
         with replacing(out) as part:
             part.write_bytes(content.getvalue())
 

@@ -31,10 +31,13 @@ class Content(NamedTuple):
     """Of its values by column, in the order of its rows."""
 
 
-def compute_contents(connection: duckdb.DuckDBPyConnection) -> dict[str, Content]:
-    """Return what each table of an atlas holds, from its rows."""
+def compute_contents(connection: duckdb.DuckDBPyConnection, known: Mapping[str, Content] | None = None) -> dict[str, Content]:
+    """Return what each table of an atlas holds, from its rows; of those that are `known`, what is known."""
+    known = known or {}
     return {
-        name: _content(connection, name, columns) for name, columns in schema_columns().items() if name not in (*VIEWS, *LEFT_OUT)
+        name: known[name] if name in known else _content(connection, name, columns)
+        for name, columns in schema_columns().items()
+        if name not in (*VIEWS, *LEFT_OUT)
     }
 
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from atlas.errors import AtlasBusy, AtlasDamaged
-from atlas.files import make_folder, replacing
-from atlas.store.contents import CONTENTS, compute_contents
+from atlas.files import make_folder, replacing, sweep_beside
+from atlas.store.contents import CONTENTS, Content, compute_contents
 from atlas.store.copying import literal, refusal
 from atlas.store.schema import SCHEMA_VERSION, VIEWS, schema, schema_columns
 
@@ -52,14 +52,14 @@ def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since
     with _replacing(path) as part:
         with _writing(part) as written:
             try:
-                written.copy(path, without={*tables, CONTENTS})
+                known = written.copy(path, without={*tables, CONTENTS})
             except duckdb.Error as error:
                 if part.name in str(error):
                     raise
                 said = " ".join(str(error).split())
                 raise AtlasDamaged(f"{str(path)!r} is damaged: {said}. Run `atlas build` to build it again.") from error
             written.fill(tables)
-            written.seal()
+            written.seal(known)
         if _version(path.stat()) != _version(since):
             raise AtlasBusy(f"{str(path)!r} was written by another program meanwhile. Run the same command again.")
 
@@ -68,6 +68,7 @@ def rewrite_tables(path: Path, tables: Mapping[str, Mapping[str, Column]], since
 def _replacing(path: Path) -> Iterator[Path]:
     """As `replacing`, of a file that DuckDB writes; its folder is made."""
     make_folder(path.parent)
+    sweep_beside(path)
     with replacing(path) as part:
         try:
             yield part
@@ -104,15 +105,20 @@ class _Written:
         self._connection = connection
         self._columns = {name: columns for name, columns in schema_columns().items() if name not in VIEWS}
 
-    def copy(self, source: Path, without: Container[str]) -> None:
-        """Take over the rows of an atlas, in its order, but those of some tables."""
+    def copy(self, source: Path, without: Container[str]) -> dict[str, Content]:
+        """Take over the rows of an atlas, in its order, but those of some tables; return what it says that the others hold.
+
+        What was changed behind its back so stays known as changed.
+        """
         # One thread keeps the rows in order without holding them.
         self._connection.execute("SET threads = 1")
         self._connection.execute(f"ATTACH {literal(source)} AS source (READ_ONLY)")
         for table in [name for name in self._columns if name not in without]:
             names = ", ".join(f'"{name}"' for name in self._columns[table])
             self._connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM source.{table}")
+        stored = self._connection.execute(f"SELECT table_name, rows, sha256 FROM source.{CONTENTS}").fetchall()
         self._connection.execute("DETACH source")
+        return {name: Content(rows, sha256) for name, rows, sha256 in stored if name not in without}
 
     def fill(self, tables: Mapping[str, Mapping[str, Column]]) -> None:
         _require("the atlas", "table", given=tables, known=self._columns, needed=())
@@ -124,9 +130,9 @@ class _Written:
                 raise ValueError(f"The columns of table {table!r} differ in length: {lengths}.")
             self.insert(table, given)
 
-    def seal(self) -> None:
-        """Write down what the tables hold, for `atlas verify` to find again."""
-        found = compute_contents(self._connection)
+    def seal(self, known: Mapping[str, Content] | None = None) -> None:
+        """Write down what the tables hold, for `atlas verify` to find again; of some it may be known already."""
+        found = compute_contents(self._connection, known)
         rows = [(name, *content) for name, content in found.items()]
         self.insert(CONTENTS, dict(zip(self._columns[CONTENTS], zip(*rows, strict=True), strict=True)))
 

@@ -15,7 +15,7 @@ from atlas.bake.embed import SCRIPTS, STYLES, EmbedConfig, embed, needed_texts
 from atlas.bake.link import Link
 from atlas.bake.templates import templates_root
 from atlas.errors import ConfigError, NotInAtlas, StorageError
-from atlas.files import replacing
+from atlas.files import replacing, sweep_beside
 from synthetic import write_synthetic
 
 MONTHS = EmbedConfig(Link(0, "months"))
@@ -121,6 +121,7 @@ def test_a_file_is_written_through_a_link_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "linked.html").symlink_to("kept/page.html")
     (tmp_path / "kept" / ".page.html.999999999.part").write_bytes(b"of a run that was killed")
+    sweep_beside(tmp_path / "linked.html")
     with replacing(tmp_path / "linked.html") as part:
         part.write_text("whole")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["page.html"]

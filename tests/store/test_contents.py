@@ -58,6 +58,18 @@ def test_prompts_that_are_added_are_in_the_hashes(atlas: Path, tmp_path: Path) -
     assert changed == {"prompts"}
 
 
+def test_a_table_that_was_changed_stays_known_as_changed_when_prompts_are_added(atlas: Path, tmp_path: Path) -> None:
+    path = tmp_path / "atlas.duckdb"
+    path.write_bytes(atlas.read_bytes())
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE titles SET title = 'forged' WHERE expert = 1")
+    rewrite_tables(path, {"prompts": {"prompt": [0], "text": ["another"]}}, path.stat())
+
+    with Store(path) as store:
+        stored, computed = store.contents(), store.computed_contents()
+    assert {name for name in stored if stored[name] != computed[name]} == {"titles"}
+
+
 def altered(kind: str) -> str:
     """SQL for another value than `old`, of a type of the schema."""
     if kind == "VARCHAR":
