@@ -147,6 +147,6 @@ def test_a_stage_made_from_another_harvest_is_refused(tmp_path: Path) -> None:
     Stage(staged(tmp_path), "probe", INPUTS | {"harvest": {**INPUTS, "seed": 5}}).finish({}, {})
 
     with pytest.raises(
-        WorkOccupied, match=r"probe' was made from another harvest than '.*harvest' holds now\. Run `atlas probe` ag"
+        WorkOccupied, match=r"probe' was made from another harvest than '.*harvest' holds now\. Run `atlas probe`"
     ):
         assemble(tmp_path)
