@@ -48,7 +48,7 @@ class Kill:
         return Outcome(f"`{self.stage}` killed at a random moment", finished, rows, same, lost, self._named(ended), details)
 
     def _run_again(self, folder: Path) -> Ended:
-        """Run the very command again, then what is left of the path."""
+        """Run a training again, then the whole path behind it."""
         for arguments in ([TRAIN] if self.stage == "train" else []) + [BUILD]:
             ended = run(folder, *arguments)
             if ended.code:
