@@ -133,9 +133,15 @@ class LanguageModel:
                 own = trusts_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
                 causal = config.model_type not in ENCODERS and (known or own)
                 loader = transformers.AutoModelForCausalLM if causal else transformers.AutoModel
-            model, report = loader.from_pretrained(
-                found.source, dtype=dtype, device_map=device_map, output_loading_info=True, use_safetensors=True, **found.options
-            )
+            with found.guard:
+                model, report = loader.from_pretrained(
+                    found.source,
+                    dtype=dtype,
+                    device_map=device_map,
+                    output_loading_info=True,
+                    use_safetensors=True,
+                    **found.options,
+                )
         except Exception as error:  # as in `_config`
             raise found.refusal(error) from error
         placed = model.to(device) if device_map is None else model
@@ -348,7 +354,8 @@ def _config(found: Pretrained) -> Any:
     import transformers
 
     try:
-        return transformers.AutoConfig.from_pretrained(found.source, **found.options)
+        with found.guard:
+            return transformers.AutoConfig.from_pretrained(found.source, **found.options)
     except Exception as error:  # transformers raises whatever it stumbles on in a file that is not as it should be
         raise found.refusal(error) from error
 
@@ -357,9 +364,13 @@ def _tokenizer(found: Pretrained, config: Any) -> Any:
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(found.source, config=config, **found.options)
+        with found.guard:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(found.source, config=config, **found.options)
     except Exception as error:  # as above
         raise found.refusal(error) from error
+    if not isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+        raise ModelError(f"The language model '{found.name}' gives a {type(tokenizer).__name__} in place of a tokenizer.")
+    return tokenizer
 
 
 def _auto_class(name: str, class_name: str) -> Any:

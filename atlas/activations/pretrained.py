@@ -7,11 +7,13 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from atlas.activations.own_code import ATTENTIONS, OwnCode, foreign_implementations, kept_out
 from atlas.checkpoints import PICKLES, is_pickled
 from atlas.errors import ModelError
 
@@ -47,8 +49,13 @@ class Pretrained(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What every loader of transformers is told. Told nothing, it would ask on the terminal whether code may run."""
+        """What every loader of transformers is told."""
         return {"trust_remote_code": self.trusts_code, "revision": self.revision}
+
+    @property
+    def guard(self) -> AbstractContextManager[None]:
+        """In which every loader of transformers runs: not all that they call is told the options."""
+        return nullcontext() if self.trusts_code else kept_out()
 
     @property
     def fingerprint(self) -> str:
@@ -61,11 +68,12 @@ class Pretrained(NamedTuple):
     def refusal(self, error: Exception) -> ModelError:
         """Return what is said where transformers cannot load it."""
         text = str(error).strip()
-        if self.own_code and not self.trusts_code and "trust_remote_code" in text:
+        if isinstance(error, OwnCode) or (self.own_code and not self.trusts_code and "trust_remote_code" in text):
             at = "" if self.revision is None else f" at revision {self.revision}"
+            named = f" ({', '.join(self.own_code)})" if self.own_code else ""
             return ModelError(
-                f"The language model '{self.name}'{at} brings Python code of its own ({', '.join(self.own_code)}), which would "
-                "run with all your rights. Read that code; if you trust it, add --trust-remote-code."
+                f"The language model '{self.name}'{at} brings Python code of its own{named}, which would run with all your "
+                "rights. Read that code; if you trust it, add --trust-remote-code."
             )
         reason = " ".join(text.split())[:400] or type(error).__name__
         return ModelError(f"The language model '{self.name}' cannot be loaded: {reason}")
@@ -75,7 +83,8 @@ def find(name: str, trusts_code: bool = False) -> Pretrained:
     """Return the model `name`, a hub id or a local folder, none of whose files would run code when they are loaded.
 
     Raises:
-        ModelError: it is not there, it is not whole without another model, or its weights are pickles or lie elsewhere.
+        ModelError: it is not there, it is not whole without another model, its weights are pickles or lie elsewhere, or it asks
+            for kernels or for a tokenizer that are not transformers' own.
     """
     packaged = packaged_folder() if name == PACKAGED_MODEL else None
     source = name if packaged is None else str(packaged)
@@ -93,7 +102,14 @@ def find(name: str, trusts_code: bool = False) -> Pretrained:
         )
     config, tokenizer, index = stored
     _require_safetensors(index, source, name)
-    _require_tokenizer(tokenizer.get("tokenizer_class", config.get("tokenizer_class")), name)
+    for key, foreign in foreign_implementations(config):
+        raise ModelError(
+            f"The language model '{name}' cannot be loaded: its {CONFIG} has {key} = {foreign!r:.200}, code from elsewhere; only "
+            f"transformers' own is used. Take the key out, or name one of {', '.join(ATTENTIONS)}."
+        )
+    # Either may be taken: an empty one leaves it to the other.
+    for class_name in (tokenizer.get("tokenizer_class"), config.get("tokenizer_class")):
+        _require_tokenizer(class_name, name)
     return Pretrained(name, source, revision, _classes(config, tokenizer), trusts_code)
 
 
@@ -202,17 +218,31 @@ def _require_safetensors(index: dict[str, Any], source: str, name: str) -> None:
 
 
 def _require_tokenizer(class_name: object, name: str) -> None:
-    """Refuse a class that is no tokenizer: transformers would load whatever class of its own is named."""
-    import transformers
-
-    if class_name is None:
+    """Refuse a class that is no tokenizer: transformers would load whatever class of its own is named, as it looks it up."""
+    if not class_name and not isinstance(class_name, int | float):
         return
-    found = getattr(transformers, class_name, None) if isinstance(class_name, str) else class_name
-    is_own = isinstance(found, type) and (
-        getattr(found, "is_dummy", False) or issubclass(found, transformers.PreTrainedTokenizerBase)
-    )
-    if found is not None and not is_own:
+    wrong = not isinstance(class_name, str)
+    if isinstance(class_name, str):
+        plain = class_name.removesuffix("Fast")
+        wrong = not all(_is_tokenizer(spelt) for spelt in (class_name, plain, f"{plain}Fast"))
+    if wrong:
         raise ModelError(f"The language model '{name}' names {class_name!r:.200} as its tokenizer's class; that is no tokenizer.")
+
+
+def _is_tokenizer(class_name: str) -> bool:
+    """Return whether transformers makes a tokenizer of a name: it takes a plain one for any that it does not know."""
+    import transformers
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+
+    try:
+        found = tokenizer_class_from_name(class_name)
+    except Exception:  # whatever importing a part of transformers raises, whose parts are no tokenizers
+        return False
+    if found is None:
+        return True
+    return isinstance(found, type) and (
+        bool(getattr(found, "is_dummy", False)) or issubclass(found, transformers.PreTrainedTokenizerBase)
+    )
 
 
 def _classes(*configs: dict[str, Any]) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import tiny
+from atlas.activations import pretrained
 from atlas.activations.model import LanguageModel, load_tokenizer
+from atlas.activations.own_code import OwnCode, kept_out
 from atlas.activations.pretrained import find
 from atlas.errors import ModelError
 from atlas.harvest.inputs import describe_model
@@ -154,6 +156,79 @@ def test_a_tokenizers_class_that_is_no_tokenizer_is_refused(named: object, own: 
 
     assert f"names {named!r} as its tokenizer's class; that is no tokenizer" in refused(load_tokenizer, str(own))
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "config"),
+    [
+        ("AutoProcessorFast", None),
+        ("AutoModelFast", None),
+        ("GenerationConfigFast", None),
+        ("AutoTokenizerFast", None),
+        (None, "AutoProcessor"),
+        ("", "AutoProcessor"),
+        ("", "GenerationConfig"),
+    ],
+)
+@pytest.mark.parametrize("is_looked_at", [True, False], ids=["by name", "by what it would run"])
+def test_a_class_that_would_lead_to_own_code_is_refused_however_it_is_spelt(
+    tokenizer: str | None,
+    config: str | None,
+    is_looked_at: bool,
+    own: Path,
+    canary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    models: dict[str, Path],
+) -> None:
+    if not is_looked_at:  # what if the look missed one?
+        monkeypatch.setattr(pretrained, "_require_tokenizer", lambda *_: None)
+    shutil.copy(models["gpt2"] / "config.json", own / "config.json")
+    code = {auto: "modeling_own.OwnTokenizer" for auto in ("AutoProcessor", "AutoFeatureExtractor", "AutoModel")}
+    edit(own / "config.json", auto_map=code, tokenizer_class=config, model_type="bert")
+    edit(own / "tokenizer_config.json", auto_map=None, tokenizer_class=tokenizer)
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        (own / name).write_text(json.dumps({"auto_map": code, "processor_class": "OwnTokenizer"}))
+
+    refused(load_tokenizer, str(own))
+
+    assert not canary.exists()
+
+
+def test_transformers_is_kept_from_own_code_while_it_loads_and_then_as_before(own: Path, canary: Path) -> None:
+    from transformers import dynamic_module_utils
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module, resolve_trust_remote_code
+
+    before = dict(vars(dynamic_module_utils))
+    with kept_out():
+        for trusted in (None, True):
+            with pytest.raises(OwnCode):
+                resolve_trust_remote_code(None, str(own), False, True)
+            with pytest.raises(OwnCode):
+                get_class_from_dynamic_module("modeling_own.OwnModel", str(own), trust_remote_code=trusted)
+    assert not canary.exists() and vars(dynamic_module_utils) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"_attn_implementation": "kernels-community/flash-attn2"}, "_attn_implementation = 'kernels-community/flash-attn2'"),
+        ({"attn_implementation": "sdpa|someone/kernel@main:f"}, "attn_implementation = 'sdpa|someone/kernel@main:f'"),
+        ({"attn_implementation": {"": "eager", "text_config": "a/b"}}, "attn_implementation = 'a/b'"),
+        ({"text_config": [{"_experts_implementation": "sonicmoe"}]}, "_experts_implementation = 'sonicmoe'"),
+        ({"kernel_config": {"RMSNorm": "someone/norm:RMSNorm"}}, "kernel_config = 'someone/norm:RMSNorm'"),
+    ],
+    ids=str,
+)
+def test_kernels_that_a_configuration_asks_for_are_refused(changes: dict[str, Any], named: str, folder: Path) -> None:
+    edit(folder / "config.json", **changes)
+
+    assert f"its config.json has {named}, code from elsewhere" in refused(find, str(folder))
+
+
+def test_implementations_of_transformers_may_be_chosen(folder: Path) -> None:
+    edit(folder / "config.json", attn_implementation="eager", step_kernel="native", conv_kernel=4)
+
+    assert LanguageModel.load(str(folder), HOOK).d_model == tiny.D_MODEL
 
 
 def test_a_chat_template_is_never_rendered(folder: Path, canary: Path) -> None:
