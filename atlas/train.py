@@ -135,6 +135,7 @@ class _Run:
         self.model, self.corpus, self.stage, self.config, self.watch = model, corpus, stage, config, watch
         self.log_every, self.save_every = log_every, save_every
         self.root = stage.folder / UNDER_WAY
+        self.origin = corpus.origin()
         self.reader = PoolReader(model, corpus, config.stream, config.carrier_share, config.training.seed)
         self.training: Training | None = None
         self.place = Place()
@@ -263,7 +264,7 @@ class _Run:
             "calibration_rows": calibration_rows,
             "log_every": self.log_every,
             "inputs": self.stage.inputs,
-            **self.corpus.origin(),
+            **self.origin,
         }
         save(smixae, folder, self._metadata(about))
         with writing(folder):

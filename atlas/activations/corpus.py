@@ -14,6 +14,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -130,8 +131,8 @@ class Corpus:
     """One a document; None where they are in files."""
     files: tuple[Path, ...] = ()
     """In the order in which they are read."""
-    revision: Callable[[], str | None] = lambda: None
-    """Gives the hub's commit of a data set."""
+    revision: str | None = None
+    """The hub's commit of a data set, at which it is read."""
 
     def read(self) -> Iterator[Document]:
         """Yield the documents in order."""
@@ -158,8 +159,7 @@ class Corpus:
             OriginMissing: a file cannot be read any more.
         """
         if not self.files:
-            commit = self.revision()
-            return {"revision": commit} if commit else {}
+            return {"revision": self.revision} if self.revision else {}
         return {"files": hashed(self.files[:files])}
 
     def chunks(self) -> Iterator[list[Document]]:
@@ -210,6 +210,8 @@ def load_corpus(source: str) -> Corpus:
 
     A file is .txt, .json or .jsonl, each also as .gz or .zst, or .parquet. A record is a text, or has a column `text`, or one of
     token ids, `input_ids` or `tokens`: then it is one document, and its windows are cut anew.
+
+    A data set is read at the commit that its revision is of now, however often and for how long it is read.
 
     Raises:
         CorpusError: nothing of that name can be read.
@@ -309,24 +311,24 @@ def _require_text(*names: str) -> None:
 
 
 def _hub(source: str, name: str, config: str | None, split: str, revision: str | None) -> Corpus:
-    def rows() -> Iterator[Any]:
+    @contextmanager
+    def loading() -> Iterator[None]:
         try:
-            yield from hub.streamed(name, config, split, revision)
+            yield
         except Exception as error:  # datasets raises a dozen unrelated classes for "not found" and "no network"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise CorpusError(f"The data set '{source}' cannot be loaded: {type(error).__name__}: {reason}") from error
+
+    def rows() -> Iterator[Any]:
+        with loading():
+            yield from hub.streamed(name, config, split, commit)
 
     def records() -> Iterator[str | TokenIds]:
         for number, row in enumerate(rows(), start=1):
             yield record(row, f"Record {number} of the data set '{source}'")
 
-    def commit() -> str | None:
-        from datasets import load_dataset_builder
-
-        # Of a data set on the hub its hash is the commit.
-        found: str | None = load_dataset_builder(name, config, revision=revision).hash
-        return found
-
+    with loading():
+        commit = hub.commit(name, config, revision)
     # The same data set under whatever name its revision goes by; which it was, provenance says.
     whole = source.partition("@")[0]
     return Corpus(whole, name, f"The data set {whole}.", records, revision=commit)

@@ -80,6 +80,7 @@ def evaluate(
     if is_evaluated(work, inputs):
         return measured(work)
     require_same_threads(work, inputs["device"])
+    text_origin = corpus.origin(plan.files)
     log = _log_columns(read_log(checkpoint.path))
     origin = {"settings": {"evaluate": inputs["settings"]}, "devices": {STAGE: inputs["device"]}}
     if not plan.suffices:
@@ -126,7 +127,7 @@ def evaluate(
         "pca_components": n_components,
         "ce_tokens": entropies.tokens if entropies else None,
         "sha256": plan.sha256,
-        **corpus.origin(plan.files),
+        **text_origin,
     }
     stage.finish(
         {"evaluation": _columns(found), "training_log": log},

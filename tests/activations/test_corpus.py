@@ -437,13 +437,47 @@ def test_missing_corpus_is_refused(source: str) -> None:
         load_corpus(source)
 
 
-def test_unreachable_data_set_is_refused() -> None:
-    documents: Iterator[Document] = load_corpus("nobody/nothing:train").read()
-
+def test_unreachable_data_set_is_refused_before_it_is_read() -> None:
     with pytest.raises(CorpusError, match="The data set 'nobody/nothing:train' cannot be loaded: "):
-        next(documents)
+        load_corpus("nobody/nothing:train")
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def asked_for_commit(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None, str | None]]:
+    """The name, configuration and revision of each data set whose commit was asked for."""
+    asked: list[tuple[str, str | None, str | None]] = []
+
+    def commit(*given: str | None) -> str:
+        asked.append(given)  # type: ignore[arg-type]
+        return COMMIT
+
+    monkeypatch.setattr("atlas.activations.hub.commit", commit)
+    return asked
+
+
+def test_data_set_is_read_at_the_commit_that_its_provenance_names(
+    asked_for_commit: list[tuple[str, str | None, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str | None] = []
+
+    def streamed(name: str, config: str | None, split: str, revision: str | None) -> Iterator[dict[str, str]]:
+        read.append(revision)
+        yield {"text": "One."}
+
+    monkeypatch.setattr("atlas.activations.hub.streamed", streamed)
+
+    corpus = load_corpus("owner/name/config:test@main")
+    corpus.require_text()
+    list(corpus.read())
+
+    assert corpus.origin() == {"revision": COMMIT} and read == [COMMIT, COMMIT]
+    assert asked_for_commit == [("owner/name", "config", "main")]
+
+
+@pytest.mark.usefixtures("asked_for_commit")
 def test_data_set_is_read_as_far_as_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str | None, str, str | None]] = []
 
@@ -459,9 +493,10 @@ def test_data_set_is_read_as_far_as_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     message = r"^Record 2 of the data set 'owner/name:test' has a text column that holds null, not text\.$"
     with pytest.raises(CorpusError, match=message):
         next(documents)
-    assert asked == [("owner/name", None, "test", None)]
+    assert asked == [("owner/name", None, "test", COMMIT)]
 
 
+@pytest.mark.usefixtures("asked_for_commit")
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -486,6 +521,7 @@ def test_data_set_is_named_with_its_configuration_and_split(
     assert (asked, corpus.name) == ([expected], source)
 
 
+@pytest.mark.usefixtures("asked_for_commit")
 def test_data_set_without_a_column_of_text_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     def streamed(*_: object, **__: object) -> Iterator[dict[str, str]]:
         yield {"content": "One.", "url": "somewhere"}
@@ -497,6 +533,7 @@ def test_data_set_without_a_column_of_text_says_what_it_has(monkeypatch: pytest.
         load_corpus("owner/name").require_text()
 
 
+@pytest.mark.usefixtures("asked_for_commit")
 def test_data_set_that_breaks_off_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def streamed(*_: object, **__: object) -> Iterator[dict[str, str]]:
         yield {"text": "One."}
