@@ -20,6 +20,8 @@ EVALUATED_SHARE = 0.2
 """Of what a build harvests, on how much held-out text it measures fidelity at most."""
 MOST_EVALUATED = 250_000
 """Tokens."""
+MOST_PREDICTED = 50_000
+"""Of these, tokens that a build measures cross-entropy on at most."""
 
 PYTHON_DOCS = "python-docs"
 
@@ -42,14 +44,28 @@ TRAIN_OPTIONS = {
 }
 """Options of `atlas train`, by the setting that each changes."""
 
+STAGE_OPTIONS = {
+    "harvest": {"--tokens": "settings.harvest.tokens", "--seed": "settings.harvest.seed"},
+    "probe": {"--seed": "settings.probe.seed", "--protocol": "settings.probe.protocol"},
+    "geometry": {"--seed": "geometry.settings.shape.seed"},
+    "evaluate": {"--tokens": "settings.evaluate.tokens", "--ce-tokens": "settings.evaluate.ce_tokens"},
+}
+"""Options of the other stages, by the place in provenance of what each sets."""
+BUILD_OPTIONS = ("--tokens", "--seed", "--protocol", "--device", "--dtype")
+"""Those that `atlas build` passes on to every stage that has them."""
+UNSAID = {"--protocol": "atlas", "--dtype": "float32"}
+"""Values that go without saying."""
+
 Words = tuple[object, ...]
+Options = dict[str, object]
+"""Option ► value."""
 
 
 class Needed(NamedTuple):
     """A file that has to be at hand."""
 
     of: str
-    """'checkpoint', 'model', 'corpus', 'task'."""
+    """'checkpoint', 'model', 'corpus', 'task', 'words', 'template'."""
     path: str
     """From the working folder."""
     sha256: str
@@ -64,6 +80,8 @@ class Baked(NamedTuple):
     templates: str | None = None
     """The folder's name."""
     with_data: bool = False
+    files: tuple[Needed, ...] = ()
+    """The author's own."""
 
     def options(self) -> Words:
         """Return what `atlas bake` and `atlas build` are told."""
@@ -91,9 +109,9 @@ def rebuild(provenance: Mapping[str, Any], baked: Baked = NOTHING_SAID) -> Rebui
     """Return how the atlas of a provenance, and a site of it, are made again."""
     if not {"asked", "devices"} <= provenance.keys() or provenance["settings"]["harvest"]["tokens"] is None:
         return Rebuild((), _check(provenance), (), ())
-    steps = [*_train(provenance), *(_build(provenance, baked) if _is_one_build(provenance) else _stages(provenance, baked))]
+    steps = [*_train(provenance), *_mapping(provenance, baked)]
     lines = tuple(" ".join((f"OMP_NUM_THREADS={threads}", "atlas", *map(quoted, words))) for threads, words in steps)
-    return Rebuild(lines, _check(provenance), tuple(_files(provenance)), tuple(_on_hub(provenance)))
+    return Rebuild(lines, _check(provenance), (*_files(provenance), *baked.files), tuple(_on_hub(provenance)))
 
 
 def quoted(value: object) -> str:
@@ -156,42 +174,60 @@ def _train(provenance: Mapping[str, Any]) -> Iterator[tuple[int, Words]]:
     )
 
 
-def _is_one_build(provenance: Mapping[str, Any]) -> bool:
-    """Return whether one `atlas build` gives all stages what they had."""
-    settings, devices = provenance["settings"], list(provenance["devices"].values())
-    shapes = provenance["geometry"]["settings"]
-    seeds = {settings["harvest"]["seed"], settings["probe"]["seed"], shapes["shape"]["seed"], shapes["overview"]["seed"]}
-    alike = {(one["type"], one["dtype"], one["threads"]) for one in devices}
-    return len(seeds) == len(alike) == 1 and settings["evaluate"]["tokens"] == evaluated_tokens(settings["harvest"]["tokens"])
+def _mapping(provenance: Mapping[str, Any], baked: Baked) -> Iterator[tuple[int, Words]]:
+    """Yield one build, where it gives every stage what it had, or else the stages one by one."""
+    threads = {stage: device["threads"] for stage, device in provenance["devices"].items()}
+    at, wanted = threads["harvest"], _wanted(provenance)
+    given = {option: value for option, value in (wanted["harvest"] | wanted["probe"]).items() if option in BUILD_OPTIONS}
+    if set(threads.values()) == {at} and _is_one_build(wanted, given, _corpus(provenance["corpora"][0])):
+        text = (*_subject(provenance), *_corpora(provenance), *_tasks(provenance))
+        yield at, ("build", *text, *_said(given), *baked.options())
+        return
+    words: dict[str, Words] = {
+        "harvest": (*_subject(provenance), *_corpora(provenance)),
+        "probe": (*_subject(provenance), *_tasks(provenance)),
+        "geometry": ("--checkpoint", _checkpoint(provenance)),
+        "evaluate": _subject(provenance),
+    }
+    for stage, options in wanted.items():
+        yield threads.get(stage, at), (stage, *words[stage], *_said(options))
+    yield at, ("assemble",)
+    yield at, ("bake", *baked.options())
 
 
-def _build(provenance: Mapping[str, Any], baked: Baked) -> Iterator[tuple[int, Words]]:
-    device = provenance["devices"]["harvest"]
-    seed = ("--seed", provenance["settings"]["harvest"]["seed"])
-    words = (*_subject(provenance), *_text(provenance), *_tasks(provenance), *seed, *_device(device), *baked.options())
-    yield device["threads"], ("build", *words)
+def _wanted(provenance: Mapping[str, Any]) -> dict[str, Options]:
+    """Return what each stage has to be told of how it goes."""
+    wanted: dict[str, Options] = {
+        stage: {option: _at(provenance, place) for option, place in options.items()} for stage, options in STAGE_OPTIONS.items()
+    }
+    wanted["evaluate"]["--corpus"] = _corpus({**provenance["corpora"][0], **provenance.get("evaluation", {})})
+    for stage, device in provenance["devices"].items():
+        wanted[stage] |= {"--device": device["type"], "--dtype": device["dtype"]}
+    return wanted
 
 
-def _stages(provenance: Mapping[str, Any], baked: Baked) -> Iterator[tuple[int, Words]]:
-    settings, devices = provenance["settings"], provenance["devices"]
-    threads = devices["harvest"]["threads"]
-    subject = _subject(provenance)
+def _is_one_build(wanted: Mapping[str, Options], given: Options, corpus: str) -> bool:
+    """Return whether a build that is given these options tells every stage all that it has to be told."""
+    limit = given["--tokens"]
+    assert isinstance(limit, int)
+    fixed = {"--corpus": corpus, "--tokens": evaluated_tokens(limit), "--ce-tokens": MOST_PREDICTED}
+    passed = dict.fromkeys(wanted, given) | {"evaluate": given | fixed}
+    return all(
+        option in passed[stage] and passed[stage][option] == value
+        for stage, options in wanted.items()
+        for option, value in options.items()
+    )
 
-    def on(stage: str) -> tuple[int, Words]:
-        return devices[stage]["threads"], _device(devices[stage])
 
-    at, device = on("harvest")
-    yield at, ("harvest", *subject, *_text(provenance), "--seed", settings["harvest"]["seed"], *device)
-    at, device = on("probe")
-    yield at, ("probe", *subject, *_tasks(provenance), "--seed", settings["probe"]["seed"], *device)
-    shapes = provenance["geometry"]["settings"]["shape"]
-    yield threads, ("geometry", "--checkpoint", _checkpoint(provenance), "--seed", shapes["seed"])
-    at, device = on("evaluate")
-    evaluate = settings["evaluate"]
-    text = ("--corpus", _corpus(provenance["corpora"][0]), "--tokens", evaluate["tokens"], "--ce-tokens", evaluate["ce_tokens"])
-    yield at, ("evaluate", *subject, *text, *device)
-    yield threads, ("assemble",)
-    yield threads, ("bake", *baked.options())
+def _at(provenance: Mapping[str, Any], place: str) -> object:
+    found: Any = provenance
+    for key in place.split("."):
+        found = found[key]
+    return found
+
+
+def _said(options: Options) -> Words:
+    return tuple(part for option, value in options.items() if UNSAID.get(option) != value for part in (option, value))
 
 
 def _subject(provenance: Mapping[str, Any]) -> Words:
@@ -203,9 +239,8 @@ def _model(model: Mapping[str, Any]) -> Words:
     return ("--model", model["id"], "--hook", model["hook"], *trusted)
 
 
-def _text(provenance: Mapping[str, Any]) -> Words:
-    corpora = (part for corpus in provenance["corpora"] for part in ("--corpus", _corpus(corpus)))
-    return (*corpora, "--tokens", provenance["settings"]["harvest"]["tokens"])
+def _corpora(provenance: Mapping[str, Any]) -> Words:
+    return tuple(part for corpus in provenance["corpora"] for part in ("--corpus", _corpus(corpus)))
 
 
 def _corpus(corpus: Mapping[str, Any]) -> str:
@@ -220,12 +255,11 @@ def _tasks(provenance: Mapping[str, Any]) -> Words:
     asked = provenance["asked"]
     named = () if asked["tasks"] is None else ("--tasks", ",".join(asked["tasks"]) or "none")
     own = (part for source in asked["own"] for part in ("--task", source))
-    protocol = provenance["settings"]["probe"]["protocol"]
-    return (*named, *own, *(() if protocol == "atlas" else ("--protocol", protocol)))
+    return (*named, *own)
 
 
 def _device(device: Mapping[str, Any]) -> Words:
-    return ("--device", device["type"], *(() if device["dtype"] == "float32" else ("--dtype", device["dtype"])))
+    return _said({"--device": device["type"], "--dtype": device["dtype"]})
 
 
 def _check(provenance: Mapping[str, Any]) -> str:
@@ -253,9 +287,11 @@ def _files(provenance: Mapping[str, Any]) -> Iterator[Needed]:
         for name, digest in corpus.get("files", {}).items():
             found[name if name == corpus["name"] else f"{corpus['name']}/{name}"] = digest
     yield from (Needed("corpus", path, digest) for path, digest in sorted(found.items()))
+    # Of tasks that were asked for and could not be used, too: that they could not is a row.
+    own = dict(provenance["asked"]["files"])
     for task in provenance["tasks"].values():
-        if task["own"]:
-            yield from (Needed("task", name, digest) for name, digest in task["files"].items())
+        own |= task["files"] if task["own"] else {}
+    yield from (Needed("task", name, digest) for name, digest in own.items())
 
 
 def _is_commit(revision: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from atlas.rebuild import MOST_EVALUATED
+from atlas.rebuild import MOST_EVALUATED, MOST_PREDICTED
 from pipelines.options import SubjectOptions, corpus_option, subject_options, work_option
 from pipelines.progress import bar, duration, say, stoppable
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.loading import NamedSubject, Subject
 
 DEFAULT_TOKENS = MOST_EVALUATED
-DEFAULT_CE_TOKENS = 50_000
+DEFAULT_CE_TOKENS = MOST_PREDICTED
 SUBJECTS = {"dictionary": "dictionary", "pca": "PCA", "model": "kept", "zero": "zeroed", "mean": "mean"}
 """What the columns of the table are of, and what they are called."""
 

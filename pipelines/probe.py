@@ -110,8 +110,10 @@ def is_done(subject: Subject, tasks: Available, config: ProbeConfig, work: Path)
 
 def run(subject: Subject, tasks: Available, config: ProbeConfig, work: Path, labelled: TaskOptions) -> list[Absence]:
     """Probe with progress on stderr, and return the tasks that turned out unusable."""
+    from atlas.origins import hashed
     from atlas.probe.stage import probe
-    from atlas.probe.tasks import without_folder
+    from atlas.probe.tasks import source_files, without_folder
 
-    asked = {"tasks": labelled.names, "own": [without_folder(source) for source in labelled.task]}
+    files = hashed(path for source in labelled.task for path in source_files(source))
+    asked = {"tasks": labelled.names, "own": [without_folder(source) for source in labelled.task], "files": files}
     return probe(subject.checkpoint, subject.model, *tasks, work, config, say, asked)

@@ -378,7 +378,7 @@ def _provenance(size: Size) -> dict[str, Any]:
             for stage in ("harvest", "probe", "evaluate")
         },
         "tasks": {"months": {"sha256": "5" * 64, "files": {"months.toml": "6" * 64}, "own": False}},
-        "asked": {"tasks": None, "own": []},
+        "asked": {"tasks": None, "own": [], "files": {}},
         "versions": {"expert-atlas": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
         "geometry": {
             "settings": {"shape": {"seed": 0}, "overview": {"seed": 0}},

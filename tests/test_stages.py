@@ -378,8 +378,8 @@ def test_interrupted_write_leaves_nothing_half_written(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_versions_name_atlas_and_what_was_asked_for() -> None:
-    assert list(versions("numpy")) == ["expert-atlas", "numpy"]
+def test_versions_name_atlas_python_and_what_was_asked_for() -> None:
+    assert list(versions("numpy")) == ["expert-atlas", "python", "numpy"]
     assert versions("numpy")["numpy"] == np.__version__
 
 

@@ -92,6 +92,8 @@ class Bake:
     about_sha256: str | None
     templates: str | None
     """The name of the author's folder of templates."""
+    templates_files: dict[str, str]
+    """The sha256 of each file in it, by its path there."""
     with_data: bool
 
     @classmethod
@@ -117,8 +119,14 @@ class Bake:
             about=about,
             about_sha256=about_sha256,
             templates=shown_name(str(config.templates)) if config.templates else None,
+            templates_files=templates.own_files(),
             with_data=config.with_data,
         )
+
+    def _baked(self) -> Baked:
+        words = () if self.about is None or self.about_sha256 is None else (Needed("words", self.about, self.about_sha256),)
+        own = (Needed("template", f"{self.templates}/{name}", digest) for name, digest in self.templates_files.items())
+        return Baked(self.title, self.about, self.templates, self.with_data, (*words, *own))
 
     def payload(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything that determined the site, as data."""
@@ -126,7 +134,7 @@ class Bake:
 
     def page(self, provenance: Mapping[str, Any], contents: Mapping[str, Content]) -> ProvenancePage:
         """Return everything that determined the site, in words."""
-        made = rebuild(provenance, Baked(self.title, self.about, self.templates, self.with_data))
+        made = rebuild(provenance, self._baked())
         others = {key: key.capitalize() for key in provenance if key not in (*GROUPS, *TOLD_ELSEWHERE)}
         given = _without_findings(provenance)
         groups = [Facts(title, tuple(_facts(given.get(key, {})))) for key, title in (GROUPS | others).items()]

@@ -85,10 +85,7 @@ class Templates:
 
     def write_static(self, site: Path) -> str:
         """Write the static files into a folder named after the content of all of them; return its path in the site."""
-        try:
-            contents = {name: path.read_bytes() for name, path in self._static.items()}
-        except OSError as error:
-            raise TemplateError(f"--templates: '{error.filename}' cannot be read: {error.strerror}. Mend it.") from error
+        contents = _contents(self._static)
         folder = f"{ASSETS}/{assets_digest(contents)}"
         for name, content in contents.items():
             target = site / folder / name
@@ -101,8 +98,14 @@ class Templates:
         loader = self._environment.loader
         assert loader is not None
         sources = {name: loader.get_source(self._environment, name)[0].encode() for name in self._names}
-        static = {f"static/{name}": path.read_bytes() for name, path in self._static.items()}
+        static = {f"static/{name}": content for name, content in _contents(self._static).items()}
         return _sha256(sources | static)
+
+    def own_files(self) -> dict[str, str]:
+        """Return the sha256 of every file in the author's folder, by its path in it: a template may include any of them."""
+        if self._own is None:
+            return {}
+        return {name: hashlib.sha256(content).hexdigest() for name, content in _contents(_files(self._own)).items()}
 
     def _one_line(self, error: Exception) -> TemplateError:
         if isinstance(error, RecursionError):
@@ -157,6 +160,18 @@ def _overrides(own: Path, ours: Mapping[str, Path]) -> dict[str, Path]:
     """Return the author's files that a bake takes: those with the path of one of ours, and all below static/."""
     static = {f"static/{name}": path for name, path in _files(own / "static").items()}
     return {name: own / name for name in ours if (own / name).is_file()} | static
+
+
+def _contents(files: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return what is in files, by name, in order.
+
+    Raises:
+        TemplateError: one cannot be read.
+    """
+    try:
+        return {name: path.read_bytes() for name, path in sorted(files.items())}
+    except OSError as error:
+        raise TemplateError(f"--templates: '{error.filename}' cannot be read: {error.strerror}. Mend it.") from error
 
 
 def _files(folder: Path) -> dict[str, Path]:

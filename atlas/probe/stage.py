@@ -49,8 +49,8 @@ def probe(
 ) -> list[Absence]:
     """Score every expert on every hypothesis, keep the tables in `work/probe`, and return the tasks that turned out unusable.
 
-    `asked` is what was asked for, so that it can be asked for again: `tasks`, of those that come with Atlas (None for all), and
-    `own`, the names of a user's.
+    `asked` is what was asked for, so that it can be asked for again: `tasks`, of those that come with Atlas (None for all),
+    `own`, the names of a user's, and `files`, the sha256 of each file that these may be read from.
 
     Raises:
         StageMissing: the harvest, whose firing rates lifts are measured against, has not finished.
@@ -64,6 +64,7 @@ def probe(
     require_harvest(work, {"checkpoint": checkpoint.sha256, "model": stage.inputs["model"], "dtype": model.dtype})
     device = describe_run(model)["device"]
     require_same_threads(work, device)
+    origins = {task.name: _origin(task, inputs["tasks"][task.name]) for task in tasks}
     harvested = finished(work, HARVEST)
     unusable: list[Absence] = []
     probed: list[Task] = []
@@ -84,7 +85,7 @@ def probe(
     tables = whole_tables(parts, corpus_of(harvested))
     missing = absences([(one.name, one.title, "task", one.reason) for one in (*absent, *unusable)])
     tables["absences"] = {name: [*missing[name], *tables.get("absences", {}).get(name, [])] for name in missing}
-    origin = {"tasks": {task.name: _origin(task, inputs["tasks"][task.name]) for task in probed}, "devices": {STAGE: device}}
+    origin = {"tasks": {task.name: origins[task.name] for task in probed}, "devices": {STAGE: device}}
     if asked is not None:
         origin["asked"] = dict(asked)
     stage.finish(tables, {"settings": {"probe": stage.inputs["settings"]}, **origin})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,20 @@ def bare_source(source: str) -> Source:
     if is_hub_id(source):
         return Source(_hub_stem(source), f"the task of the data set '{source}'", {}, hub_table(source), None, ())
     raise TaskError(f"No table at '{source}'. Give {kinds()}, a .toml that describes one, or a data set's hub id.")
+
+
+def source_files(source: str) -> tuple[Path, ...]:
+    """Return the files that a user's task may be read from, whether or not it can be used; none of the hub's."""
+    path = Path(source)
+    if not path.is_file():
+        return ()
+    described = path if is_toml(path) else toml_beside(source)
+    named: list[str] = []
+    with suppress(TaskError):
+        raw = _with_data(read_toml(described), described) if described.is_file() else {}
+        named = [raw[key] for key in ("data", "matrix", "metadata") if isinstance(raw.get(key), str)]
+    found = (path, described, *(path.parent / name for name in named))
+    return tuple(dict.fromkeys(one for one in found if one.is_file() and os.access(one, os.R_OK)))
 
 
 def without_folder(source: str) -> str:
