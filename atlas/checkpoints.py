@@ -30,6 +30,9 @@ SUMS_FILE = "SHA256SUMS"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, SCALER_FILE, SUMS_FILE, "runner_cfg.json", "trained_on.safetensors", "training_log.jsonl")
 """All that is read of a checkpoint, and all that is fetched of a repository."""
 
+WIDEST = 2**31 - 1
+"""Most that any width of a dictionary may be: products of larger ones are of no file, and may not even be printable."""
+
 MODEL = "model"
 """Where a training run leaves its dictionary, inside its own folder."""
 

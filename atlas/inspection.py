@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from atlas.bake.folder import PAGE, Record
+from atlas.bake.folder import PAGE, STAGES, Record
 from atlas.checkpoints import (
     ARCHITECTURES,
     CONFIG_FILE,
@@ -26,6 +26,7 @@ from atlas.checkpoints import (
     SCALER_FILE,
     UNFOLDED,
     WEIGHTS_FILE,
+    WIDEST,
     find,
     json_object,
     sha256,
@@ -53,7 +54,6 @@ BLOCK_NUMBERS = 1 << 23
 ATLAS_FILE = "atlas.duckdb"
 SUBJECT_FILE = "subject.json"
 """What the parts of a harvest are parts of."""
-STAGES = ("train", "harvest", "probe", "geometry", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ def _problems(stored: dict[str, Any], tensors: _Tensors, norms: Facts) -> Facts:
     if stored.get("architecture") not in ARCHITECTURES:
         found["architecture"] = f"not {' or '.join(ARCHITECTURES)}"
     given = [stored.get(key) for key in ("d_in", "n_experts", "d_expert", "d_bottleneck")]
-    widths = [width for width in given if type(width) is int and width > 0]
+    widths = [width for width in given if type(width) is int and 0 < width <= WIDEST]
     if len(widths) < len(given):
-        found["widths"] = "d_in, n_experts, d_expert and d_bottleneck have to be whole numbers of at least 1"
+        found["widths"] = f"d_in, n_experts, d_expert and d_bottleneck have to be whole numbers from 1 to {WIDEST}"
         return found
     for name, shape in shapes(*widths).items():
         if name not in tensors:

@@ -29,7 +29,10 @@ LARGEST_ID = 2**31 - 1
 """Token ids are held in 32 bits."""
 
 LARGEST_RECORD = 1 << 28
-"""Bytes of one line, document or JSON value. Packed a thousandfold, a small file might else fill the memory."""
+"""Bytes of one line or document. Packed a thousandfold, a small file might else fill the memory."""
+
+LARGEST_JSON = 1 << 25
+"""Bytes of one record in JSON, which takes up to fifty times as much as it is read: `[[[]]]` is a list of lists."""
 
 _PARQUET_ROWS = 256
 _PARQUET_BYTES = 1 << 16
@@ -93,9 +96,9 @@ def _column(columns: Any, where: str) -> str:
     raise CorpusError(f"{where} has no column {', '.join(wanted[:-1])} or {wanted[-1]}; it has {', '.join(columns) or 'none'}.")
 
 
-def _require_bounded(size: int, where: str) -> None:
-    if size > LARGEST_RECORD:
-        raise CorpusError(f"{where} has more than {LARGEST_RECORD >> 20} MB; cut it into shorter documents.")
+def _require_bounded(size: int, bound: int, where: str) -> None:
+    if size > bound:
+        raise CorpusError(f"{where} has more than {bound >> 20} MB; cut it into shorter documents.")
 
 
 @contextmanager
@@ -125,16 +128,17 @@ def unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
         raise CorpusError(f"'{path}' cannot be read: {error.strerror or error}.") from error
 
 
-def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield where each line stands, and the line with its end.
+def text_lines(path: Path, bound: int | None = None) -> Iterator[tuple[str, str]]:
+    """Yield where each line stands, and the line with its end, of up to `bound` bytes (LARGEST_RECORD).
 
     Raises:
         CorpusError: it is not UTF-8, or holds NUL, which no text does, or is too long.
     """
+    bound = LARGEST_RECORD if bound is None else bound
     with unpacked(path) as file:
-        for number, stored in enumerate(iter(lambda: file.readline(LARGEST_RECORD + 1), b""), start=1):
+        for number, stored in enumerate(iter(lambda: file.readline(bound + 1), b""), start=1):
             where = f"Line {number} of '{path}'"
-            _require_bounded(len(stored), where)
+            _require_bounded(len(stored), bound, where)
             try:
                 line = stored.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -153,7 +157,7 @@ def _blocks(path: Path) -> Iterator[str]:
         newlines = newlines + 1 if line == "\n" else 1
         block.append(line)
         size += len(line)
-        _require_bounded(size, f"The document that ends at {where[0].lower()}{where[1:]}")
+        _require_bounded(size, LARGEST_RECORD, f"The document that ends at {where[0].lower()}{where[1:]}")
         if newlines == 3:
             yield from _unless_blank("".join(block)[:-3])
             block, newlines, size = [], 0, 0
@@ -167,7 +171,7 @@ def _unless_blank(text: str) -> Iterator[str]:
 
 def _lines(path: Path) -> Iterator[str | TokenIds]:
     """Yield the record of each line of a .jsonl."""
-    for where, line in text_lines(path):
+    for where, line in text_lines(path, LARGEST_JSON):
         if line.strip():
             try:
                 raw = json.loads(line)
@@ -251,8 +255,8 @@ class _Json:
     def _more(self) -> None:
         """Read as much again as is waiting, so that a long value is not parsed anew too often."""
         waiting = self._text[self.at :]
-        _require_bounded(len(waiting), self.where)
-        stored = self._file.read(max(_JSON_BYTES, len(waiting)))
+        _require_bounded(len(waiting), LARGEST_JSON, self.where)
+        stored = self._file.read(min(max(_JSON_BYTES, len(waiting)), LARGEST_JSON + 1 - len(waiting)))
         self._ended = not stored
         try:
             self._text, self.at = waiting + self._decoder.decode(stored, final=self._ended), 0

@@ -17,7 +17,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atlas.checkpoints import ARCHITECTURES, CONFIG_FILE, SCALER_FILE, SUMS_FILE, WEIGHTS_FILE, find, json_object, sha256, shapes
+from atlas.checkpoints import (
+    ARCHITECTURES,
+    CONFIG_FILE,
+    SCALER_FILE,
+    SUMS_FILE,
+    WEIGHTS_FILE,
+    WIDEST,
+    find,
+    json_object,
+    sha256,
+    shapes,
+)
 from atlas.dictionary.as_written import require_as_written
 from atlas.dictionary.config import SmixaeConfig
 from atlas.dictionary.normalisation import KINDS, Normalisation
@@ -202,9 +213,9 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
             f"'{folder}' holds the architecture {stored.get('architecture')!r}; Atlas maps {' and '.join(ARCHITECTURES)}."
         )
     widths = {key: stored.get(key) for key in ("d_in", "n_experts", "d_expert", "d_bottleneck")}
-    wrong = [f"{key} = {value!r}" for key, value in widths.items() if type(value) is not int or value < 1]
+    wrong = [f"{key} = {value!r:.40}" for key, value in widths.items() if type(value) is not int or not 1 <= value <= WIDEST]
     if wrong:
-        raise CheckpointError(f"{CONFIG_FILE} in '{folder}' needs a whole number of at least 1 for {', '.join(wrong)}.")
+        raise CheckpointError(f"{CONFIG_FILE} in '{folder}' needs a whole number from 1 to {WIDEST} for {', '.join(wrong)}.")
     rescaled = stored.get("rescale_acts_by_decoder_norm", True)
     if not isinstance(rescaled, bool):
         raise CheckpointError(f"{CONFIG_FILE} in '{folder}' needs true or false for rescale_acts_by_decoder_norm = {rescaled!r}.")
@@ -222,7 +233,7 @@ def _config(stored: dict[str, Any], folder: Path) -> SmixaeConfig:
     )
     if stored.get("d_sae", config.d_hidden) != config.d_hidden:
         raise CheckpointError(
-            f"{CONFIG_FILE} in '{folder}' has d_sae {stored['d_sae']}, "
+            f"{CONFIG_FILE} in '{folder}' has d_sae {stored['d_sae']!r:.40}, "
             f"but n_experts · d_expert is {config.n_experts} · {config.d_expert} = {config.d_hidden}."
         )
     return config

@@ -240,6 +240,8 @@ def _opened(folder: Path, address: str) -> BinaryIO | None:
         path = folder.joinpath(*(parts or [PAGE])).resolve(strict=True)
         if not (path.is_relative_to(folder) and path.is_file()):
             return None
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):  # a link's target
+            return None
         with ExitStack() as closing:
             file = closing.enter_context(path.open("rb"))
             # A link may have been put in its way since the look.

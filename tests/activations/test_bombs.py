@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow
@@ -21,6 +22,7 @@ BOUND = 1 << 20
 @pytest.fixture(autouse=True)
 def small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "LARGEST_RECORD", BOUND)
+    monkeypatch.setattr(records, "LARGEST_JSON", BOUND)
 
 
 def packed(path: Path, content: bytes) -> Path:
@@ -73,3 +75,27 @@ def test_a_table_is_held_whole_and_bounded_as_a_whole(ending: str, tmp_path: Pat
 
     with pytest.raises(TaskError, match="unpacks to more than 1 MB; give fewer rows, or a .parquet"):
         read_source(str(path))
+
+
+NESTED = b"[" * 500 + b"]" * 500
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl"])
+def test_a_record_in_json_takes_no_more_than_fifty_times_its_bound(ending: str, tmp_path: Path) -> None:
+    lists = b"[" + b",".join([NESTED] * (BOUND // 1001 - 1)) + b"]"
+    fits, too_large = (b'{"text": "a", "x": ' + part + b"}" for part in (lists, b"[" + lists + b"," + lists + b"]"))
+
+    def read(raw: bytes) -> int:
+        content = b"[" + raw + b"]" if ending == ".json" else raw
+        path = packed(tmp_path / f"text{ending}.gz", content)
+        tracemalloc.start()
+        try:
+            assert list(file_records(path)) == ["a"]
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return peak
+
+    assert read(fits) < 64 * BOUND
+    with pytest.raises(CorpusError, match="has more than 1 MB"):
+        read(too_large)

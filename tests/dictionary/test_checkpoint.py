@@ -319,15 +319,20 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
         pytest.param(set_config(architecture=None), "holds the architecture None; Atlas maps smixae", id="no architecture"),
         pytest.param(
             set_config(d_expert=None),
-            r"cfg\.json in '.*' needs a whole number of at least 1 for d_expert = None",
+            r"cfg\.json in '.*' needs a whole number from 1 to 2147483647 for d_expert = None",
             id="missing key",
         ),
         pytest.param(
             set_config(d_in=None, d_bottleneck="3"),
-            "needs a whole number of at least 1 for d_in = None, d_bottleneck = '3'",
+            "needs a whole number from 1 to 2147483647 for d_in = None, d_bottleneck = '3'",
             id="missing and not a number",
         ),
-        pytest.param(set_config(n_experts=0), "needs a whole number of at least 1 for n_experts = 0", id="no experts"),
+        pytest.param(
+            set_config(n_experts=10**3999, d_expert=10**3999),
+            r"for n_experts = 10{39}, d_expert = 10{39}\.",
+            id="widths whose product cannot be printed",
+        ),
+        pytest.param(set_config(n_experts=0), "needs a whole number from 1 to 2147483647 for n_experts = 0", id="no experts"),
         pytest.param(set_config(metadata=["x"]), r"metadata in cfg\.json of '.*' is a list", id="metadata no object"),
         pytest.param(set_config(metadata={"context_size": "abc"}), "has context_size = 'abc'; int is needed", id="odd metadata"),
         pytest.param(set_config(apply_b_dec_to_input=True), "subtracts b_dec from its input", id="b_dec subtracted"),
@@ -365,7 +370,9 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
             "needs true or false for rescale_acts_by_decoder_norm = 'false'",
             id="rescale no boolean",
         ),
-        pytest.param(set_config(d_expert=True), "needs a whole number of at least 1 for d_expert = True", id="a boolean width"),
+        pytest.param(
+            set_config(d_expert=True), "needs a whole number from 1 to 2147483647 for d_expert = True", id="a boolean width"
+        ),
         pytest.param(set_config(reshape_activations="hook_z"), r"reshapes activations \('hook_z'\)", id="reshaped"),
         pytest.param(
             set_tensors(W_latent_dec=None), r"sae_weights\.safetensors' has no tensor W_latent_dec", id="missing tensor"
@@ -414,7 +421,7 @@ def test_missing_file_is_refused_by_name(name: str, folder: Path) -> None:
         ),
         pytest.param(cut_weights, r"sae_weights\.safetensors' is not a whole safetensors file", id="truncated weights"),
         pytest.param(
-            write("sae_weights.safetensors", b"PK\x03\x04 torch.save"), "is not a whole safetensors file", id="a pickle"
+            write("sae_weights.safetensors", b"PK\x03\x04 torch.save"), r"sae_weights\.safetensors' is a pickle", id="a pickle"
         ),
     ],
 )

@@ -162,6 +162,8 @@ def test_what_is_no_request_is_refused(sent: bytes, statuses: set[bytes], server
         b"/circle",
         b"/pipe",
         b"/.hidden",
+        b"/to-hidden.txt",
+        b"/to-folder/index.html",
         b"/data/.hidden",
         b"/.atlas-bake/index.html",
         b"/c:/secret.txt",
@@ -174,6 +176,8 @@ def test_nothing_outside_the_site_is_given(path: bytes, server: SiteServer, fold
     (folder / "link.txt").symlink_to(folder.parent / "secret.txt")
     (folder / "linked").symlink_to(folder.parent)
     (folder / "circle").symlink_to("circle")
+    (folder / "to-hidden.txt").symlink_to(".hidden")
+    (folder / "to-folder").symlink_to(".atlas-bake")
     os.mkfifo(folder / "pipe")
     (folder / ".atlas-bake").mkdir()
     for hidden in (folder / ".hidden", folder / "data" / ".hidden", folder / ".atlas-bake" / "index.html"):
