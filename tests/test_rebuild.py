@@ -7,10 +7,12 @@ import shlex
 import subprocess
 from typing import Any
 
+import click
 import pytest
 
-from atlas.rebuild import Baked, evaluated_tokens, quoted, rebuild
+from atlas.rebuild import BUILD_OPTIONS, STAGE_OPTIONS, TRAIN_OPTIONS, Baked, Needed, evaluated_tokens, quoted, rebuild
 from atlas.store import Store
+from pipelines import build, evaluate, geometry, harvest, probe, train
 from synthetic import Size, write_synthetic
 
 
@@ -28,6 +30,44 @@ def provenance(written: str) -> dict[str, Any]:
     """The same, for a test to change."""
     found: dict[str, Any] = json.loads(written)
     return found
+
+
+COMMANDS = {
+    "train": train.command,
+    "harvest": harvest.command,
+    "probe": probe.command,
+    "geometry": geometry.command,
+    "evaluate": evaluate.command,
+}
+WITHOUT_TRACE = {"--work", "--device-map", "--preview", "--shard", "--workers", "--json", "--save-every", "--wandb"}
+"""Options that change nothing that is recorded; --preview is a number of tokens."""
+
+
+def unusual(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Give a provenance in which nothing is as it is by default."""
+    for device in provenance["devices"].values():
+        device["dtype"] = "bfloat16"
+    provenance["model"]["own_code_sha256"] = "0" * 64
+    provenance["settings"]["probe"]["protocol"] = "reference"
+    provenance["asked"] = {"tasks": ["months"], "own": ["moods.csv"], "files": {"moods.csv": "f" * 64}}
+    provenance["training"] |= {
+        "log_every": 3,
+        "inputs": {
+            "corpus": {"name": "synthetic", "sha256": "2" * 64},
+            "model": provenance["model"],
+            "device": provenance["devices"]["harvest"],
+            "settings": {
+                "training": {"start": "reference"} | dict.fromkeys(TRAIN_OPTIONS.values(), 7),
+                "stream": {"window_tokens": 24},
+                **{"buffer_rows": 256, "carrier_share": 0.05},
+            },
+        },
+    }
+    return provenance
+
+
+def options(command: click.Command) -> set[str]:
+    return {option for one in command.params if isinstance(one, click.Option) for option in one.opts}
 
 
 def words(line: str) -> list[str]:
@@ -80,6 +120,48 @@ def test_stages_that_no_one_build_gives_are_lines_of_their_own(provenance: dict[
 
     assert [words(line)[2] for line in lines] == ["harvest", "probe", "geometry", "evaluate", "assemble", "bake"]
     assert "--seed 7" in lines[1] and "--seed 0" in lines[0] and lines[-1].endswith("--title 'A title'")
+
+
+@pytest.mark.parametrize("stage", COMMANDS)
+def test_every_option_that_leaves_a_trace_is_in_the_lines(stage: str, provenance: dict[str, Any]) -> None:
+    lines = {words(line)[2]: words(line) for line in rebuild(unusual(provenance)).lines}
+    assert "build" in lines
+    provenance["settings"]["evaluate"]["ce_tokens"] = 11
+    lines |= {words(line)[2]: words(line) for line in rebuild(provenance).lines}
+
+    assert {word for word in lines[stage] if word.startswith("--")} == options(COMMANDS[stage]) - WITHOUT_TRACE
+    assert set(BUILD_OPTIONS) <= {word for word in lines["build"] if word.startswith("--")} <= options(build.command)
+
+
+@pytest.mark.parametrize(("stage", "option"), [(stage, option) for stage, found in STAGE_OPTIONS.items() for option in found])
+def test_what_one_build_does_not_give_a_stage_is_in_its_own_line(stage: str, option: str, provenance: dict[str, Any]) -> None:
+    *way, last = STAGE_OPTIONS[stage][option].split(".")
+    place = provenance
+    for key in way:
+        place = place[key]
+    place[last] = "reference" if option == "--protocol" else 1234
+
+    lines = {words(line)[2]: " ".join(words(line)) for line in rebuild(provenance).lines}
+
+    # A build passes the protocol on to the only stage that has one.
+    assert f"{option} {place[last]} " in f"{lines['build' if option == '--protocol' else stage]} "
+
+
+def test_an_evaluation_of_another_commit_has_a_line_of_its_own(provenance: dict[str, Any]) -> None:
+    provenance["corpora"] = [{"name": "someone/text:train", "revision": "e" * 40}]
+    provenance["evaluation"] = {"tokens": 10, "revision": "f" * 40}
+
+    lines = {words(line)[2]: line for line in rebuild(provenance).lines}
+
+    assert f"--corpus someone/text:train@{'e' * 40} " in lines["harvest"]
+    assert f"--corpus someone/text:train@{'f' * 40} " in lines["evaluate"]
+
+
+def test_a_task_that_could_not_be_used_is_in_the_line_and_in_the_list(provenance: dict[str, Any]) -> None:
+    made = rebuild(unusual(provenance))
+
+    assert any("--task moods.csv " in line for line in made.lines)
+    assert Needed("task", "moods.csv", "f" * 64) in made.files
 
 
 def test_an_atlas_that_does_not_say_what_was_asked_for_has_no_line(provenance: dict[str, Any]) -> None:
