@@ -8,7 +8,7 @@ atlas: .venv/ready
 
 test: .venv/ready lint
 	.venv/bin/python tools/chromium.py
-	.venv/bin/pytest -n 2 --dist loadfile
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	.venv/bin/ruff check .
