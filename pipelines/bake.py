@@ -40,11 +40,13 @@ def run(atlas: Path, site: SiteOptions) -> Path:
     return site.out / "index.html"
 
 
-def require_bakeable(site: SiteOptions) -> None:
+def require_bakeable(site: SiteOptions, work: Path) -> None:
     """Raise now what would stop the bake after the long work before it."""
     from atlas.bake import require_bakeable
+    from atlas.bake.folder import require_beside
 
     require_bakeable(site.out, _config(site))
+    require_beside(site.out, work, site.overwrite)
 
 
 def _config(site: SiteOptions) -> BakeConfig:

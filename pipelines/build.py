@@ -57,7 +57,7 @@ def run(
     from atlas.stages import locked
 
     with stoppable(f"What was finished is kept in '{work}'; the same command goes on from there."):
-        bake.require_bakeable(site)
+        bake.require_bakeable(site, work)
         geometry.require_installed()
         chosen = harvest.choose(subject, text, tasks.tasks)
         with locked(work):

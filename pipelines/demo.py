@@ -34,7 +34,7 @@ def command(device: str, work: Path, site: SiteOptions) -> None:
     from atlas.activations.pretrained import PACKAGED_MODEL
     from atlas.train import TrainConfig
 
-    bake.require_bakeable(site)
+    bake.require_bakeable(site, work)
     geometry.require_installed()
     config = TrainConfig(carrier_share=CARRIER_SHARE)
     checkpoint = train.run(PACKAGED_MODEL, HOOK, PYTHON_DOCS, config, device, DTYPE, work)

@@ -30,6 +30,9 @@ DOWNLOAD = "download"
 WORKING = ".atlas-bake"
 """Where a site is made before it is whole. Inside the output folder, which is then the only one that must be writable."""
 
+STAGES = ("train", "harvest", "probe", "geometry", "evaluate")
+"""Folders of a work folder, in which nothing else may lie."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -138,6 +141,19 @@ def _require_usable(folder: Path, overwrite: bool) -> None:
             f"'{folder}' holds files that no bake wrote. Name another folder, or add --overwrite to bake the site beside them."
         )
     _refuse_strangers(folder, [PAGE, RECORD], record, folder)
+
+
+def require_beside(folder: Path, work: Path, overwrite: bool = False) -> None:
+    """Raise OutputOccupied if what stages write into a work folder would keep a bake out of `folder`; write nothing."""
+    out, parts = Path(os.path.realpath(folder)), Path(os.path.realpath(work))
+    joins = overwrite or Record.read(folder) is not None
+    if out.parent.is_relative_to(parts) and out.relative_to(parts).parts[0] in STAGES:
+        raise OutputOccupied(f"'{folder}' lies in what a stage keeps in '{work}'. Name another folder with --out or --work.")
+    if parts.is_relative_to(out) and not joins:
+        raise OutputOccupied(
+            f"'{folder}' would hold the work folder '{work}', which no bake writes. Name another folder with --out or --work, or "
+            "add --overwrite to bake the site beside it."
+        )
 
 
 def _require_writable(folder: Path) -> None:

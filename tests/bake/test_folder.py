@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from atlas.bake.folder import GENERATOR, RECORD, WORKING, Record, replacing, require_usable
+from atlas.bake.folder import GENERATOR, RECORD, WORKING, Record, replacing, require_beside, require_usable
 from atlas.errors import OutputOccupied
 
 OLD = {"index.html": "old", "data/atlas.1.js": "old manifest", "data/experts/0.1.js": "old experts", "assets/1/js/a.js": "same"}
@@ -153,6 +153,24 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path, name: str) -> None:
         baked(tmp_path / "site", NEW)
     assert contents(tmp_path / "site") == {name: "precious"}
     assert [path.name for path in (tmp_path / "site").iterdir()] == [name.partition("/")[0]]
+
+
+@pytest.mark.parametrize(
+    ("out", "work"), [("x", "x"), ("x", "x/work"), ("x/.", "y/../x/work"), ("x/harvest", "x"), ("x/probe/site", "x")]
+)
+def test_folder_that_stages_would_fill_is_refused_before_they_do(out: str, work: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        OutputOccupied, match=f"^'{tmp_path / out}' .*'{tmp_path / work}'.*Name another folder with --out or --work"
+    ):
+        require_beside(tmp_path / out, tmp_path / work)
+
+
+def test_site_and_work_folder_that_leave_each_other_alone_are_taken(tmp_path: Path) -> None:
+    for out, work in (("site", "work"), ("work/site", "work"), ("work-site", "work")):
+        require_beside(tmp_path / out, tmp_path / work)
+    require_beside(tmp_path, tmp_path / "work", overwrite=True)
+    baked(tmp_path / "x", OLD)
+    require_beside(tmp_path / "x", tmp_path / "x" / "work")
 
 
 def test_overwrite_joins_the_files_that_are_there(tmp_path: Path) -> None:
