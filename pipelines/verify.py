@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from atlas.errors import ConfigError
-from pipelines.options import SEED, SubjectOptions, device_option, hook_option, model_option, not_empty
+from pipelines.options import SEED, SubjectOptions, device_option, hook_option, model_option, not_empty, trust_option
 from pipelines.printing import aligned, printable, write_json
 from pipelines.progress import say, stoppable
 
@@ -38,6 +38,7 @@ HEADINGS = ["checked", "things", "faults", ""]
 @model_option
 @hook_option
 @device_option
+@trust_option
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
@@ -62,6 +63,7 @@ def command(
     model: str | None,
     hook: str | None,
     device: str,
+    trust_remote_code: bool,
     sample: int,
     seed: int,
     most: int,
@@ -79,19 +81,28 @@ def command(
     """
     from atlas.verify.verifying import Holding, Sampled, verify
 
-    if checkpoint is None and (model or hook):
-        raise ConfigError("--model and --hook say what a checkpoint reads; name it with --checkpoint.")
+    if checkpoint is None and (model or hook or trust_remote_code):
+        raise ConfigError("--model, --hook and --trust-remote-code are of what a checkpoint reads; name it with --checkpoint.")
     holding = Holding.of(path, database)
     with stoppable("Nothing was written."):
-        dictionary, language_model = _subject(holding.database, checkpoint, model, hook, device, sample)
+        dictionary, language_model = _subject(holding.database, checkpoint, model, hook, device, trust_remote_code, sample)
         report = verify(holding, dictionary, language_model, Sampled(firings=sample, seed=seed), say)
-    _print(report, most, form)
+    if report.checks:
+        _print(report, most, form)
+    if report.stopped:
+        raise report.stopped
     if report.n_faults:
         raise SystemExit(1)
 
 
 def _subject(
-    database: Path | None, checkpoint: str | None, model: str | None, hook: str | None, device: str, sample: int
+    database: Path | None,
+    checkpoint: str | None,
+    model: str | None,
+    hook: str | None,
+    device: str,
+    trusts_code: bool,
+    sample: int,
 ) -> tuple[Checkpoint | None, LanguageModel | None]:
     """Return the checkpoint and its model, in what the atlas says that it computed in; none where none is asked for."""
     if checkpoint is None:
@@ -107,22 +118,27 @@ def _subject(
         return Checkpoint.load(checkpoint), None
     with Store(database) as store:
         dtype = _dtype(store)
-    subject = load_subject(named_subject(SubjectOptions(checkpoint, model, hook, device, dtype)))
+    subject = load_subject(named_subject(SubjectOptions(checkpoint, model, hook, device, dtype, trust_remote_code=trusts_code)))
     return subject.checkpoint, subject.model
 
 
 def _dtype(store: Store) -> str:
     """Return what the model of an atlas computed in."""
-    told = store.provenance().get("settings", {})
-    return str(told.get("device", {}).get("dtype", "float32"))
+    from atlas.activations.model import DTYPES
+
+    dtype = str(store.provenance()["devices"]["harvest"]["dtype"])
+    if dtype not in DTYPES:
+        raise ConfigError(f"The atlas says that its model computed in {dtype!r}, which is none of {', '.join(DTYPES)}.")
+    return dtype
 
 
 def _print(report: Report, most: int, form: Literal["table", "json"]) -> None:
     told, left = report.told(most)
     if form == "json":
         checks = [{"check": one.name, "things": one.things, "faults": one.n_faults, "said": one.said} for one in report.checks]
+        stopped = None if report.stopped is None else str(report.stopped)
         faults = [fault._asdict() for fault in told]
-        write_json({"checks": checks, "n_faults": report.n_faults, "faults": faults, "left_out": left})
+        write_json({"checks": checks, "n_faults": report.n_faults, "faults": faults, "left_out": left, "stopped": stopped})
         return
     rows = [[one.name, f"{one.things:,}", f"{one.n_faults:,}", one.said] for one in report.checks]
     click.echo(aligned([HEADINGS, *rows]))
@@ -132,5 +148,5 @@ def _print(report: Report, most: int, form: Literal["table", "json"]) -> None:
         click.echo(printable(str(fault)))
     for kind, number in left.items():
         click.echo(f"{kind}: {number:,} more")
-    if not report.n_faults:
+    if not (report.n_faults or report.stopped):
         click.echo("\nNothing wrong.")

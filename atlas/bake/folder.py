@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock, Timeout
 
 from atlas.errors import OutputOccupied
+from atlas.site_files import content, plain_file
 
 GENERATOR = "expert-atlas"
 RECORD = "baked.json"
@@ -42,6 +43,8 @@ class Record:
 
     files: dict[str, str]
     """The sha256 of every file but the record itself, by its path inside the folder, with forward slashes."""
+    strange: tuple[str, ...] = ()
+    """Names in it that no bake writes, such as those that lead out of the folder."""
 
     @classmethod
     def of(cls, folder: Path) -> Record:
@@ -52,16 +55,19 @@ class Record:
     @classmethod
     def read(cls, folder: Path) -> Record | None:
         """Return the record that a bake left in a folder; None if there is none, or a file of that name from elsewhere."""
+        if plain_file(folder, RECORD) is None:
+            return None
         try:
-            stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+            stored = json.loads(content(folder, RECORD))
+        except (ValueError, RecursionError):
             return None
         if not isinstance(stored, dict) or stored.get("generator") != GENERATOR:
             return None
         files = stored.get("files")
         if not isinstance(files, dict):
             return None
-        return cls({name: str(digest) for name, digest in files.items() if _inside(name)})
+        own = {name: str(digest) for name, digest in files.items() if _inside(name)}
+        return cls(own, tuple(name for name in files if name not in own))
 
     def write(self, folder: Path, place: Path) -> None:
         """Write the record into `folder`, whole or not at all, by way of a file in `place`."""
@@ -72,7 +78,7 @@ class Record:
 
     def changed(self, folder: Path) -> list[str]:
         """Return the files in `folder` that are missing or no longer what the bake wrote, in order."""
-        return [name for name, digest in sorted(self.files.items()) if _sha256_or_none(folder / name) != digest]
+        return [name for name, digest in sorted(self.files.items()) if _sha256_or_none(folder, name) != digest]
 
 
 @contextmanager
@@ -257,5 +263,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sha256_or_none(path: Path) -> str | None:
-    return _sha256(path) if path.is_file() else None
+def _sha256_or_none(folder: Path, name: str) -> str | None:
+    path = plain_file(folder, name)
+    return None if path is None else _sha256(path)

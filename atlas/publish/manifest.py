@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import Any
@@ -14,12 +14,29 @@ import numpy.typing as npt
 _TYPES = {"i1": "i1", "u1": "u1", "i2": "<i2", "u2": "<u2", "i4": "<i4", "u4": "<u4", "f4": "<f4"}
 _HASH = 12
 """Characters of a payload's hash."""
+_MOST = 1 << 26
+"""Bytes of an array: far more than any page holds, and few enough that a site made to unfold without end does no harm."""
 
 
 def array(stored: Mapping[str, str]) -> npt.NDArray[Any]:
-    """Return a typed array, gzipped or not."""
-    content = gzip.decompress(base64.b64decode(stored["gzip"])) if "gzip" in stored else base64.b64decode(stored["bdata"])
+    """Return a typed array, gzipped or not.
+
+    Raises:
+        ValueError: it cannot be unfolded, or to more than a page holds.
+    """
+    content = _unfolded(base64.b64decode(stored["gzip"])) if "gzip" in stored else base64.b64decode(stored["bdata"])
     return np.frombuffer(content, _TYPES[stored["dtype"]])
+
+
+def _unfolded(squeezed: bytes) -> bytes:
+    gzip = zlib.decompressobj(wbits=31)
+    try:
+        content = gzip.decompress(squeezed, _MOST)
+    except zlib.error as error:
+        raise ValueError(f"an array that cannot be unfolded: {error}") from error
+    if not gzip.eof:
+        raise ValueError(f"an array that is cut short, or unfolds to more than {_MOST:,} bytes")
+    return content
 
 
 def numbers(stored: Mapping[str, str]) -> list[Any]:

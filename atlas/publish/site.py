@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from atlas.errors import SiteMissing
+from atlas.errors import SiteFaulty, SiteMissing
 from atlas.publish.manifest import addresses
+from atlas.site_files import content, plain_file
 
 PAGE = "index.html"
 RECORD = "baked.json"
@@ -57,10 +58,10 @@ class Site:
         """
         if not folder.is_dir():
             raise SiteMissing(f"There is no folder {str(folder)!r}. Name the folder that `atlas bake --out` wrote.")
-        if not (folder / PAGE).is_file():
+        if plain_file(folder, PAGE) is None:
             raise SiteMissing(f"{str(folder)!r} holds no {PAGE}. Name the folder that `atlas bake --out` wrote.")
         try:
-            files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+            files = json.loads(content(folder, RECORD))["files"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise SiteMissing(f"{str(folder)!r} has no {RECORD} that can be read. Bake it again with `atlas bake`.") from error
         if not (isinstance(files, dict) and all(isinstance(digest, str) for digest in files.values())):
@@ -70,25 +71,42 @@ class Site:
         return cls(folder.resolve(), files)
 
     def manifest(self) -> dict[str, Any]:
-        """Return the payload that the page starts with; call it on a site without faults."""
-        path = self.folder / Page.of(self.folder).manifest
-        return payload(path.read_bytes())[1]
+        """Return the payload that the page starts with.
+
+        Raises:
+            SiteFaulty: the page cannot be read, or names none.
+        """
+        try:
+            page = Page.of(self.folder)
+            manifest = payload(content(self.folder, page.manifest))[1]
+            if not isinstance(manifest, dict):
+                raise ValueError("it is a payload of another kind")
+        except (OSError, ValueError) as error:
+            where = f"{str(self.folder / PAGE)!r}"
+            raise SiteFaulty(f"{where} names no manifest that can be read: {error}. Bake the site again.") from error
+        return manifest
 
     def holds(self, address: str) -> bool:
         """Return whether a relative address leads to a file in the folder."""
-        path = self._inside(unquote(urlsplit(address).path))
-        return path is not None and (path.is_file() or (path / PAGE).is_file())
+        path = unquote(urlsplit(address).path)
+        return any(plain_file(self.folder, name) is not None for name in (path, f"{path}/{PAGE}"))
 
     def faults(self) -> list[Fault]:
         """Return what is wrong with the files themselves: missing, changed, unreadable, or linked to and not there."""
         found = list(self._recorded())
         if found:
             return found
-        page = Page.of(self.folder)
+        try:
+            page = Page.of(self.folder)
+        except (OSError, ValueError) as error:
+            return [Fault("link", PAGE, f"cannot be read: {error}")]
         found = [Fault("link", PAGE, f"leads to {link}, which is not there") for link in page.links if not self.holds(link)]
         if not self.holds(page.manifest) or not page.manifest:
             return [*found, Fault("missing", PAGE, "names no manifest that is there")]
-        names = addresses(self.manifest().get("files", {}))
+        try:
+            names = list(addresses(self.manifest()["files"]))
+        except (SiteFaulty, LookupError, TypeError, AttributeError):
+            return [*found, Fault("payload", PAGE, f"names {page.manifest!r}, which is no manifest")]
         return found + [Fault("missing", name, "is not there; the manifest names it") for name in names if not self.holds(name)]
 
     def policy_faults(self) -> list[Fault]:
@@ -109,24 +127,20 @@ class Site:
 
     def _recorded(self) -> Iterator[Fault]:
         for name, digest in sorted(self.files.items()):
-            path = self._inside(name)
-            if path is None or not path.is_file():
+            path = plain_file(self.folder, name)
+            if path is None:
                 yield Fault("missing", name, "is not there; the bake wrote it")
-            elif (fault := _content_fault(name, digest, path)) is not None:
+            elif (fault := _content_fault(self.folder, name, digest, path)) is not None:
                 yield fault
 
-    def _inside(self, name: str) -> Path | None:
-        path = (self.folder / name).resolve()
-        return path if path.is_relative_to(self.folder) else None
 
-
-def payload(content: bytes) -> tuple[str, Any]:
+def payload(script: bytes) -> tuple[str, Any]:
     """Return the name and the value that a payload's script hands to the page.
 
     Raises:
         ValueError: it is not one whole call of `atlas.receive` with JSON in it.
     """
-    received = _RECEIVED.fullmatch(content.decode("utf-8"))
+    received = _RECEIVED.fullmatch(script.decode("utf-8"))
     if received is None:
         raise ValueError("it is not one call of atlas.receive")
     try:
@@ -135,14 +149,14 @@ def payload(content: bytes) -> tuple[str, Any]:
         raise ValueError("it is nested beyond what can be read") from error
 
 
-def _content_fault(name: str, digest: str, path: Path) -> Fault | None:
+def _content_fault(folder: Path, name: str, digest: str, path: Path) -> Fault | None:
     with path.open("rb") as file:  # a database is not read into memory
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     named = _NAMED_AFTER_CONTENT.fullmatch(name)
     if named:
         try:
-            arrives_as, _ = payload(path.read_bytes())
-        except ValueError:
+            arrives_as, _ = payload(content(folder, name))
+        except (OSError, ValueError):
             return Fault("payload", name, "cannot be read: cut short, or not a payload")
         if arrives_as != named[1]:
             return Fault("payload", name, f"hands the page {arrives_as!r}, which is not its name")
@@ -168,9 +182,17 @@ class Page(HTMLParser):
 
     @classmethod
     def of(cls, folder: Path) -> Page:
-        """Read the page of a site."""
+        """Read the page of a site.
+
+        Raises:
+            OSError: there is none that can be read.
+            ValueError: it is no page, or holds an address that is none.
+        """
         page = cls()
-        page.feed((folder / PAGE).read_text(encoding="utf-8"))
+        try:
+            page.feed(content(folder, PAGE).decode("utf-8"))
+        except AssertionError as error:  # how the parser says that a declaration is none
+            raise ValueError(str(error)) from error
         return page
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

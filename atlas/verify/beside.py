@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atlas.bake import bake
-from atlas.errors import AtlasDamaged
+from atlas.bake import BakeConfig, bake
+from atlas.bake.folder import PAGE
+from atlas.errors import AtlasDamaged, ConfigError
 from atlas.publish.manifest import column
+from atlas.site_files import content
 from atlas.store import Store
 from atlas.verify.links import UNDAMAGED
 from atlas.verify.read_back import Rows
 from atlas.verify.report import Check, Fault, Progress, expected
+from atlas.verify.scratch import scratch_folder
 from atlas.verify.site import Baked
 
 PROVENANCE = "provenance"
@@ -27,14 +29,20 @@ TEXTS = ("title", "basis", "title_task", "measure")
 
 
 def verify_beside(site: Baked, database: Path, experts: int, seed: int, progress: Progress) -> Iterator[Check]:
-    """Give what a site's payloads say and its database does not; `experts` are read back, chosen with a seed."""
+    """Give what a site's page and payloads say and its database does not; `experts` are read back, chosen with a seed.
+
+    Raises:
+        StorageError: the temporary folder cannot hold the site that is baked anew.
+    """
     if not site.manifest:
         return
     try:
-        with tempfile.TemporaryDirectory(prefix="atlas-verify-") as folder:
+        with scratch_folder() as folder:
             progress("bake the database anew")
-            bake(database, Path(folder) / "site")
-            yield _against(site, Baked.of(Path(folder) / "site"))
+            bake(database, folder / "site", _asked_for(site))
+            anew = Baked.of(folder / "site")
+            yield _against(site, anew)
+            yield _page(site, anew)
         with Store(database) as store:
             progress("read payloads back")
             yield _manifest(site, store)
@@ -62,8 +70,35 @@ def _against(site: Baked, anew: Baked) -> Check:
     return Check("baked anew", len(anew.named) + 1, tuple(faults))
 
 
+def _asked_for(site: Baked) -> BakeConfig:
+    """Return what the author asked the bake for, as far as the site says it and it takes no file of theirs."""
+    try:
+        told = site.read(PROVENANCE)["bake"]
+        return BakeConfig(title=told["title"], with_data=told["with_data"] is True)
+    except (ConfigError, *UNDAMAGED):
+        return BakeConfig()
+
+
+def _page(site: Baked, anew: Baked) -> Check:
+    """Compare the page itself with the one that the database gives, byte for byte, where no file of the author's is in it."""
+    try:
+        told, wanted = site.read(PROVENANCE)["bake"], anew.read(PROVENANCE)["bake"]
+        authors = [name for name in ("about", "templates") if told[name] is not None]
+    except UNDAMAGED:
+        return Check("page", 0, (), "not compared: the site does not say what it was baked with")
+    if authors:
+        verb = "is" if len(authors) == 1 else "are"
+        return Check("page", 0, (), f"not compared: {' and '.join(authors)} {verb} the author's own, and not in the database")
+    if told == wanted and content(site.folder, PAGE) == content(anew.folder, PAGE):
+        return Check("page", 1)
+    others = [name for name in wanted if told.get(name) != wanted[name]]
+    said = f"; it says that it was baked with another {', '.join(others)}" if others else ""
+    return Check("page", 1, (Fault("page", PAGE, f"is not what the database gives{said}"),))
+
+
 def _same_bytes(one: Path, other: Path) -> bool:
-    return one.name == other.name and one.read_bytes() == other.read_bytes()
+    same_size = one.name == other.name and one.stat().st_size == other.stat().st_size
+    return same_size and one.read_bytes() == other.read_bytes()
 
 
 def _of_database(site: Baked, anew: Baked) -> bool:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from atlas.publish.manifest import column
 
+_LONGEST = 12
+"""Characters of a number that names something."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -77,4 +80,9 @@ class Known:
         if key == "task":
             return value in self.labelled_names
         among = self.experts if key == "at" else range(self.n_clusters)
-        return value.isdigit() and int(value) in among
+        return number(value) in among
+
+
+def number(text: str) -> int | None:
+    """Return the number that a part of an address is; None where it is none that a page would take."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _LONGEST else None

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atlas.publish.manifest import array, column
-from atlas.verify.known import Known
+from atlas.site_files import inside
+from atlas.verify.known import Known, number
 from atlas.verify.pages import experts_faults, windows_faults
 from atlas.verify.report import Check, Fault, Progress
 from atlas.verify.site import Baked
@@ -22,7 +23,7 @@ Wrong = Iterator[str]
 """What is wrong with one payload, in words."""
 
 _HREF = re.compile(r"""href=\\?["']([^"'\\]*)""")
-UNDAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, OverflowError)
+UNDAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, ArithmeticError)
 """What is raised by a payload that has not the form that its name asks for."""
 COLUMNS = frozenset(
     "expert title basis title_task measure value firings rate importance mean_norm silent dense best_task "
@@ -64,8 +65,7 @@ def _of(name: str, look: Callable[[], Wrong]) -> Iterator[Fault]:
 
 def _page_links(site: Baked, known: Known) -> Iterator[Fault]:
     for link in site.page.links:
-        path = (site.folder / unquote(urlsplit(link).path)).resolve()
-        if not (path.is_relative_to(site.folder.resolve()) and path.exists()):
+        if inside(site.folder, unquote(urlsplit(link).path)) is None:
             yield Fault("link", "index.html", f"leads to {link!r}, which is not there")
     for anchor in site.page.anchors:
         for wrong in route_faults(anchor, known, site.page.ids):
@@ -83,7 +83,7 @@ def route_faults(anchor: str, known: Known, ids: set[str]) -> Wrong:
     of_number = {"expert": known.experts, "beside": known.experts, "cluster": range(known.n_clusters), "prompt": known.prompts}
     if kind in of_number:
         numbers = rest.split("/")
-        all_there = all(one.isdigit() and int(one) in of_number[kind] for one in numbers)
+        all_there = all(number(one) in of_number[kind] for one in numbers)
         if len(numbers) != (2 if kind == "beside" else 1) or not all_there:
             yield f"leads to {'#' + anchor!r}, and there is no such {'expert' if kind == 'beside' else kind}"
     elif kind == "task":
@@ -186,11 +186,14 @@ def _order(value: Mapping[str, Any], known: Known) -> Wrong:
 
 def _labels(value: Mapping[str, Any], task: int, known: Known) -> Wrong:
     rows, fired, starts = (array(value[name]) for name in ("rows", "fired", "starts"))
-    yield from _starts("labels", starts, len(known.labels[task]), len(rows))
+    astray = list(_starts("labels", starts, len(known.labels[task]), len(rows)))
+    yield from astray
     yield from _below("rows", rows, known.n)
     yield from _length("fired", fired, len(rows))
     yield from _length("lift", array(value["lift"]), len(rows))
-    most = np.repeat(known.labels[task], (starts[1:] - starts[:-1].astype(np.int64)))
+    if astray:
+        return
+    most = np.repeat(known.labels[task], starts[1:] - starts[:-1].astype(np.int64))
     if len(most) == len(fired) and (fired > most).any():
         yield "fires on more rows of a label than it has"
 

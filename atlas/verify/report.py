@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from atlas.errors import AtlasError
+
 Progress = Callable[[str], None]
 
 
@@ -46,6 +48,8 @@ class Report:
     """Everything that was looked at, in order."""
 
     checks: tuple[Check, ...]
+    stopped: AtlasError | None = None
+    """What kept the rest from being looked at."""
 
     @property
     def n_faults(self) -> int:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atlas.bake.folder import ASSETS, DATA, DOWNLOAD, PAGE, RECORD, Record
+from atlas.bake.folder import ASSETS, DATA, DOWNLOAD, PAGE, RECORD, WORKING, Record
 from atlas.bake.payloads import DIGITS, MANIFEST
 from atlas.bake.templates import assets_digest, templates_root
 from atlas.errors import SiteMissing
 from atlas.publish.manifest import addresses
 from atlas.publish.site import Page, payload
-from atlas.verify.report import Check, Fault, Progress, expected
+from atlas.site_files import content, plain_file
+from atlas.verify.report import Check, Fault, Progress, expected, shown
 
 VENDOR = "vendor"
 """The folder of scripts by others, among the assets."""
@@ -51,17 +52,17 @@ class Baked:
         except (OSError, ValueError):
             return cls(folder, Page())
         try:
-            _, manifest = payload((folder / page.manifest).read_bytes())
+            _, manifest = payload(content(folder, page.manifest))
             names = [(address, _NAMED.fullmatch(address)) for address in addresses(manifest["files"])]
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return cls(folder, page)
-        found = {match[1]: folder / address for address, match in names if match and (folder / address).is_file()}
+        found = {match[1]: folder / address for address, match in names if match and plain_file(folder, address)}
         return cls(folder, page, manifest, found)
 
     def read(self, name: str) -> Any:
         """Return the value of a payload that the manifest names; None where it is not there or cannot be read."""
         try:
-            return payload(self.named[name].read_bytes())[1]
+            return payload(content(self.folder, self.named[name].relative_to(self.folder).as_posix()))[1]
         except (KeyError, OSError, ValueError):
             return None
 
@@ -73,24 +74,44 @@ def verify_files(site: Baked, progress: Progress) -> Iterator[Check]:
     written = [path for part in (ASSETS, DATA, DOWNLOAD) for path in _files(site.folder / part)]
     found = {path.relative_to(site.folder).as_posix(): path for path in written}
     if record is None:
-        yield Check("files", len(found), (Fault("record", RECORD, "is not there, or cannot be read"),))
+        lost = Fault("record", RECORD, "is not there, or cannot be read")
+        yield Check("files", len(found), (lost, *_strange(site.folder, written)))
     else:
-        yield Check("files", len(record.files), tuple(_recorded(site.folder, record.files, found)))
+        faults = (*_recorded(site.folder, record, found), *_strange(site.folder, written))
+        yield Check("files", len(record.files), faults)
     scripts = [name for name in found if name.startswith(f"{ASSETS}/")]
     yield Check("assets", len(scripts), (*_assets(site.folder), *_vendored(site.folder)))
     payloads = {name: path for name, path in found.items() if name.startswith(f"{DATA}/")}
     progress(f"{len(payloads):,} payloads")
-    yield Check("payloads", len(payloads), (*_manifest(site, payloads), *_payloads(payloads)))
+    yield Check("payloads", len(payloads), (*_manifest(site, payloads), *_payloads(site.folder, payloads)))
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    """Return what is in a folder, but folders; nothing of one that is a link."""
+    if folder.is_symlink():
+        return []
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def _recorded(folder: Path, recorded: Mapping[str, str], found: Mapping[str, Path]) -> Iterator[Fault]:
+def _strange(folder: Path, written: list[Path]) -> Iterator[Fault]:
+    """Give what a bake leaves nowhere: links, pipes, devices, and a folder that it works in."""
+    for path in (*(folder / name for name in (PAGE, RECORD, ASSETS, DATA, DOWNLOAD)), *written):
+        where = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            yield Fault("strange", where, "is a link; a bake writes none")
+        elif path.exists() and not path.is_file() and not path.is_dir():
+            yield Fault("strange", where, "is no plain file")
+    if (folder / WORKING).exists() or (folder / WORKING).is_symlink():
+        yield Fault("strange", WORKING, "is left of a bake that was stopped, or one is under way; bake again")
+
+
+def _recorded(folder: Path, record: Record, found: Mapping[str, Path]) -> Iterator[Fault]:
+    recorded = record.files
+    for name in record.strange:
+        yield Fault("record", RECORD, f"lists {shown(name)}, which no bake writes")
     for name, digest in sorted(recorded.items()):
-        path = folder / name
-        if not path.is_file():
+        path = plain_file(folder, name)
+        if path is None:
             yield Fault("missing", name, "is not there; the bake wrote it")
             continue
         with path.open("rb") as file:  # a database is not read into memory
@@ -105,21 +126,29 @@ def _recorded(folder: Path, recorded: Mapping[str, str], found: Mapping[str, Pat
 
 def _assets(folder: Path) -> Iterator[Fault]:
     """Give each folder of assets that is not named after what is in it."""
-    for one in sorted(path for path in (folder / ASSETS).glob("*") if path.is_dir()):
-        digest = assets_digest({path.relative_to(one).as_posix(): path.read_bytes() for path in _files(one) if path.is_file()})
+    for one in _own_folders(folder / ASSETS):
+        names = [path.relative_to(one).as_posix() for path in _files(one)]
+        digest = assets_digest({name: content(one, name) for name in names if plain_file(one, name)})
         if digest != one.name:
             yield Fault("assets", f"{ASSETS}/{one.name}", f"is not named after what is in it ({expected(digest, one.name)})")
+
+
+def _own_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder; none that is a link."""
+    if folder.is_symlink():
+        return []
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.is_symlink())
 
 
 def _vendored(folder: Path) -> Iterator[Fault]:
     """Give the scripts by others that are not those that this program brings."""
     listed = tomllib.loads((templates_root() / "static" / VENDOR / "VENDORED.toml").read_text(encoding="utf-8"))["package"]
-    for one in sorted((folder / ASSETS).glob(f"*/{VENDOR}")):
+    for one in (version / VENDOR for version in _own_folders(folder / ASSETS) if (version / VENDOR).is_dir()):
         for package in listed:
             for name, digest in package["sha256"].items():
                 path = one / package["name"] / name
                 where = path.relative_to(folder).as_posix()
-                actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+                actual = hashlib.sha256(content(folder, where)).hexdigest() if plain_file(folder, where) else None
                 if actual is None:
                     yield Fault("vendored", where, "is not there")
                 elif actual != digest:
@@ -145,20 +174,20 @@ def _manifest(site: Baked, payloads: Mapping[str, Path]) -> Iterator[Fault]:
         yield Fault("extra", name, "is a payload that the manifest does not name")
 
 
-def _payloads(payloads: Mapping[str, Path]) -> Iterator[Fault]:
-    for name, path in payloads.items():
+def _payloads(folder: Path, payloads: Mapping[str, Path]) -> Iterator[Fault]:
+    for name in payloads:
         match = _NAMED.fullmatch(name)
         if match is None:
             yield Fault("payload", name, "is not named as a payload is: data/<name>.<hash>.js")
             continue
         try:
-            content = path.read_bytes()
-            arrives_as, _ = payload(content)
+            script = content(folder, name)
+            arrives_as, _ = payload(script)
         except (OSError, ValueError):
             yield Fault("payload", name, "cannot be read: cut short, or no payload")
             continue
         if arrives_as != match[1]:
             yield Fault("payload", name, f"hands the page another payload ({expected(arrives_as, match[1])})")
-        digest = hashlib.sha256(content).hexdigest()[:DIGITS]
+        digest = hashlib.sha256(script).hexdigest()[:DIGITS]
         if digest != match[2]:
             yield Fault("payload", name, f"is not named after its content ({expected(digest, match[2])})")

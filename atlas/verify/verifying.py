@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from atlas.assemble import ATLAS_FILE
 from atlas.bake.folder import DATA, DOWNLOAD, PAGE, RECORD
-from atlas.errors import AtlasDamaged, AtlasMissing, ConfigError, NothingToInspect
+from atlas.errors import AtlasDamaged, AtlasError, AtlasMissing, ConfigError, NothingToInspect
+from atlas.site_files import plain_file
 from atlas.store import Store
 from atlas.store.copying import DATABASE
 from atlas.verify.beside import verify_beside
@@ -45,8 +46,7 @@ class Holding:
         if not path.exists():
             raise AtlasMissing(f"There is nothing at {str(path)!r}. Name a site, an atlas.duckdb or a work folder.")
         if path.is_dir() and any((path / name).exists() for name in (PAGE, RECORD, DATA)):
-            own = path / DOWNLOAD / DATABASE
-            return cls(site=path, database=database or (own if own.is_file() else None))
+            return cls(site=path, database=database or plain_file(path, f"{DOWNLOAD}/{DATABASE}"))
         if database is not None:
             raise ConfigError(f"--db is for a site, and {str(path)!r} is none. Leave it out, or name the site.")
         if not path.is_dir():
@@ -72,12 +72,14 @@ def verify(
 ) -> Report:
     """Look at everything there is, and with a checkpoint or a model also at what was found with them.
 
-    Raises:
-        AtlasBusy: the database is open for writing elsewhere.
-        SchemaMismatch: it is no atlas, or one of another version.
-        ConfigError: there is no database to compare a checkpoint with.
+    What keeps it from going on, such as a database of another version or a full temporary folder, stands in the report.
     """
-    return Report(tuple(_checks(holding, checkpoint, model, sampled, progress)))
+    checks: list[Check] = []
+    try:
+        checks.extend(_checks(holding, checkpoint, model, sampled, progress))  # keeps those that came before an error
+    except AtlasError as error:
+        return Report(tuple(checks), error)
+    return Report(tuple(checks))
 
 
 def _checks(
@@ -85,24 +87,35 @@ def _checks(
 ) -> Iterator[Check]:
     site = None if holding.site is None else Baked.of(holding.site)
     if site is not None:
-        yield from verify_files(site, progress)
-        yield from verify_links(site, progress)
+        yield from _all_of("files", verify_files(site, progress))
+        yield from _all_of("links", verify_links(site, progress))
     if holding.work is not None:
-        yield from verify_work(holding.work, progress)
+        yield from _all_of("work folder", verify_work(holding.work, progress))
     if holding.database is None:
         if checkpoint is not None:
             raise ConfigError("There is no database to compare the checkpoint with. Name one with --db.")
         return
-    yield from verify_database(holding.database, progress)
+    yield from _all_of("database", verify_database(holding.database, progress))
     try:
         if site is not None:
             if holding.database.parent == site.folder / DOWNLOAD:
-                yield from verify_download(holding.database.parent, holding.database)
-            yield from verify_beside(site, holding.database, sampled.experts, sampled.seed, progress)
+                yield from _all_of("tables as Parquet", verify_download(holding.database.parent, holding.database))
+            beside = verify_beside(site, holding.database, sampled.experts, sampled.seed, progress)
+            yield from _all_of("site beside its database", beside)
         if checkpoint is not None:
             yield from _subject(holding.database, checkpoint, model, sampled, progress)
     except AtlasDamaged as error:
         yield Check("database", 1, (Fault("database", holding.database.name, str(error)),))
+
+
+def _all_of(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """Give checks. What none of them foresees is a fault too: whoever made it must not keep the others from being told."""
+    try:
+        yield from checks
+    except AtlasError:
+        raise
+    except Exception as error:
+        yield Check(name, 0, (Fault("unreadable", name, f"cannot be looked at to its end: {type(error).__name__} {error}"),))
 
 
 def _subject(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from atlas.assemble import ATLAS_FILE, STAGES, assemble, require_assemblable
 from atlas.checkpoints import CONFIG_FILE, SUMS_FILE
-from atlas.errors import AtlasError, StageMissing
+from atlas.dictionary.as_written import unlike
+from atlas.errors import AtlasError, StageMissing, StorageError
 from atlas.sealed import read_arrays, read_json
 from atlas.store import Store
 from atlas.verify.report import Check, Fault, Progress, expected
+from atlas.verify.scratch import scratch_folder
 
 ADDED = ("prompts", "prompt_tokens", "prompt_norms")
 """Tables that no stage fills: `atlas trace` does."""
@@ -25,7 +25,11 @@ def is_work_folder(path: Path) -> bool:
 
 
 def verify_work(work: Path, progress: Progress) -> Iterator[Check]:
-    """Give the files of a work folder that are not what a stage wrote, and tables of its database that its stages do not give."""
+    """Give the files of a work folder that are not what a stage wrote, and tables of its database that its stages do not give.
+
+    Raises:
+        StorageError: the temporary folder cannot hold the database that is assembled anew.
+    """
     files = sorted(path for stage in FOLDERS for path in (work / stage).rglob("*") if path.is_file())
     progress(f"{len(files):,} files of the stages")
     checkpoints = {path.parent for path in files if path.name == CONFIG_FILE}
@@ -55,25 +59,22 @@ def _damaged(work: Path, path: Path) -> Iterator[Fault]:
 
 
 def _changed(work: Path, sums: Path) -> Iterator[Fault]:
-    """Give the files of a checkpoint that are not those of its list of hashes."""
-    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        path = sums.parent / name
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
-        if found != digest:
-            where = path.relative_to(work).as_posix()
-            yield Fault("stage", where, f"is not what the training wrote ({expected(found[:12], digest[:12])})")
+    """Give what is wrong with a checkpoint by its list of hashes."""
+    for path, said in unlike(sums.parent):
+        yield Fault("stage", path.relative_to(work).as_posix(), said)
 
 
 def _assembled(work: Path) -> Iterator[Fault]:
     if not (work / ATLAS_FILE).is_file():
         return
-    with tempfile.TemporaryDirectory(prefix="atlas-verify-") as folder:
+    with scratch_folder() as folder:
         for stage in STAGES:
-            (Path(folder) / stage).symlink_to((work / stage).resolve(), target_is_directory=True)
+            (folder / stage).symlink_to((work / stage).resolve(), target_is_directory=True)
         try:
-            with Store(assemble(Path(folder))) as anew, Store(work / ATLAS_FILE) as own:
+            with Store(assemble(folder)) as anew, Store(work / ATLAS_FILE) as own:
                 wanted, found = anew.contents(), own.computed_contents()
+        except StorageError:
+            raise
         except AtlasError as error:
             yield Fault("database", ATLAS_FILE, str(error))
             return

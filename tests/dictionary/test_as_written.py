@@ -13,6 +13,7 @@ from atlas.checkpoints import SUMS_FILE
 from atlas.dictionary import Checkpoint, save
 from atlas.dictionary.as_written import seal
 from atlas.errors import CheckpointError
+from atlas.verify.work import verify_work
 
 NAMES = ("cfg.json", "sae_weights.safetensors", "training_log.jsonl")
 
@@ -78,3 +79,26 @@ def test_hashes_are_those_that_sha256sum_checks(sealed: Path) -> None:
 
     assert checked.stdout.splitlines() == [f"{name}: OK" for name in NAMES]
     assert json.loads((sealed / "cfg.json").read_text("utf-8"))["architecture"] == "smixae"
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ("", "SHA256SUMS: holds '', which is no hash of a file"),
+        ("training_log.jsonl", "SHA256SUMS: does not list cfg.json"),
+        ("cfg.json", "SHA256SUMS: does not list sae_weights.safetensors"),
+        ("gone.json", "gone.json: is not there; it was written"),
+    ],
+)
+def test_lines_and_files_that_are_missing_are_told_of(listed: str, said: str, sealed: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    folder = work / "train" / "checkpoint"
+    folder.parent.mkdir(parents=True)
+    sealed.rename(folder)
+    sums = folder / SUMS_FILE
+    lines = [*sums.read_text(encoding="utf-8").splitlines(keepends=True), f"{'0' * 64}  gone.json\n"]
+    sums.write_text("".join(line for line in lines if listed and line.endswith(f"  {listed}\n")), encoding="utf-8")
+
+    found = [str(fault) for check in verify_work(work, lambda _: None) for fault in check.faults]
+
+    assert f"stage: train/checkpoint/{said}" in found

@@ -26,6 +26,14 @@ from templated import only, ring_of, templated
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 N_TEMPLATES = 18
+DAYS_TASK = templated(
+    DAYS,
+    tuple(f"every expert fires on {{label}} in {i}" for i in range(N_TEMPLATES)),
+    tuple(f"group {i // 3}" for i in range(N_TEMPLATES)),
+    (ring_of(7),),
+    cyclic=True,
+    natural_mentions=True,
+)
 MISSAID = {
     "UPDATE points SET norm = norm * 1.001": ("firing", "another norm"),
     "UPDATE points SET y = y + 1": ("firing", "drawn elsewhere"),
@@ -72,16 +80,8 @@ def built(
     middle = float(Smixae(wide.config, weights, 1.0).norms(x).median())
     about = {"model_name": str(models["bert"]), "hook_name": tiny.HOOKS["bert"], "context_size": 32}
     save(Smixae(wide.config, weights, middle), root / "checkpoint", about)
-    task = templated(
-        DAYS,
-        tuple(f"every expert fires on {{label}} in {i}" for i in range(N_TEMPLATES)),
-        tuple(f"group {i // 3}" for i in range(N_TEMPLATES)),
-        (ring_of(7),),
-        cyclic=True,
-        natural_mentions=True,
-    )
     with pytest.MonkeyPatch.context() as patch:
-        only(patch, task)
+        only(patch, DAYS_TASK)
         options = ("--checkpoint", root / "checkpoint", "--corpus", corpus_file, "--work", root / "work", "--out", root / "site")
         result = run("build", *options)
         assert result.exit_code == 0, result.stderr
@@ -108,10 +108,22 @@ def faults(checks: list[Check]) -> list[str]:
 def test_a_whole_run_is_found_again(built: Built) -> None:
     result = run("verify", built.site, "--db", built.database, "--checkpoint", built.checkpoint)
 
-    assert result.exit_code == 0, result.stdout
+    assert result.exit_code == 0, result.output
     assert "Nothing wrong." in result.stdout
     for name in ("files", "links", "promises", "baked anew", "checkpoint", "model", "windows", "firings", "fires or not"):
         assert name in result.stdout
+
+
+def test_the_model_is_run_in_what_the_atlas_says_that_it_computed_in(
+    built: Built, corpus_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, DAYS_TASK)
+    options = ("--checkpoint", built.checkpoint, "--corpus", corpus_file, "--work", tmp_path / "work", "--out", tmp_path / "site")
+    assert run("build", *options, "--dtype", "bfloat16").exit_code == 0
+
+    result = run("verify", tmp_path / "work" / "atlas.duckdb", "--checkpoint", built.checkpoint)
+
+    assert result.exit_code == 0, result.output
 
 
 def test_its_work_folder_is_whole(built: Built) -> None:

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +14,16 @@ import numpy as np
 import pytest
 from forging import forge, record, with_rows_changed
 
-from atlas.bake import bake
+from atlas.bake import BakeConfig, bake
 from atlas.bake.arrays import packed, typed
+from atlas.errors import SiteFaulty, SiteMissing, StorageError
 from atlas.publish.manifest import array
-from atlas.publish.site import Page
+from atlas.publish.site import Page, Site
 from atlas.verify.beside import verify_beside
 from atlas.verify.links import verify_links
 from atlas.verify.report import Fault
 from atlas.verify.site import Baked, verify_files
+from atlas.verify.verifying import Holding, Sampled, verify
 from synthetic import Size, write_synthetic
 
 
@@ -122,6 +129,55 @@ def linked_to(address: str) -> Callable[[Path], None]:
     return link
 
 
+def naming(manifest: str) -> Callable[[Path], None]:
+    def name(site: Path) -> None:
+        page = site / "index.html"
+        page.write_text(page.read_text(encoding="utf-8").replace(Page.of(site).manifest, manifest), encoding="utf-8")
+        record(site)
+
+    name.__name__ = f"manifest_at_{manifest}"
+    return name
+
+
+def linked_out(name: str) -> Callable[[Path], None]:
+    """Have a file or folder of the site be a link to where it lies now, outside."""
+
+    def link(site: Path) -> None:
+        path = site / name if (site / name).exists() else data(site, name)
+        outside = path.rename(site.parent / path.name)
+        path.symlink_to(outside)
+
+    link.__name__ = f"{name}_is_a_link"
+    return link
+
+
+def record_is_a_pipe(site: Path) -> None:
+    (site / "baked.json").unlink()
+    os.mkfifo(site / "baked.json")
+
+
+def page_is_without_end(site: Path) -> None:
+    (site / "index.html").unlink()
+    (site / "index.html").symlink_to("/dev/zero")
+
+
+def record_leads_out(site: Path) -> None:
+    told = json.loads((site / "baked.json").read_text(encoding="utf-8"))
+    told["files"]["../../etc/passwd"] = "0" * 64
+    (site / "baked.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def bake_is_left_over(site: Path) -> None:
+    (site / ".atlas-bake").mkdir()
+
+
+def unfolds_without_end(site: Path) -> None:
+    def swell(order: dict[str, Any]) -> None:
+        order["rows"] = {"dtype": "u1", "gzip": base64.b64encode(gzip.compress(bytes(1 << 27))).decode("ascii")}
+
+    forge(site, "orders/rate", swell)
+
+
 DAMAGED: list[tuple[Callable[[Path], None], str, str]] = [
     (without, "missing", "data/experts/1"),
     (recorded_anew(without), "missing", "data/experts/1"),
@@ -147,6 +203,19 @@ DAMAGED: list[tuple[Callable[[Path], None], str, str]] = [
     (linked_to("#/cluster/2"), "link", "index.html"),
     (linked_to("#/nowhere"), "link", "index.html"),
     (linked_to("more.html"), "link", "index.html"),
+    (linked_to("#/expert/²"), "link", "index.html"),
+    (linked_to("#/about?at=" + "9" * 5_000), "link", "index.html"),
+    (linked_to("%00"), "link", "index.html"),
+    (linked_to("http://["), "manifest", "index.html"),
+    (naming("/dev/zero"), "manifest", "/dev/zero"),
+    (naming("../site/data"), "manifest", "../site/data"),
+    (linked_out("texts"), "strange", "data/texts"),
+    (linked_out("data"), "strange", "data"),
+    (record_is_a_pipe, "strange", "baked.json"),
+    (page_is_without_end, "strange", "index.html"),
+    (record_leads_out, "record", "baked.json"),
+    (bake_is_left_over, "strange", ".atlas-bake"),
+    (unfolds_without_end, "payload", "orders/rate"),
 ]
 """What is done to a site's files, and the fault that tells of it: its kind and where."""
 
@@ -165,7 +234,7 @@ def test_sites_of_narrow_codes_and_of_more_points_than_are_drawn_have_none(size:
     assert faults_beside(site, database) == []
 
 
-@pytest.mark.parametrize(("damage", "kind", "where"), DAMAGED, ids=[damage.__name__ for damage, *_ in DAMAGED])
+@pytest.mark.parametrize(("damage", "kind", "where"), DAMAGED, ids=[damage.__name__[:40] for damage, *_ in DAMAGED])
 def test_a_damaged_site_is_told_of(
     damage: Callable[[Path], None], kind: str, where: str, sound_site: Path, tmp_path: Path
 ) -> None:
@@ -298,3 +367,60 @@ def test_a_database_of_other_rows_is_told_of(sound: Path, sound_site: Path, tmp_
     found = list(map(str, faults_beside(sound_site, database)))
 
     assert [fault for fault in found if fault.startswith("shown: ") and "expert 2: task 0" in fault]
+
+
+def reworded(site: Path, word: str, other: str) -> Path:
+    page = site / "index.html"
+    page.write_text(page.read_text(encoding="utf-8").replace(word, other, 1), encoding="utf-8")
+    record(site)
+    return site
+
+
+def test_words_of_the_page_that_the_database_does_not_give_are_told_of(sound: Path, sound_site: Path, tmp_path: Path) -> None:
+    site = reworded(shutil.copytree(sound_site, tmp_path / "site"), "24 experts", "42 experts")
+    assert own_faults(site) == []
+
+    assert list(map(str, faults_beside(site, sound))) == ["page: index.html: is not what the database gives"]
+
+
+def test_a_page_with_the_authors_own_words_is_not_compared_and_that_is_said(sound: Path, tmp_path: Path) -> None:
+    (tmp_path / "about.md").write_text("Mine.", encoding="utf-8")
+    site = bake(sound, tmp_path / "site", BakeConfig(about=tmp_path / "about.md")).folder
+
+    (page,) = [check for check in verify_beside(Baked.of(site), sound, 1, 0, quiet) if check.name == "page"]
+
+    assert page == ("page", 0, (), "not compared: about is the author's own, and not in the database")
+
+
+@pytest.mark.parametrize("damage", [naming("/dev/zero"), page_is_without_end, record_is_a_pipe, linked_out("texts")])
+def test_a_check_reads_nothing_but_plain_files_of_the_site(
+    damage: Callable[[Path], None], sound_site: Path, tmp_path: Path
+) -> None:
+    site = shutil.copytree(sound_site, tmp_path / "site")
+    damage(site)
+
+    try:
+        opened = Site.open(site)
+        assert opened.faults()
+        if damage.__name__.startswith("manifest"):
+            with pytest.raises(SiteFaulty, match="names no manifest that can be read: .*'/dev/zero'"):
+                opened.manifest()
+    except SiteMissing as error:
+        assert "baked.json" in str(error) or "index.html" in str(error)
+
+
+def test_what_keeps_the_rest_from_being_looked_at_loses_no_fault(
+    sound: Path, sound_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = shutil.copytree(sound_site, tmp_path / "site")
+    bake_is_left_over(site)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("atlas.verify.verifying.verify_links", lambda *_: (1 // zero for zero in (0,)))
+
+    report = verify(Holding.of(site, sound), None, None, Sampled(), quiet)
+
+    assert [fault.kind for fault in report.faults] == ["strange", "unreadable"]
+    assert "ZeroDivisionError" in str(report.faults[1])
+    assert isinstance(report.stopped, StorageError)
+    assert str(report.stopped).startswith(f"The temporary folder '{tmp_path / 'nowhere'}' cannot hold")
+    assert "TMPDIR" in str(report.stopped)
