@@ -39,9 +39,11 @@ _OTHER = "application/octet-stream"
 MOST_CONNECTIONS = 256
 """Connections that are held at once, each by a thread; others wait to be taken in."""
 IDLE_SECONDS = 30.0
-"""How long a connection may take over one request's head, however slowly it comes."""
+"""How long a connection may take over one request's head, however slowly it comes, or over a piece of the answer."""
 CROWDED_SECONDS = 1.0
 """The same while others wait to be taken in."""
+PIECE_BYTES = 1 << 18
+"""Of an answer, what is sent at once."""
 _OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?", re.IGNORECASE)
 
 
@@ -58,7 +60,7 @@ class SiteServer(ThreadingHTTPServer):
         self.headers = headers
         self._places = threading.Semaphore(MOST_CONNECTIONS)
         self._waiting: dict[socket.socket, float | None] = {}
-        """Since when each connection has been waiting for a request; None while one is answered."""
+        """Since when each connection has been waiting for a request, or to be taken a piece of the answer; else None."""
         self._lock = threading.Lock()
         super().__init__((LOOPBACK, port), _Handler)
 
@@ -201,9 +203,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(stat.st_size))
         self._end_headers()
         if with_body and not known and stat.st_size:
-            # By the piece: a site may hold its database, and be asked for it by many.
-            if self.connection.sendfile(file, count=stat.st_size) < stat.st_size:
-                self.close_connection = True  # it has been cut short since
+            # By the piece: a site may hold its database, and be asked for it by many, who may be slow to take it.
+            for start in range(0, stat.st_size, PIECE_BYTES):
+                self.server.waits(self.connection)
+                wanted = min(PIECE_BYTES, stat.st_size - start)
+                if self.connection.sendfile(file, start, wanted) < wanted:
+                    self.close_connection = True  # it has been cut short since
+                    break
 
     def _say(self, status: HTTPStatus, text: str, with_body: bool = True) -> None:
         content = f"{text}\n".encode()

@@ -248,6 +248,17 @@ def test_connections_that_say_nothing_keep_nobody_out(server: SiteServer, monkey
         assert threading.active_count() < module.MOST_CONNECTIONS + 40
 
 
+def test_connections_that_take_nothing_keep_nobody_out(server: SiteServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CROWDED_SECONDS", 0.05)
+    (folder / "large.bin").touch()
+    os.truncate(folder / "large.bin", 1 << 30)
+    with ExitStack() as open_ones:
+        for _ in range(module.MOST_CONNECTIONS):
+            open_ones.enter_context(connected(server)).sendall(asked(b"/large.bin"))
+
+        assert PAGE in said(server, PLAIN)
+
+
 def test_a_request_that_comes_by_the_letter_is_cut(server: SiteServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.2)
     with connected(server) as client:
