@@ -328,7 +328,8 @@ def test_an_atlas_says_what_it_was_made_from_and_how_large_it_is(tmp_path: Path)
     write_atlas(tmp_path / "a.duckdb", tables)
     found = inspect(tmp_path / "a.duckdb")
     assert found.kind == "atlas"
-    assert found.groups["atlas"] == {"bytes": (tmp_path / "a.duckdb").stat().st_size, "schema_version": SCHEMA_VERSION}
+    assert found.groups["atlas"]["bytes"] == (tmp_path / "a.duckdb").stat().st_size
+    assert found.groups["atlas"]["schema_version"] == SCHEMA_VERSION
     assert found.groups["model"]["hook"] == "blocks.3.hook_resid_post"
     assert found.groups["fidelity"]["fvu_held_out"] == 0.274
     assert found.groups["run_log"] == {"probe.seconds": 1.5}

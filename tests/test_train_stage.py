@@ -234,7 +234,7 @@ def test_stage_names_its_inputs(run: Run, bert: LanguageModel, corpus: Corpus) -
     inputs = fingerprint(run.work, "train")
 
     assert inputs["corpus"] == {"name": "small.jsonl", "sha256": hashed(corpus)}
-    assert (inputs["model"]["id"], inputs["model"]["hook"]) == (bert.name, bert.hook)
+    assert (inputs["model"]["id"], inputs["model"]["hook"]) == (Path(bert.name).name, bert.hook)
     assert inputs["settings"]["training"]["n_experts"] == 8
     assert {"expert-atlas", "torch", "transformers"} <= set(inputs["versions"])
 
