@@ -229,7 +229,7 @@ def _adjusted(p: Float64[np.ndarray, "cloud"]) -> Float64[np.ndarray, "cloud"]:
     stepped = np.minimum.accumulate((p[order] * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1)
-    return adjusted
+    return np.maximum(adjusted, p)  # p · n / n may round below p
 
 
 def _expected(

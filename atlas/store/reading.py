@@ -16,7 +16,16 @@ import polars as pl
 from atlas.errors import AtlasBusy, AtlasDamaged, AtlasError, AtlasMissing, QueryError, SchemaMismatch
 from atlas.store.contents import CONTENTS, Content, compute_contents
 from atlas.store.frames import frame
-from atlas.store.schema import SCHEMA_VERSION, VIEWS, by_table, schema_columns, statement
+from atlas.store.schema import (
+    GENERATED,
+    SCHEMA_VERSION,
+    VIEWS,
+    by_table,
+    definitions,
+    definitions_of_schema,
+    schema_columns,
+    statement,
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +131,10 @@ class Store:
             # What a view of the file reads must be in the file too.
             self._connection.execute("SET enable_external_access = false")
             self._connection.execute("SET lock_configuration = true")
+            self._refuse_other_kinds()
             self._refuse_other_versions()
             self._refuse_other_columns()
+            self._refuse_other_views()
         except AtlasError:
             self.close()
             raise
@@ -287,6 +298,26 @@ class Store:
         for row in frame.iter_rows(named=True):
             rows.setdefault(row["task"], []).append(row)
         return rows
+
+    def _refuse_other_kinds(self) -> None:
+        """Refuse what runs when it is read: a view in a table's place, and a function that may go by a name of DuckDB's."""
+        with self._readable():
+            found = definitions(self._connection)
+            macros = self._connection.execute(statement("macros")).fetchall()
+        for table in schema_columns():
+            if table in found and found[table].kind != definitions_of_schema()[table].kind:
+                raise self._damaged(f"{table} is a {found[table].kind}, not a {definitions_of_schema()[table].kind}")
+            if table in found and table not in VIEWS and GENERATED in found[table].sql:
+                raise self._damaged(f"the table {table} has a column that is computed when it is read")
+        if macros:
+            raise self._damaged(f"it defines the function {macros[0][0]!r}, and an atlas has none of its own")
+
+    def _refuse_other_views(self) -> None:
+        with self._readable():
+            found = definitions(self._connection)
+        for view in VIEWS:
+            if found[view] != definitions_of_schema()[view]:
+                raise self._damaged(f"the view {view} is not defined as an atlas has it")
 
     def _refuse_other_versions(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 import duckdb
 
@@ -12,6 +13,9 @@ SCHEMA_VERSION = 7
 
 VIEWS = ("expert_overview", "expert_neighbours")
 """What can be read as a table and is not written."""
+
+GENERATED = " GENERATED ALWAYS AS"
+"""What the definition of a table says of a column that is computed when it is read."""
 
 
 def schema() -> str:
@@ -25,6 +29,29 @@ def schema_columns() -> dict[str, dict[str, str]]:
     with duckdb.connect() as connection:
         connection.execute(schema())
         return by_table(connection.execute(statement("columns")).fetchall())
+
+
+class Definition(NamedTuple):
+    """What a name of a database stands for."""
+
+    kind: str
+    """'table' or 'view'."""
+    sql: str
+    """As DuckDB writes it, without parentheses, which come and go with how the file is stored."""
+
+
+def definitions(connection: duckdb.DuckDBPyConnection) -> dict[str, Definition]:
+    """Return the definition of every table and view of a database, by name."""
+    rows = connection.execute(statement("definitions")).fetchall()
+    return {name: Definition(kind, sql.replace("(", "").replace(")", "")) for name, kind, sql in rows}
+
+
+@cache
+def definitions_of_schema() -> dict[str, Definition]:
+    """Return the definition of every table and view of an atlas, by name."""
+    with duckdb.connect() as connection:
+        connection.execute(schema())
+        return definitions(connection)
 
 
 def by_table(rows: list[tuple[str, str, str]]) -> dict[str, dict[str, str]]:

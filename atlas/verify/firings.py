@@ -99,7 +99,8 @@ def _drawn(store: Store, name: str, n: int, seed: int) -> pl.DataFrame:
 
 
 def _some(store: Store, query: str, n: int, seed: int) -> pl.DataFrame:
-    numbered = f"SELECT *, row_number() OVER () - 1 AS place FROM ({query})"
+    # A join gives its rows in any order; numbered by their values, the same seed draws the same rows.
+    numbered = f"SELECT *, row_number() OVER (ORDER BY drawn) - 1 AS place FROM ({query}) AS drawn"
     (total,) = store.sql(f"SELECT count(*) FROM ({query})").row(0)
     chosen = np.random.default_rng(seed).choice(total, min(n, total), replace=False).tolist()
     wanted = store.sql(
@@ -196,9 +197,9 @@ def _firing(row: Mapping[str, Any], run: Run, axes: Mapping[int, Array], thresho
         yield Fault("firing", where, "has no row in the model: the token is a special one, or outside of its window")
         return
     found = float(run.norms[place][expert])
-    if found <= threshold * (1 - tolerance):
+    if not found > threshold * (1 - tolerance):  # a norm that is no number passes none
         yield Fault("firing", where, f"does not fire: its norm passes no threshold of {threshold:.6g} ({expected(norm, found)})")
-    elif abs(found - norm) > tolerance * found:
+    elif not abs(found - norm) <= tolerance * found:
         yield Fault("firing", where, f"another norm ({expected(norm, found)})")
     code = run.codes[place].get(expert)
     if "xyz" in row and code is not None and expert in axes:
@@ -238,7 +239,7 @@ def _token(where: str, told: Mapping[int, Array], place: Place, run: Run, thresh
         yield Fault("firing", where, "has no row in the model: the token is a special one, or outside of its window")
         return
     norms, codes = run.norms[place], run.codes[place]
-    for expert in np.flatnonzero(norms > threshold * (1 + tolerance)).tolist():
+    for expert in np.flatnonzero(~(norms <= threshold * (1 + tolerance))).tolist():
         if expert not in told:
             said = expected("no firing", f"a norm of {norms[expert]:.6g}")
             yield Fault("silence", f"{where}, expert {expert}", f"it fires, and the table says nothing of it ({said})")
@@ -246,7 +247,7 @@ def _token(where: str, told: Mapping[int, Array], place: Place, run: Run, thresh
         here = f"{where}, expert {expert}"
         if not 0 <= expert < len(norms):
             yield Fault("firing", here, "there is no such expert")
-        elif norms[expert] <= threshold * (1 - tolerance):
+        elif not norms[expert] > threshold * (1 - tolerance):
             yield Fault("firing", here, f"does not fire ({expected(float(np.linalg.norm(code)), float(norms[expert]))})")
         elif expert in codes and not _alike(code, codes[expert], tolerance * float(norms[expert])):
             yield Fault("firing", here, f"another code ({expected(_numbers(code), _numbers(codes[expert]))})")

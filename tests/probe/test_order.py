@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atlas.geometry.shape import _adjusted
 from atlas.probe.scores import (
     ALPHA,
     MIN_COVERED,
@@ -480,6 +481,15 @@ def test_an_order_is_supported_where_all_marks_are_met(shape: str) -> None:
 )
 def test_an_order_is_not_supported_where_one_mark_is_missed(changed: dict[str, Any]) -> None:
     assert not is_supported(**changed)
+
+
+@pytest.mark.parametrize("adjusted", [benjamini_hochberg, _adjusted])
+def test_an_adjusted_p_is_never_below_p_and_rises_with_it(adjusted: Callable[[np.ndarray], np.ndarray]) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        p = np.sort(rng.random(rng.integers(1, 60)))
+        q = adjusted(p)
+        assert (q >= p).all() and (q <= 1).all() and (np.diff(q) >= 0).all()
 
 
 def test_benjamini_hochberg_of_a_case_worked_by_hand() -> None:

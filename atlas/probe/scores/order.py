@@ -88,7 +88,8 @@ def label_order(
     below = np.searchsorted(np.sort(best), statistic[testable] - TIE)
     p_adjusted = np.full(given.n_experts, np.nan)
     p_adjusted[testable] = (1 + len(best) - below) / len(orders)
-    return Order(testable, p, p_adjusted)
+    # Ties are told apart to TIE in each one's own units.
+    return Order(testable, p, np.maximum(p_adjusted, p))
 
 
 def untestable(n_experts: int) -> Order:
@@ -118,7 +119,7 @@ def benjamini_hochberg(p: Float[np.ndarray, "hypothesis"]) -> Float64[np.ndarray
     order = known[np.argsort(-p[known], kind="stable")]
     rank = np.arange(len(order), 0, -1)
     q[order] = np.minimum.accumulate(np.minimum(p[order] * len(order) / rank, 1.0))
-    return q
+    return np.maximum(q, p)  # p · n / n may round below p
 
 
 def supported(
