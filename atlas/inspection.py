@@ -32,7 +32,7 @@ from atlas.checkpoints import (
     sha256,
     shapes,
 )
-from atlas.errors import CheckpointError, NothingToInspect
+from atlas.errors import CheckpointError, NothingToInspect, SiteFaulty
 from atlas.publish.manifest import column
 from atlas.publish.site import Site
 from atlas.rebuild import rebuild
@@ -353,7 +353,10 @@ def _site(folder: Path) -> dict[str, Facts]:
     facts: Facts = {"title": page.title}
     if not changed:
         manifest = Site.open(folder).manifest()
-        facts |= {"experts": len(column(manifest["experts"]["expert"])), "tasks": len(manifest["tasks"])}
+        try:
+            facts |= {"experts": len(column(manifest["experts"]["expert"])), "tasks": len(manifest["tasks"])}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SiteFaulty(f"The manifest of {str(folder)!r} cannot be read: {error}. Bake the site again.") from error
     facts |= {
         "payloads": sum(name.startswith("data/") for name in record.files),
         "files": len(record.files),

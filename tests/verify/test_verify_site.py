@@ -17,6 +17,7 @@ from forging import forge, record, with_rows_changed
 from atlas.bake import BakeConfig, bake
 from atlas.bake.arrays import packed, typed
 from atlas.errors import SiteFaulty, SiteMissing, StorageError
+from atlas.inspection import inspect
 from atlas.publish.manifest import array
 from atlas.publish.site import Page, Site
 from atlas.verify.beside import verify_beside
@@ -283,6 +284,14 @@ def stray_cluster(manifest: dict[str, Any]) -> None:
 
 def no_expert_columns(manifest: dict[str, Any]) -> None:
     del manifest["experts"]["title"]
+
+
+def test_a_manifest_that_cannot_be_read_is_refused_by_an_inspection(sound_site: Path, tmp_path: Path) -> None:
+    site = shutil.copytree(sound_site, tmp_path / "site")
+    forge(site, "atlas", lambda manifest: manifest["experts"].update(expert={"dtype": "u1", "gzip": "AAAA"}))
+
+    with pytest.raises(SiteFaulty, match="an array that cannot be unfolded"):
+        inspect(site)
 
 
 def stray_link(definitions: dict[str, Any]) -> None:
