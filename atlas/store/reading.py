@@ -122,15 +122,10 @@ class Store:
         _require_database(path)
         try:
             with self._readable():
-                self._connection = duckdb.connect(str(path), read_only=True)
+                self._connection = duckdb.connect(str(path), read_only=True, config=_OWN_FILE_ONLY)
         except duckdb.ConnectionException as error:
             raise self._busy() from error
         try:
-            # A name in a query is a table of the atlas, never a variable of ours that DuckDB found on the way.
-            self._connection.execute("SET python_enable_replacements = false")
-            # What a view of the file reads must be in the file too.
-            self._connection.execute("SET enable_external_access = false")
-            self._connection.execute("SET lock_configuration = true")
             self._refuse_other_kinds()
             self._refuse_other_versions()
             self._refuse_other_columns()
@@ -372,6 +367,15 @@ class Store:
     def _damaged(self, what: str) -> AtlasDamaged:
         return AtlasDamaged(f"{str(self._path)!r} is damaged: {what}. Run `atlas build` to build it again.")
 
+
+_OWN_FILE_ONLY: dict[str, Any] = {
+    # A name in a query is a table of the atlas, never a variable of ours that DuckDB found on the way.
+    "python_enable_replacements": False,
+    # What a view of the file reads must be in the file too.
+    "enable_external_access": False,
+    "lock_configuration": True,
+}
+"""Given when a file is opened, since all who read it in one process share what is set."""
 
 _DAMAGE = (
     duckdb.IOException,
