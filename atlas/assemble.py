@@ -37,7 +37,7 @@ def assemble(work: Path) -> Path:
 
     Raises:
         StageMissing: a stage has not finished.
-        WorkOccupied: one was made from another dictionary, model or earlier stage than is here, or by an earlier version of Atlas.
+        WorkOccupied: one was made from another dictionary, model or stage than is here, or by an earlier version of Atlas.
     """
     stages = {name: finished(work, name) for name in STAGES}
     _require_one_subject(work, stages)
