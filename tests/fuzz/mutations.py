@@ -252,7 +252,7 @@ def _spoil_tables(random: Random, connection: duckdb.DuckDBPyConnection) -> None
     ).fetchall()
     table = random.choice(sorted({name for name, _, _ in columns}))
     # Every table is as likely as another; a table's columns are too.
-    column, kind = random.choice([(name, kind) for of, name, kind in columns if of == table])
+    column, kind = random.choice([(f'"{name}"', kind) for of, name, kind in columns if of == table])
     some = random.choice(("TRUE", "TRUE", "rowid % 7 = 3", "rowid = 0"))
     change = random.randrange(12)
     if kind.endswith("[]"):
