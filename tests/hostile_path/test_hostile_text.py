@@ -18,6 +18,7 @@ from atlas.activations.corpus import load_corpus
 from atlas.activations.vocabulary import _BYTE_OF
 from atlas.errors import CorpusError
 from atlas.probe.tasks import builtin_tasks
+from atlas.publish.site import payload
 from atlas.store import Store
 from hostile import HOSTILE, encodable, everything, is_encodable
 from templated import only
@@ -73,9 +74,12 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapped]:
     ids = root / "-ids \x1b]0;x\x07.jsonl"
     ids.write_text("\n".join(json.dumps({"input_ids": list(range(1 + part, n_words, 7))}) for part in range(7)))
     task = root / "ta'sk.jsonl"
-    rows = [{"text": f"In case {n} it is {label} here", "label": label} for n in range(6) for label in (*LABELS, "\ud800")]
+    labels = list(enumerate((*LABELS, "\ud800")))
+    rows = [{"text": f"In case {n} it is {label} here", "label": label, "rank": rank} for n in range(6) for rank, label in labels]
     task.write_text("\n".join(map(json.dumps, rows)))
-    (root / "ta'sk.toml").write_text(f"name = 'hostile'\ntitle = '{TITLE}'\ndescription = '{TITLE}'\nposition = 'end'\n")
+    hypothesis = f"[[hypotheses]]\nname = 'rank'\ntitle = '{TITLE}'\nkind = 'linear'\ncolumns = ['rank']\n"
+    stated = f"name = 'hostile'\ntitle = '{TITLE}'\ndescription = '{TITLE}'\nposition = 'end'\n{hypothesis}"
+    (root / "ta'sk.toml").write_text(stated)
     metadata = {
         "model_name": str(model),
         "hook_name": tiny.HOOKS["gpt2"],
@@ -118,7 +122,7 @@ def test_the_data_beside_a_site_holds_the_same_texts(mapped: Mapped) -> None:
     with Store(mapped.atlas) as store:
         for table in ("vocabulary", "labels", "tasks", "titles", "provenance"):
             (file,) = mapped.site.rglob(f"{table}.parquet")
-            assert pl.read_parquet(file).equals(store.table(table))
+            assert pl.read_parquet(file, glob=False).equals(store.table(table))
 
 
 def test_a_site_is_utf8_and_has_no_script_but_its_own(mapped: Mapped) -> None:
@@ -127,8 +131,11 @@ def test_a_site_is_utf8_and_has_no_script_but_its_own(mapped: Mapped) -> None:
     assert page.count("<script") == page.count("<script src=") + page.count("<script defer src=")
     assert "<img src=x" not in page and "49 =1" not in page
     for file in mapped.site.rglob("*.js"):
-        assert is_encodable(file.read_text(encoding="utf-8")) and "</script" not in file.read_text(encoding="utf-8").lower()
-        assert not file.is_relative_to(mapped.site / "data") or "\u2028" not in file.read_text(encoding="utf-8")
+        assert is_encodable(file.read_text(encoding="utf-8"))
+        if file.is_relative_to(mapped.site / "data"):
+            # In a file of its own, "</script" ends nothing; one call with JSON in it runs nothing else.
+            name, _ = payload(file.read_bytes())
+            assert file.relative_to(mapped.site / "data").as_posix().startswith(f"{name}.")
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
@@ -221,7 +228,10 @@ def test_a_checkpoint_that_names_half_a_character_is_refused(tmp_path: Path, mod
         assert done.exit_code == 1 and "half a character" in done.stderr
 
 
-def test_a_work_folder_that_no_database_fits_in_is_refused_before_the_work(tmp_path: Path) -> None:
-    done = run("assemble", "--work", tmp_path / "why?")
+def test_a_work_folder_that_no_database_fits_in_is_refused_before_the_work(tmp_path: Path, models: dict[str, Path]) -> None:
+    checkpoint = tiny.checkpoint(tmp_path / "checkpoint", {"model_name": str(models["bert"]), "hook_name": tiny.HOOKS["bert"]})
+    (tmp_path / "a.jsonl").write_text('"some text"')
+
+    done = run("harvest", "--checkpoint", checkpoint, "--corpus", tmp_path / "a.jsonl", "--work", tmp_path / "why?")
 
     assert done.exit_code == 1 and "holds a '?'" in done.stderr and not (tmp_path / "why?").exists()

@@ -344,7 +344,7 @@ def test_a_table_without_rows_is_found(copy: Path, see: See) -> None:
 
 @pytest.mark.browser
 def test_a_page_about_the_atlas_that_does_not_come_is_found(copy: Path, see: See) -> None:
-    edit(copy, "index.html", 'data-page="about"', 'data-page="about" style="display: none"')
+    edit(copy, "assets/*/css/about.css", ".facts {", ".about-page { display: none; } .facts {")
 
     assert [(fault.where, fault.what) for fault in see(copy)] == [("disk #/about", "the page about the atlas is not shown")]
 
@@ -401,7 +401,7 @@ def test_a_page_that_says_it_is_in_trouble_is_found(copy: Path, see: See) -> Non
 
 @pytest.mark.browser
 def test_a_page_wider_than_its_window_is_found(copy: Path, see: See) -> None:
-    edit(copy, "index.html", "<main", '<div style="width: 3000px">wide</div><main')
+    edit(copy, "index.html", "<main", '<canvas width="3000" height="1"></canvas><main')
 
     assert [fault.what for fault in see(copy)] == ["the page is wider than its window"]
 

@@ -181,7 +181,7 @@ def _parquet(path: Path) -> dict[str, list[Any]]:
     if _is_packed(path):
         raise TaskError(f"'{path}' is a packed .parquet; unpack it.")
     try:
-        return polars.read_parquet(path).to_dict(as_series=False)
+        return polars.read_parquet(path, glob=False).to_dict(as_series=False)
     except (PolarsError, OSError) as error:
         raise TaskError(f"'{path}' cannot be read as .parquet: {_reason(error)}.") from error
 
@@ -199,7 +199,7 @@ def _delimited(path: Path, kind: str) -> dict[str, list[Any]]:
     try:
         # polars leaves doubled quotes in a header as they are.
         names = _distinct(next(_records(path, separator))[1])
-        frame = polars.read_csv(path, separator=separator, infer_schema=False, new_columns=names)
+        frame = polars.read_csv(path, separator=separator, infer_schema=False, new_columns=names, glob=False)
     except (PolarsError, OSError, csv.Error) as error:
         raise _unreadable(path, kind, separator) or TaskError(
             f"'{path}' cannot be read as {kind}: {_reason(error)}. Write it as CSV in UTF-8, texts in double quotes."
