@@ -23,6 +23,7 @@ from atlas.dictionary.training import TrainingConfig
 from atlas.dictionary.training_checkpoint import saved
 from atlas.dictionary.training_log import read_log
 from atlas.errors import (
+    CheckpointError,
     ConfigError,
     CorpusError,
     ModelError,
@@ -312,8 +313,8 @@ def test_checkpoint_of_a_training_under_way_is_a_dictionary(bert: LanguageModel,
     assert checkpoint.metadata["hook_name"] == bert.hook
     read = [document for document in corpus.read() if checkpoint.trained_on and checkpoint.trained_on.includes(document.identity)]
     assert read and not any(document.held_out for document in read)
-    names = {path.suffix for path in last.iterdir()}
-    assert names == {".json", ".safetensors"}, "nothing is pickled"
+    names = {path.suffix or path.name for path in last.iterdir() if path.name != "model_folder.txt"}
+    assert names == {".json", ".safetensors", "SHA256SUMS"}, "nothing is pickled"
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -491,6 +492,9 @@ def test_damaged_list_of_documents_is_refused(run: Run, tmp_path: Path) -> None:
     copied = shutil.copytree(run.folder, tmp_path / "checkpoint")
     (copied / TRAINED_ON_FILE).write_bytes(b"half")
 
+    with pytest.raises(CheckpointError, match=r"trained_on\.safetensors' is damaged .*Copy the checkpoint again"):
+        Checkpoint.load(copied)
+    (copied / "SHA256SUMS").unlink()
     with pytest.raises(StageDamaged, match=r"trained_on\.safetensors' is damaged .*Copy the checkpoint again, or train again"):
         Checkpoint.load(copied)
 

@@ -222,7 +222,9 @@ def test_tokens_are_those_of_held_out_documents_without_special_ones(run: Run) -
     corpus_rows = [one for one in run.found if one.task == 0 and not one.metric.startswith("cross_entropy")]
 
     assert {one.tokens for one in corpus_rows} == {len(run.x)}
-    assert finished(run.work, "evaluate").provenance["evaluation"] == {
+    said = finished(run.work, "evaluate").provenance["evaluation"]
+    assert list(said.pop("files")) == ["small.jsonl"] and len(said.pop("sha256")) == 64
+    assert said == {
         "corpus": "small.jsonl",
         "documents": len(run.texts),
         "tokens": len(run.x),

@@ -268,7 +268,7 @@ def _spoil_tables(random: Random, connection: duckdb.DuckDBPyConnection) -> None
     statements = {
         0: [f"DROP TABLE {table}"],
         1: [f"ALTER TABLE {table} DROP COLUMN {column}"],
-        2: [f"ALTER TABLE {table} RENAME COLUMN {column} TO {column}_"],
+        2: [f"ALTER TABLE {table} RENAME COLUMN {column} TO spoiled"],
         3: [f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {random.choice(('VARCHAR', 'INTEGER', 'DOUBLE', 'BLOB'))}"],
         4: [f"DELETE FROM {table} WHERE {some}"],
         5: [f"INSERT INTO {table} SELECT * FROM {table} WHERE {some}"],
