@@ -140,6 +140,19 @@ def test_a_long_token_is_cut_and_says_by_how_much(open_hostile: Open) -> None:
     assert told == "😀" * 100 + "… +59,900 characters"
 
 
+def test_a_title_with_a_token_that_is_read_from_the_right_keeps_its_order(open_hostile: Open) -> None:
+    page = open_hostile("")
+    lefts = page.evaluate("""() => {
+      const { make, quoting } = atlas.words;
+      const title = "“שלום” “سلام” “12”";
+      const line = make("p", {}, make("b", {}, "7"), " ", make("span", {}, ...quoting(title)), make("i", {}, " (34)"));
+      document.body.prepend(line);
+      return Array.from(line.querySelectorAll("b, bdi, i"), (part) => part.getBoundingClientRect().left);
+    }""")
+    assert len(lefts) == 5
+    assert lefts == sorted(lefts)
+
+
 def test_a_tokens_page_tells_letters_that_look_alike_apart(open_hostile: Open) -> None:
     page = open_hostile("#/token/" + quote("p\u0430y"))
     expect(page.locator("[data-token-points]")).to_have_text("Code points: U+0070 U+0430 U+0079")
@@ -190,4 +203,4 @@ def test_an_embedded_page_shows_hostile_texts(quiet_page: Page, hostile_site: Pa
     assert quiet_page.evaluate(FOUND) == []
     for width in (390, 1440):
         quiet_page.set_viewport_size({"width": width, "height": 800})
-        assert quiet_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        quiet_page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")  # the scene is fitted in a frame

@@ -12,6 +12,7 @@
   const LONGEST = 2_000;   // code units of a text that is shown whole
   const TOKEN = 200;       // of a token or a name
   const POINTS = 64;       // of a text that are listed
+  const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
   const SAID = new Set(["alt", "aria-label", "aria-valuetext", "label", "placeholder", "title"]);   // attributes that a reader meets
 
   function make(tag, attributes = {}, ...children) {
@@ -117,6 +118,11 @@
   // A token or a name.
   const token = (text) => nodes(text, { longest: TOKEN, isToken: true });
 
+  // A title or a name that quotes tokens. One that is read from the right keeps to its place: without that, what follows would go to its left.
+  const quoting = (text) => token(text).flatMap((part) => (typeof part === "string" && FROM_RIGHT.test(part)
+    ? part.split(/“([^”]*)”/).flatMap((piece, at) => (at % 2 ? ["“", make("bdi", {}, piece), "”"] : [piece]))
+    : [part]));
+
   // A text of which nothing is left out.
   const whole = (text) => nodes(text, { longest: Infinity });
 
@@ -137,5 +143,5 @@
     place.hidden = !message;
   }
 
-  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, points, say, token, spelled, trouble, whole };
+  atlas.words = { make, draw, count, counted, number, aligned, probability, score, interval, percent, percents, points, quoting, say, token, spelled, trouble, whole };
 })();

@@ -1,7 +1,7 @@
 "use strict";
 // An expert's page: what can be said, on what evidence, and its cloud.
 (() => {
-  const { make, number, token } = atlas.words;
+  const { make, number, quoting, token } = atlas.words;
   const SPACE = 8;      // px above a section that is led to
   const WIDEST = 560;   // px of a score's strip
   // What sentences say, by the term that defines it.
@@ -51,7 +51,7 @@
       this.#part("neighbours").closest("section").hidden = true;   // of another expert
       const rests = row < 0 || columns.silent[row] ? [] : [" (", atlas.definitions.term(measured(columns, row), columns.measure[row]), ` ${number(columns.value[row])})`];
       this.#part("places").replaceChildren(...(row < 0 ? [] : this.#places(row)));
-      this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", ...token(columns.title[row]), ...rests]));
+      this.#part("heading").replaceChildren(`Expert ${expert}`, ...(row < 0 ? [] : [" · ", make("bdi", {}, ...quoting(columns.title[row])), ...rests]));
     }
 
     // The pages of what it belongs to: its title's task, and its cluster on the map.

@@ -1,7 +1,7 @@
 "use strict";
 // The list as cards: a small cloud, what the title says and rests on, the score strip, firing rate and importance.
 (() => {
-  const { make, number, count, percent, spelled, token, trouble } = atlas.words;
+  const { make, number, count, percent, quoting, spelled, token, trouble } = atlas.words;
   const { known } = atlas.facts;
   const STRIP = 60;
   const WIDTH = 148;   // least; and these are all px
@@ -81,7 +81,7 @@
       const [, name] = link.children;
       const [which, title, rests] = name.children;
       which.textContent = expert;
-      title.append(...token(facts.title(row)));
+      title.append(...quoting(facts.title(row)));
       const on = facts.rests(row);
       if (on) rests.textContent = ` (${on})`;
       name.title = title.textContent + rests.textContent;

@@ -1,7 +1,7 @@
 "use strict";
 // Experts as small clouds that lead on to their pages; a cloud is read and drawn once it comes into sight.
 (() => {
-  const { make, token, trouble } = atlas.words;
+  const { make, quoting, trouble } = atlas.words;
 
   class Clouds {
     #root; #manifest; #seen; #items = [];
@@ -23,7 +23,7 @@
     item(row, said, ...below) {
       const columns = this.#manifest.experts;
       const expert = columns.expert[row];
-      const title = make("span", { class: "title" }, ...token(columns.title[row]));
+      const title = make("span", { class: "title" }, ...quoting(columns.title[row]));
       const link = make("a", { ...atlas.route.way({ expert }), "aria-label": `Expert ${expert}: ${title.textContent}${said ? `, ${said}` : ""}` },
         make("canvas", { ...atlas.cloud.PICTURE, "aria-hidden": "true" }),
         make("span", { class: "name", title: title.textContent }, make("b", {}, String(expert)), " ", title));

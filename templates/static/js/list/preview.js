@@ -1,7 +1,7 @@
 "use strict";
 // The expert in sight: the one that is pointed at, on the map or in the list, else the chosen one, else the first of the list.
 (() => {
-  const { make, percent, interval, token, trouble } = atlas.words;
+  const { make, percent, interval, quoting, token, trouble } = atlas.words;
   const { known } = atlas.facts;
   const { route, pointed } = atlas;
   const BRIEF = 60;     // ms: a cloud of what is only passed over is not asked for
@@ -77,7 +77,7 @@
       const facts = this.#facts;
       const expert = facts.expert(row);
       this.#lead();
-      link.replaceChildren(make("b", {}, String(expert)), " ", make("span", {}, ...token(facts.title(row))));
+      link.replaceChildren(make("b", {}, String(expert)), " ", make("span", {}, ...quoting(facts.title(row))));
       link.title = link.textContent;
       const on = facts.rests(row);
       rests.textContent = on ? ` (${on})` : "";

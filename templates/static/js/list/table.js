@@ -1,7 +1,7 @@
 "use strict";
 // The list as a table: the same experts in the same order, with columns of the reader's choice.
 (() => {
-  const { make, aligned, count, percent, interval, say, token } = atlas.words;
+  const { make, aligned, count, percent, interval, quoting, say } = atlas.words;
   const { known } = atlas.facts;
   const LINE = 28;   // px
   const STRIP = 96;
@@ -29,7 +29,7 @@
     dimensions_needed: { title: "Dimensions needed", term: "dimensions needed", sort: "dimensions_needed", width: 96, cell: (facts, row) => whole(facts.of("dimensions_needed", row)) },
     mean_norm: { title: "Mean norm", term: "norm", sort: "mean_norm", width: 72, cell: (facts, row) => three(facts.of("mean_norm", row)) },
     firings: { title: "Firings", term: "firing", width: 88, cell: (facts, row) => whole(facts.of("firings", row)) },
-    cluster: { title: "Cluster", term: "clusters of the map", sort: "cluster", width: 176, isWords: true, cell: (facts, row) => { const name = facts.cluster(row); return name === null ? "" : token(name); } },
+    cluster: { title: "Cluster", term: "clusters of the map", sort: "cluster", width: 176, isWords: true, cell: (facts, row) => { const name = facts.cluster(row); return name === null ? "" : quoting(name); } },
     orders: { title: "Orders supported", term: "order supported", width: 144, isWords: true, cell: (facts, row) => facts.orders(row).map(({ title }) => title).join(", ") },
     activity: { title: "Activity", term: "dense", width: 72, isWords: true, cell: (facts, row) => (facts.activity(row) === "neither" ? "" : facts.activity(row)) },
   };
@@ -152,7 +152,7 @@
     }
 
     #made(row) {
-      const [expert, title] = [this.#facts.expert(row), make("span", {}, ...token(this.#facts.title(row)))];
+      const [expert, title] = [this.#facts.expert(row), make("span", {}, ...quoting(this.#facts.title(row)))];
       const link = make("a", { "aria-label": `Expert ${expert}: ${title.textContent}` }, String(expert));
       const line = make("tr", {}, make("th", { scope: "row", class: "of-expert" }, make("span", {}, atlas.cards.star(expert), link)));
       for (const name of this.#names.slice(1)) line.append(make("td", { class: `of-${name}${COLUMNS[name].isWords ? " words" : ""}` }));
@@ -175,7 +175,7 @@
 
   function titled(facts, row) {
     const on = facts.rests(row);
-    return [make("span", { class: "titled" }, make("span", {}, ...token(facts.title(row))), ...(on ? [make("span", { class: "rests" }, ` (${on})`)] : []))];
+    return [make("span", { class: "titled" }, make("span", {}, ...quoting(facts.title(row))), ...(on ? [make("span", { class: "rests" }, ` (${on})`)] : []))];
   }
 
   function scored(facts, row, { best }) {

@@ -1,7 +1,7 @@
 "use strict";
 // The map of all experts on one canvas: a dot for each, clusters by name, what the filters leave out in grey. The list says the same in words.
 (() => {
-  const { make, say, token } = atlas.words;
+  const { make, quoting, say } = atlas.words;
   const { array } = atlas.payloads;
   const { plain } = atlas.clusters;
   const { route, pointed } = atlas;
@@ -218,7 +218,7 @@
       if (row === null) return;
       const { expert, title } = this.#experts;
       const said = [this.#hue.tell(row), this.#clusters.said(row), this.#passing[row] ? null : "filtered out"].filter(Boolean);
-      tip.replaceChildren(make("b", {}, String(expert[row])), " ", ...token(title[row]), ...said.map((text) => make("span", { class: "said" }, text)));
+      tip.replaceChildren(make("b", {}, String(expert[row])), " ", make("bdi", {}, ...quoting(title[row])), ...said.map((text) => make("span", { class: "said" }, text)));
       tip.href = this.#link(row);
       if (spoken) say(this.#parts.spoken, [`Expert ${expert[row]}: ${plain(title[row])}`, ...said].join(", "));
     }

@@ -1,7 +1,7 @@
 "use strict";
 // Two experts side by side: their clouds under one camera and one colouring, what is known of both, how near they are, their contexts.
 (() => {
-  const { make, aligned, count, interval, number, percent, say, token } = atlas.words;
+  const { make, aligned, count, interval, number, percent, quoting, say } = atlas.words;
   const { table } = atlas.tables;
   const { term } = atlas.definitions;
   const { known } = atlas.facts;
@@ -106,7 +106,7 @@
 
     #named(side) {
       const { row, expert } = this.#records[side];
-      return make("a", route.way({ expert }), make("b", {}, String(expert)), " ", make("bdi", {}, ...token(this.#facts.title(row))));
+      return make("a", route.way({ expert }), make("b", {}, String(expert)), " ", make("bdi", {}, ...quoting(this.#facts.title(row))));
     }
 
     // What is known of each: a name, and what it says of a row.

@@ -1,7 +1,7 @@
 "use strict";
 // Bookmarks and notes as the reader meets them: the panel, an expert's own star and note, and the bar of a link that brings some.
 (() => {
-  const { make, count, say, spelled, token } = atlas.words;
+  const { make, count, quoting, say, spelled } = atlas.words;
   const { marks, route } = atlas;
   const PAUSE = 300;   // ms after the last letter
   const AT_FIRST = 200;   // rows of the panel
@@ -135,7 +135,7 @@
       const remove = make("button", { type: "button", class: "quiet", "aria-label": `Remove expert ${expert}` }, "Remove");
       const undo = make("button", { type: "button", class: "quiet" }, "Undo");
       const gone = make("p", { class: "note", hidden: "" }, `Expert ${expert} removed. `, undo);
-      const link = make("a", {}, make("b", {}, String(expert)), " ", ...token(this.#titles[this.#finder.row(expert)]));
+      const link = make("a", {}, make("b", {}, String(expert)), " ", ...quoting(this.#titles[this.#finder.row(expert)]));
       const there = make("div", { class: "bookmark" }, star(expert), link, remove, note.element);
       const made = { item: make("li", {}, there, gone), note, link, there, gone };
       remove.addEventListener("click", () => {

@@ -1,7 +1,7 @@
 "use strict";
 // A cluster of the map: what its name rests on, what its experts are, and their clouds.
 (() => {
-  const { make, count, counted, percent, token, trouble } = atlas.words;
+  const { make, count, counted, percent, quoting, trouble } = atlas.words;
   const { table, bar } = atlas.tables;
   const { route } = atlas;
   const AT_ONCE = 48;   // clouds
@@ -30,7 +30,7 @@
 
     show({ ofCluster: cluster }, { arrived }) {
       const name = this.#manifest.map?.clusters.name[cluster];
-      this.#root.querySelector("[data-heading]").replaceChildren(...(name === undefined ? [`Cluster ${cluster}`] : ["Cluster: ", make("bdi", {}, ...token(name))]));
+      this.#root.querySelector("[data-heading]").replaceChildren(...(name === undefined ? [`Cluster ${cluster}`] : ["Cluster: ", make("bdi", {}, ...quoting(name))]));
       this.#root.querySelector("[data-body]").hidden = name === undefined;
       const many = this.#manifest.map?.clusters.name.length ?? 0;
       trouble(this.#root, name !== undefined ? null : `This atlas has no cluster of that number. ${many ? `Its map has ${count(many)}, from 0: choose one above, or go back to the list.` : "Its map has none."}`);

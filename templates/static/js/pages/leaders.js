@@ -1,7 +1,7 @@
 "use strict";
 // The best experts of each hypothesis of a task, beside what is reached without any expert; and those that matter most on its rows.
 (() => {
-  const { make, count, interval, percent, token } = atlas.words;
+  const { make, count, interval, percent, quoting } = atlas.words;
   const { term } = atlas.definitions;
   const { array } = atlas.payloads;
   const { route } = atlas;
@@ -63,7 +63,7 @@
   }
 
   function named({ experts }, row, said = null) {
-    const link = make("a", route.way({ expert: experts.expert[row], at: null }), make("b", {}, String(experts.expert[row])), " ", make("bdi", {}, ...token(experts.title[row])));
+    const link = make("a", route.way({ expert: experts.expert[row], at: null }), make("b", {}, String(experts.expert[row])), " ", make("bdi", {}, ...quoting(experts.title[row])));
     return make("th", { scope: "row" }, link, ...(said ? [make("span", { class: "about-it" }, said)] : []));
   }
 

@@ -1,7 +1,7 @@
 "use strict";
 // The norms on a prompt: a table of experts by tokens, one line an expert, in which the arrow keys go from cell to cell.
 (() => {
-  const { make, number, token } = atlas.words;
+  const { make, number, quoting, token } = atlas.words;
   const { route } = atlas;
 
   // The largest and the number of those above the threshold, of each expert that the prompt has norms of.
@@ -79,7 +79,7 @@
 
     #line({ at, row, fires }) {
       const { expert, title } = this.#manifest.experts;
-      const link = make("a", { href: route.link({ expert: expert[row] }), tabindex: "-1", title: title[row] }, make("b", {}, String(expert[row])), " ", make("bdi", {}, ...token(title[row])));
+      const link = make("a", { href: route.link({ expert: expert[row] }), tabindex: "-1", title: title[row] }, make("b", {}, String(expert[row])), " ", make("bdi", {}, ...quoting(title[row])));
       const cells = this.#prompt.tokens.map((_, position) => this.#norm(at, position));
       return make("tr", { class: fires ? null : "silent", "data-at": at }, make("th", { scope: "row" }, link), ...cells);
     }

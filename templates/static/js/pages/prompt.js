@@ -1,7 +1,7 @@
 "use strict";
 // A prompt's page: which experts fire on its tokens, and why the others are silent.
 (() => {
-  const { make, count, counted, number, aligned, say, spelled, token, trouble, whole } = atlas.words;
+  const { make, count, counted, number, aligned, quoting, say, spelled, token, trouble, whole } = atlas.words;
   const { route } = atlas;
   const [AT_FIRST, LEAST, CELLS] = [60, 12, 6000];   // experts that are shown at first: so many, or as many as make so many cells, but no fewer
   const NEAREST = 5;     // silent experts beside a token
@@ -173,7 +173,7 @@
       const { norm, share } = this.#prompt;
       const rows = experts.map((one) => {
         const { expert, title } = this.#manifest.experts;
-        const link = make("a", { href: route.link({ expert: expert[one.row] }) }, make("b", {}, String(expert[one.row])), " ", make("bdi", {}, ...token(title[one.row])));
+        const link = make("a", { href: route.link({ expert: expert[one.row] }) }, make("b", {}, String(expert[one.row])), " ", make("bdi", {}, ...quoting(title[one.row])));
         return make("tr", {}, make("th", { scope: "row" }, link), make("td", {}, aligned(norm(one.at, position))), make("td", {}, aligned(share(one.at, position))));
       });
       return make("table", {}, make("caption", {}, caption),
@@ -201,7 +201,7 @@
       const row = /^\d+$/.test(text) ? expert.indexOf(Number(text)) : -1;
       if (row < 0) return [`This atlas has no expert “${text}”; a number from 0 to ${count(expert.length - 1)} is one.`];
       const link = make("a", { href: route.link({ expert: expert[row] }) }, make("b", {}, `Expert ${expert[row]}`));
-      const name = [link, ", ", make("bdi", {}, ...token(title[row])), ": "];
+      const name = [link, ", ", make("bdi", {}, ...quoting(title[row])), ": "];
       const found = this.#find(text);
       if (!found) return [...name, "below half of the threshold on every token, and so silent."];
       const { tokens, width, special, norm, share } = this.#prompt;

@@ -1,7 +1,7 @@
 "use strict";
 // A token's page: the experts that fire on it.
 (() => {
-  const { make, count, aligned, percent, percents, points, token, trouble } = atlas.words;
+  const { make, count, aligned, percent, percents, points, quoting, token, trouble } = atlas.words;
   const { load, array } = atlas.payloads;
   const { route } = atlas;
   const AT_FIRST = 200;   // rows
@@ -108,7 +108,7 @@
       const { rows, share, low, high, lift, count: counted } = this.#table;
       const { expert, title, rate } = this.#experts;
       const row = rows[at];
-      const link = make("a", { href: route.link({ expert: expert[row], at: null }) }, make("b", {}, String(expert[row])), " ", make("bdi", {}, ...token(title[row])));
+      const link = make("a", { href: route.link({ expert: expert[row], at: null }) }, make("b", {}, String(expert[row])), " ", make("bdi", {}, ...quoting(title[row])));
       return make("tr", {}, make("th", { scope: "row" }, link), make("td", {}, percents(share[at], low[at], high[at])),
         make("td", {}, aligned(lift[at])), make("td", {}, count(counted[at])), make("td", {}, percent(rate[row])));
     }
