@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, BrowserType, Error, sync_playwright
 
 from atlas.errors import BrowserMissing
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+"""On PATH; the first opens a page in half the time, since it has no windows to make."""
 ARGUMENTS = ("--enable-unsafe-swiftshader",)
 """WebGL is drawn in software, so that a check needs no graphics card and sees the same everywhere."""
 
