@@ -39,7 +39,7 @@ def of_months(tables: Tables, table: str, *names: str) -> list[tuple[Any, ...]]:
 
 def test_a_task_tells_what_it_is_and_which_experts_it_can_be_read_from(open_at: Open, tables: Tables) -> None:
     page = open_at("#/task/months")
-    expect(page.get_by_role("heading", level=2)).to_have_text("Months")
+    expect(page.get_by_role("heading", name="Months", exact=True, level=2)).to_be_visible()
     facts = page.locator("[data-task-facts]")
     expect(facts).to_contain_text("12, which close a cycle")
     expect(facts).to_contain_text("120 sentences from 10 templates; scores are from 48 of them")
@@ -141,11 +141,11 @@ def test_every_task_has_a_page_and_one_that_is_not_there_is_said(quiet_page: Pag
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.goto((site / "index.html").as_uri() + "#/about")
     page.get_by_role("link", name="Months").click()
-    expect(page.get_by_role("heading", level=2)).to_have_text("Months")
+    expect(page.get_by_role("heading", name="Months", exact=True, level=2)).to_be_visible()
     page.goto((site / "index.html").as_uri() + "#/?task=months&cluster=0")
     expect(page.get_by_role("link", name="The page of Months")).to_have_count(0)  # filters are in a drawer on a phone
     page.set_viewport_size({"width": 1280, "height": 800})
     page.get_by_role("link", name="The page of Months").first.click()
-    expect(page.get_by_role("heading", level=2)).to_have_text("Months")
+    expect(page.get_by_role("heading", name="Months", exact=True, level=2)).to_be_visible()
     page.goto((site / "index.html").as_uri() + "#/expert/0")
     expect(page.locator("[data-places]").get_by_role("link")).to_have_text(["Months", "Months"])
