@@ -16,26 +16,26 @@ from outcomes import Outcome, rows_and_bytes
 KINDS = ("cut to nothing", "cut to a byte", "cut to half", "cut by a byte", "one bit flipped")
 
 GROUPS = {
-    "weights of a checkpoint": "built/work/train/checkpoint/sae_weights.safetensors",
-    "configuration of a checkpoint": "built/work/train/checkpoint/cfg.json",
-    "what a checkpoint was trained on": "built/work/train/checkpoint/trained_on.safetensors",
-    "log of a training": "built/work/train/checkpoint/training_log.jsonl",
-    "hashes of a checkpoint": "built/work/train/checkpoint/SHA256SUMS",
-    "checkpoint of a training under way": "training/work/train/under_way/step-*/*",
-    "log of a training under way": "training/work/train/under_way/training_log.jsonl",
-    "part of a harvest": "harvesting/work/harvest/corpus-0/part-*",
-    "windows of a harvest": "harvesting/work/harvest/corpus-0/windows-*",
-    "subject of a harvest": "harvesting/work/harvest/subject.*",
-    "tables of a stage": "built/work/*/tables.*",
-    "done.json of a stage": "built/work/*/done.json",
-    "part of the probe": "built/work/probe/*/*",
-    "part of the geometry": "built/work/geometry/*/**/*.*",
-    "atlas.duckdb": "built/work/atlas.duckdb",
-    "page": "built/site/index.html",
-    "payload": "built/site/data/**/*.js",
-    "baked.json": "built/site/baked.json",
-    "weights of the language model": "built/bert/model.safetensors",
-    "tokenizer": "built/bert/tokenizer.json",
+    "weights of a checkpoint": "built: work/train/checkpoint/sae_weights.safetensors",
+    "configuration of a checkpoint": "built: work/train/checkpoint/cfg.json",
+    "what a checkpoint was trained on": "built: work/train/checkpoint/trained_on.safetensors",
+    "log of a training": "built: work/train/checkpoint/training_log.jsonl",
+    "hashes of a checkpoint": "built: work/train/checkpoint/SHA256SUMS",
+    "checkpoint of a training under way": "training: work/train/under_way/step-*/*",
+    "log of a training under way": "training: work/train/under_way/training_log.jsonl",
+    "part of a harvest": "harvesting: work/harvest/corpus-0/part-*",
+    "windows of a harvest": "harvesting: work/harvest/corpus-0/windows-*",
+    "subject of a harvest": "harvesting: work/harvest/subject.*",
+    "tables of a stage": "built: work/*/tables.*",
+    "done.json of a stage": "built: work/*/done.json",
+    "part of the probe": "built: work/probe/*/*",
+    "part of the geometry": "built: work/geometry/*/**/*.*",
+    "atlas.duckdb": "built: work/atlas.duckdb",
+    "page": "built: site/index.html",
+    "payload": "built: site/data/**/*.js",
+    "baked.json": "built: site/baked.json",
+    "weights of the language model": "built: bert/model.safetensors",
+    "tokenizer": "built: bert/tokenizer.json",
 }
 """What may be damaged, and where that is: the state of the folder, and files in it."""
 
@@ -88,7 +88,7 @@ class Damage:
 
     def done(self, wanted: Reference, folder: Path) -> Outcome:
         """Do it in a new folder, run on, do what the refusal says, run again, and return what came of it."""
-        state, _, pattern = GROUPS[self.group].partition("/")
+        state, _, pattern = GROUPS[self.group].partition(": ")
         in_state(state, wanted, folder)
         candidates = sorted(path for path in folder.glob(pattern) if path.is_file())
         file = candidates[int(self.which * len(candidates))]
